@@ -1,0 +1,40 @@
+# `make demo`: from a fresh checkout to the transition on real digits. `make test`: the test suite.
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.PHONY: demo test test-slow test-all lint format lock clean
+
+demo: .venv/.installed
+	$(RUN) -m experiments.transition --config=configs/digits.py --workdir=runs/digits
+
+test: .venv/.installed
+	$(RUN) -m pytest
+
+test-slow: .venv/.installed
+	$(RUN) -m pytest -m slow
+
+lint: .venv/.installed
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: .venv/.installed
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+# Writes requirements.txt anew from pyproject.toml (needs uv). Both Python 3.11 and newer are resolved.
+lock:
+	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
+	  --custom-compile-command "make lock" --quiet pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv
+
+# The marker is written last, so an install that was cut short starts over.
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "memgen_jax needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@

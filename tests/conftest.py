@@ -1,0 +1,16 @@
+"""Every test runs with shapes checked at run time, strict dtypes and no silent broadcasting."""
+
+from jaxtyping import install_import_hook
+
+install_import_hook("memgen_jax", "beartype.beartype")
+
+import jax  # noqa: E402  (the hook must be in place before the package is imported)
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)
