@@ -1,0 +1,158 @@
+"""One shape for every data set: training items, held-out items, the range of their values."""
+
+import dataclasses
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from memgen_jax.errors import InputError
+
+SPLIT_SEED = 0  # of the split that sets items aside where a data set comes without one
+
+Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Training items S (of which every sweep takes subsets) and real items that no model sees.
+
+    Attributes:
+      name: what reports call it.
+      train: uint8 [num_train, height, width, channel] for images, float32 [num_train, ...] else.
+      held_out: the same kind of items, disjoint from `train`; may be empty ([0, ...]).
+      value_range: interval that holds every decoded value. Images are decoded to [-1, 1].
+    """
+
+    name: str
+    train: Shaped[np.ndarray, "num_train *item"]
+    held_out: Shaped[np.ndarray, "num_held_out *item"]
+    value_range: tuple[float, float] = (-1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if (
+            self.train.dtype not in (np.uint8, np.float32)
+            or self.train.dtype != self.held_out.dtype
+        ):
+            raise InputError(
+                f"data set {self.name}: items must be uint8 images or float32 vectors, train and "
+                f"held-out alike, not {self.train.dtype} and {self.held_out.dtype}: convert them"
+            )
+        if self.train.shape[1:] != self.held_out.shape[1:]:
+            raise InputError(
+                f"data set {self.name}: training items have shape {self.train.shape[1:]} but "
+                f"held-out items {self.held_out.shape[1:]}: bring them to one shape"
+            )
+        if len(self.train) == 0:
+            raise InputError(f"data set {self.name} has no training items: give at least one")
+
+    @property
+    def is_image(self) -> bool:
+        """True for uint8 pixels: `decode` and `encode` convert, and items can be drawn."""
+        return self.train.dtype == np.uint8
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return self.train.shape[1:]
+
+    @property
+    def num_train(self) -> int:
+        return len(self.train)
+
+
+def decode(items: Pixels) -> Pixels:
+    """Maps uint8 pixels 0..255 to float32 in [-1, 1]; items that are floats already pass as is.
+
+    Works on numpy and on jax arrays, also under `jit`.
+    """
+    if items.dtype != np.uint8:
+        return items
+    return items.astype(np.float32) / 127.5 - 1.0
+
+
+def encode(images: Pixels) -> Pixels:
+    """Maps floats in [-1, 1] to uint8 pixels by rounding; what lies outside is clipped.
+
+    The inverse of `decode` on every uint8 value. Works on numpy and on jax arrays.
+    """
+    return ((images + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
+
+
+def digits() -> Dataset:
+    """The 1,797 handwritten 8×8 digits that come with scikit-learn: 1,437 to train, 360 held out.
+
+    Their 17 grey levels 0..16 are spread over 0..255 by rounding. The split is one permutation
+    with seed `SPLIT_SEED` (0).
+    """
+    from sklearn.datasets import load_digits  # seconds to import, so only where it is used
+
+    levels = load_digits().images
+    images = np.round(levels * (255 / 16)).astype(np.uint8)[..., None]
+    train, held_out = _set_aside(images, num_held_out=360)
+    return Dataset("digits", train, held_out)
+
+
+def circle(num_train: int = 60_000, num_held_out: int = 10_000, seed: int = 0) -> Dataset:
+    """Points uniform on the unit circle (Pham et al. 2025, App. A), as float32 [num_train, 2].
+
+    The points come one after another from `seed`, so a smaller set is a prefix of a larger one.
+    Held-out points are fresh draws from a stream of their own.
+    """
+
+    def points(count: int, stream: int) -> Float[np.ndarray, "count 2"]:
+        angle = np.random.default_rng((seed, stream)).uniform(0, 2 * np.pi, count)
+        return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
+
+    return Dataset("circle", points(num_train, 0), points(num_held_out, 1))
+
+
+def gaussian_pixels(
+    item_shape: tuple[int, ...] = (16, 16, 1),
+    num_train: int = 100_000,
+    num_held_out: int = 10_000,
+    *,
+    mean: float = 0.5,
+    std: float = 0.1,
+    seed: int = 0,
+) -> Dataset:
+    """Independent Gaussian pixels N(mean, std²), the onset paper's data (Onset 2024, section 4).
+
+    Items are float32 in the paper's own units, not scaled to [-1, 1] and not quantised, so that
+    densities keep their closed forms. `value_range` is mean ± 6 std; a value beyond it (one in
+    five hundred million) is set to its end, so the range holds for every value.
+
+    Args:
+      item_shape: `(16, 16, 1)` for the paper's images, `(d,)` for vectors.
+    """
+    low, high = mean - 6 * std, mean + 6 * std
+
+    def draw(count: int, stream: int) -> Float[np.ndarray, "count ..."]:
+        rng = np.random.default_rng((seed, stream))
+        normal = rng.standard_normal((count, *item_shape), dtype=np.float32)
+        return (mean + std * normal).clip(low, high)
+
+    return Dataset("gaussian_pixels", draw(num_train, 0), draw(num_held_out, 1), (low, high))
+
+
+def load(name: str) -> Dataset:
+    """Loads a data set by name.
+
+    Args:
+      name: "digits", "circle" or "gaussian_pixels".
+    Raises:
+      InputError: for any other name.
+    """
+    named = {"digits": digits, "circle": circle, "gaussian_pixels": gaussian_pixels}
+    if name in named:
+        return named[name]()
+    raise InputError(f"unknown data set {name!r}: give one of {', '.join(sorted(named))}")
+
+
+def _set_aside(
+    items: Shaped[np.ndarray, "num_items *item"], num_held_out: int
+) -> tuple[Shaped[np.ndarray, "num_train *item"], Shaped[np.ndarray, "num_held_out *item"]]:
+    """Splits off `num_held_out` items chosen by `SPLIT_SEED`; both parts keep the file order."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(items))
+    num_train = len(items) - num_held_out
+    return items[np.sort(order[:num_train])], items[np.sort(order[num_train:])]

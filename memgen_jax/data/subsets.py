@@ -1,0 +1,53 @@
+"""Nested training subsets S_K, and the sizes K at which a sweep trains a model."""
+
+import numpy as np
+from jaxtyping import Int64
+
+from memgen_jax.errors import InputError
+
+SUBSET_SEED = 3407  # Pham et al. 2025, App. D: one permutation, of which every subset is a prefix
+
+
+def permutation(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray, "num_items"]:
+    """The one order of the data set from which all subsets are taken.
+
+    The subset of size K is the first K entries, so a smaller subset lies inside every larger one.
+    """
+    return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
+
+
+def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
+    """The paper's sizes K: coarse up to A, dense from A to B, coarse up to the whole data set.
+
+    The union of linspace(2, A, 5), linspace(A, B, 30) and linspace(B, total, 5), each truncated to
+    integers as in Pham et al. 2025, App. D: 38 sizes for each of the paper's data sets. Sizes that
+    coincide after truncation (small A or B) are kept once.
+
+    Args:
+      a, b: ends of the range in which memorization falls; 2 < a < b < total.
+      total: number of training items.
+    Raises:
+      InputError: when the three numbers are not in that order.
+    """
+    if not 2 < a < b < total:
+        raise InputError(
+            f"the grid's points a={a}, b={b} must satisfy 2 < a < b < {total} (the number of "
+            "training items): choose them around the sizes where memorization falls"
+        )
+    pieces = (np.linspace(2, a, 5), np.linspace(a, b, 30), np.linspace(b, total, 5))
+    return tuple(sorted({int(size) for piece in pieces for size in piece}))
+
+
+def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
+    """The search that comes before A and B are known: `first`, doubling, ending at `total`."""
+    if total < 1 or first < 1:
+        raise InputError(
+            f"the coarse grid needs a positive first size and total, not first={first}, "
+            f"total={total}: give the number of training items"
+        )
+    sizes = []
+    size = first
+    while size < total:
+        sizes.append(size)
+        size *= 2
+    return (*sizes, total)
