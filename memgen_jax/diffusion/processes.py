@@ -1,0 +1,279 @@
+"""The forward noising processes, seen through one door: x_t = mean_coefficient(t) x_0 + std(t) noise.
+
+Three processes of the two papers are instances: VE (Pham et al. 2025, Eq. 16), DDPM (their App. F) and
+Ornstein-Uhlenbeck (Onset 2024, Eqs. 1-4). Each is the Ito SDE dx = drift(x, t) dt + diffusion(t) dw
+with Gaussian marginals, so everything a sampler, a likelihood or a basin needs follows from four
+functions of t; noise, score, velocity and denoised predictions are four names for one quantity.
+
+Every function takes one item x of any shape and a scalar float t; batch with `jax.vmap`.
+"""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from memgen_jax.errors import InputError
+
+Item = Float[Array, "*item"]
+Time = Float[Array, ""] | float
+
+# The one door through which samplers, likelihood, basins and curvature see a model:
+# (x_t, t) -> E[x_0 | x_t], for one item. A network, the exact posterior mean and a foreign
+# pipeline all fit through it.
+Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
+
+PREDICTIONS = ("noise", "velocity", "denoised", "score")
+
+
+class Process(abc.ABC):
+    """A linear Gaussian noising process on t in [t_min, t_max]; t grows with the noise."""
+
+    t_min: float
+    t_max: float
+
+    @abc.abstractmethod
+    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+        """m(t), the factor on the clean item in x_t."""
+
+    @abc.abstractmethod
+    def std(self, t: Time) -> Float[Array, ""]:
+        """s(t), the standard deviation of the noise in x_t."""
+
+    @abc.abstractmethod
+    def drift(self, x: Item, t: Time) -> Item:
+        """f(x, t) of dx = f dt + g dw."""
+
+    @abc.abstractmethod
+    def diffusion(self, t: Time) -> Float[Array, ""]:
+        """g(t) of dx = f dt + g dw."""
+
+    @property
+    @abc.abstractmethod
+    def prior_std(self) -> float:
+        """Standard deviation of the centred Gaussian from which the reverse process starts."""
+
+    @abc.abstractmethod
+    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+        """A training time, uniform over the times on which the process is defined."""
+
+    def perturb(self, clean: Item, noise: Item, t: Time) -> Item:
+        """x_t = m(t) x_0 + s(t) noise."""
+        return self.mean_coefficient(t) * clean + self.std(t) * noise
+
+    def score_from_denoised(self, denoised: Item, x: Item, t: Time) -> Item:
+        """Tweedie: score = (m(t) denoised - x) / s(t)^2."""
+        return (self.mean_coefficient(t) * denoised - x) / self.std(t) ** 2
+
+    def noise_from_denoised(self, denoised: Item, x: Item, t: Time) -> Item:
+        """noise = (x - m(t) denoised) / s(t) = -s(t) score."""
+        return (x - self.mean_coefficient(t) * denoised) / self.std(t)
+
+    def denoised_from_score(self, score: Item, x: Item, t: Time) -> Item:
+        """denoised = (x + s(t)^2 score) / m(t)."""
+        return (x + self.std(t) ** 2 * score) / self.mean_coefficient(t)
+
+    def denoised_from_noise(self, noise: Item, x: Item, t: Time) -> Item:
+        """denoised = (x - s(t) noise) / m(t)."""
+        return (x - self.std(t) * noise) / self.mean_coefficient(t)
+
+    def denoised_from_output(self, prediction: str, output: Item, x: Item, t: Time) -> Item:
+        """Reads a network's output as E[x_0 | x_t].
+
+        Args:
+          prediction: what the network predicts, one of `PREDICTIONS`. The velocity is
+            m(t) noise - s(t) x_0 (Salimans & Ho 2022, App. D).
+          output: the network's output, same shape as x.
+        """
+        if prediction == "noise":
+            return self.denoised_from_noise(output, x, t)
+        if prediction == "score":
+            return self.denoised_from_score(output, x, t)
+        if prediction == "denoised":
+            return output
+        if prediction == "velocity":
+            mean, std = self.mean_coefficient(t), self.std(t)
+            # m x - s v = (m^2 + s^2) x_0; the bracket is 1 for variance-preserving processes only.
+            return (mean * x - std * output) / (mean**2 + std**2)
+        raise InputError(f"prediction={prediction!r} is not one of {', '.join(PREDICTIONS)}.")
+
+    def target(self, prediction: str, clean: Item, noise: Item, t: Time) -> Item:
+        """What a network with this `prediction` is trained to output; inverse of the above."""
+        if prediction == "noise":
+            return noise
+        if prediction == "score":
+            return -noise / self.std(t)
+        if prediction == "denoised":
+            return clean
+        if prediction == "velocity":
+            return self.mean_coefficient(t) * noise - self.std(t) * clean
+        raise InputError(f"prediction={prediction!r} is not one of {', '.join(PREDICTIONS)}.")
+
+
+def denoiser_from_network(
+    network: Callable[[jax.Array, jax.Array], jax.Array], process: Process, prediction: str
+) -> Denoiser:
+    """Wraps network(x, t) -> output, trained with `prediction`, as a `Denoiser`."""
+
+    def denoiser(x: jax.Array, t: jax.Array) -> jax.Array:
+        return process.denoised_from_output(prediction, network(x, t), x, t)
+
+    return denoiser
+
+
+def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
+    """The denoiser with its answer clipped to the data's range, as Ho et al. 2020 sample."""
+    return lambda x, t: jnp.clip(denoiser(x, t), low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class VE(Process):
+    """Variance exploding: dx = sigma dw, x_t | x_0 ~ N(x_0, sigma^2 t I) (Pham et al. 2025, Eq. 16).
+
+    Inverse temperature of the associative memory: beta = 1 / (2 sigma^2 t).
+    """
+
+    sigma: float = 1.0
+    t_min: float = 1e-5
+    t_max: float = 1.0
+
+    def __post_init__(self):
+        _require_positive("sigma", self.sigma)
+        _require_interval(self.t_min, self.t_max)
+
+    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+        return jnp.ones_like(jnp.asarray(t, jnp.result_type(float)))
+
+    def std(self, t: Time) -> Float[Array, ""]:
+        return self.sigma * jnp.sqrt(t)
+
+    def drift(self, x: Item, t: Time) -> Item:
+        return jnp.zeros_like(x)
+
+    def diffusion(self, t: Time) -> Float[Array, ""]:
+        return jnp.full_like(jnp.asarray(t, jnp.result_type(float)), self.sigma)
+
+    @property
+    def prior_std(self) -> float:
+        return self.sigma * self.t_max**0.5
+
+    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+        return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
+
+
+@dataclasses.dataclass(frozen=True)
+class OU(Process):
+    """Ornstein-Uhlenbeck: dX = -X dt + sqrt(2) dW, X_t | X_0 ~ N(e^-t X_0, (1 - e^-2t) I).
+
+    Onset 2024, Eqs. 1-4. It is variance preserving with alpha_bar = e^-2t.
+    """
+
+    t_min: float = 1e-4
+    t_max: float = 5.0
+
+    def __post_init__(self):
+        _require_interval(self.t_min, self.t_max)
+
+    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+        return jnp.exp(-jnp.asarray(t, jnp.result_type(float)))
+
+    def std(self, t: Time) -> Float[Array, ""]:
+        return jnp.sqrt(-jnp.expm1(-2.0 * jnp.asarray(t, jnp.result_type(float))))
+
+    def drift(self, x: Item, t: Time) -> Item:
+        return -x
+
+    def diffusion(self, t: Time) -> Float[Array, ""]:
+        return jnp.full_like(jnp.asarray(t, jnp.result_type(float)), 2.0**0.5)
+
+    @property
+    def prior_std(self) -> float:
+        return 1.0
+
+    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+        return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
+
+
+@dataclasses.dataclass(frozen=True)
+class DDPM(Process):
+    """The discrete schedule of Ho et al. 2020, read as an SDE with a piecewise constant rate.
+
+    alpha_bar(t) = prod_{s<=t} (1 - beta_s) at t = 0, 1, ..., T, log-linear between: the variance-
+    preserving SDE dx = -g^2/2 x dt + g dw with g(t)^2 = -log(1 - beta_s) for t in (s-1, s] has exactly
+    the discrete marginals at integer times. t = 0 is clean data (std 0). The `betas` are the linear
+    schedule of Pham et al. 2025, App. F.
+    """
+
+    num_steps: int = 1000
+    beta_first: float = 1e-4
+    beta_last: float = 2e-2
+    t_min: float = dataclasses.field(default=0.0, init=False)
+
+    def __post_init__(self):
+        if self.num_steps < 1:
+            raise InputError(f"num_steps={self.num_steps} must be at least 1.")
+        if not 0 < self.beta_first <= self.beta_last < 1:
+            raise InputError(
+                f"beta_first={self.beta_first}, beta_last={self.beta_last}: "
+                "the schedule needs 0 < beta_first <= beta_last < 1."
+            )
+
+    @property
+    def t_max(self) -> float:  # type: ignore[override]
+        return float(self.num_steps)
+
+    @functools.cached_property
+    def log_alpha_bar(self) -> np.ndarray:
+        """log alpha_bar at t = 0..T, float64 [T + 1]."""
+        betas = np.linspace(self.beta_first, self.beta_last, self.num_steps, dtype=np.float64)
+        return np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
+
+    def _segment(self, t: Time) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """log alpha_bar at the start of the unit interval that holds t, its rate, and t - start."""
+        t = jnp.asarray(t, jnp.result_type(float))
+        start = jnp.clip(jnp.ceil(t) - 1, 0, self.num_steps - 1)
+        table = jnp.asarray(self.log_alpha_bar, t.dtype)
+        rate = jnp.asarray(-np.diff(self.log_alpha_bar), t.dtype)
+        index = start.astype(jnp.int32)
+        return table[index], rate[index], t - start
+
+    def _log_alpha_bar_at(self, t: Time) -> jax.Array:
+        log_start, rate, elapsed = self._segment(t)
+        return log_start - rate * elapsed
+
+    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+        return jnp.exp(0.5 * self._log_alpha_bar_at(t))
+
+    def std(self, t: Time) -> Float[Array, ""]:
+        return jnp.sqrt(-jnp.expm1(self._log_alpha_bar_at(t)))
+
+    def drift(self, x: Item, t: Time) -> Item:
+        _, rate, _ = self._segment(t)
+        return -0.5 * rate * x
+
+    def diffusion(self, t: Time) -> Float[Array, ""]:
+        _, rate, _ = self._segment(t)
+        return jnp.sqrt(rate)
+
+    @property
+    def prior_std(self) -> float:
+        return 1.0
+
+    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+        """Uniform on the integers 1..T, as in Ho et al. 2020, Alg. 1."""
+        return jax.random.randint(key, (), 1, self.num_steps + 1).astype(jnp.result_type(float))
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{name}={value} must be positive.")
+
+
+def _require_interval(t_min: float, t_max: float) -> None:
+    if not 0 <= t_min < t_max:
+        raise InputError(f"t_min={t_min}, t_max={t_max}: the process needs 0 <= t_min < t_max.")

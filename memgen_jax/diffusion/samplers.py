@@ -1,0 +1,200 @@
+"""From noise to data, one step at a time.
+
+A `Step` takes one item from time t to an earlier time u. Four are offered: DDIM with any eta, the DDPM
+ancestral step, Euler-Maruyama on the reverse SDE and Euler on the probability-flow ODE. All four hold for
+any `Process`; `advance` runs a stretch of a time grid and `sample` a whole one. Randomness is named by the
+step's number: the noise of step k is drawn from fold_in(key, k), so any stretch can be recomputed alone.
+Written for one item: batch with `jax.vmap` over keys (and items).
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from memgen_jax.diffusion.processes import DDPM, Denoiser, Process
+from memgen_jax.errors import InputError
+
+# step(key, x_t, t, u, denoiser, process) -> x_u, for one item.
+Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
+
+SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow")
+
+
+def ddim_step(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    t: Float[Array, ""],
+    u: Float[Array, ""],
+    denoiser: Denoiser,
+    process: Process,
+    *,
+    eta: float = 0.0,
+) -> Float[Array, "*item"]:
+    """One step of Song et al. 2021 (DDIM), Eq. 12, for any Gaussian process.
+
+    x_u = m_u x_0 + sqrt(s_u^2 - eta^2 v) noise + eta sqrt(v) z, where v is the variance of the posterior
+    q(x_u | x_t, x_0). eta = 0 is deterministic, eta = 1 is ancestral sampling with the posterior variance.
+    """
+    denoised = denoiser(x, t)
+    noise = process.noise_from_denoised(denoised, x, t)
+    variance = eta**2 * posterior_variance(process, t, u)
+    direction = jnp.sqrt(jnp.maximum(process.std(u) ** 2 - variance, 0.0))
+    mean = process.mean_coefficient(u) * denoised + direction * noise
+    if eta == 0:
+        return mean
+    return mean + jnp.sqrt(variance) * jax.random.normal(key, x.shape, x.dtype)
+
+
+def ancestral_step(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    t: Float[Array, ""],
+    u: Float[Array, ""],
+    denoiser: Denoiser,
+    process: Process,
+    *,
+    variance: str = "posterior",
+) -> Float[Array, "*item"]:
+    """One draw from p(x_u | x_t) with the posterior's mean (Ho et al. 2020, Eqs. 7 and 11).
+
+    The noise is left out where the step ends in clean data, s_u = 0 (Ho et al., Alg. 2).
+
+    Args:
+      variance: "posterior", beta_tilde (Ho et al.'s fixed-small); or "transition", beta_t (fixed-large),
+        the variance of x_t given x_u.
+    """
+    if variance not in ("posterior", "transition"):
+        raise InputError(f"variance={variance!r} must be 'posterior' or 'transition'.")
+    denoised = denoiser(x, t)
+    ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
+    shrink = process.std(u) ** 2 / process.std(t) ** 2
+    step_variance = transition_variance(process, t, u)
+    mean = ratio * shrink * x + process.mean_coefficient(u) * step_variance / process.std(t) ** 2 * denoised
+    spread = posterior_variance(process, t, u) if variance == "posterior" else step_variance
+    spread = jnp.where(process.std(u) > 0, spread, 0.0)
+    return mean + jnp.sqrt(spread) * jax.random.normal(key, x.shape, x.dtype)
+
+
+def euler_maruyama_step(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    t: Float[Array, ""],
+    u: Float[Array, ""],
+    denoiser: Denoiser,
+    process: Process,
+) -> Float[Array, "*item"]:
+    """One Euler-Maruyama step of the reverse SDE dx = (f - g^2 score) dt + g dw, time running down.
+
+    The last step of a grid (u = t_min) is noise-free: noise added there would never be removed.
+    """
+    elapsed = t - u
+    g = process.diffusion(t)
+    score = process.score_from_denoised(denoiser(x, t), x, t)
+    mean = x - (process.drift(x, t) - g**2 * score) * elapsed
+    spread = jnp.where(u > process.t_min, g * jnp.sqrt(elapsed), 0.0)
+    return mean + spread * jax.random.normal(key, x.shape, x.dtype)
+
+
+def probability_flow_step(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    t: Float[Array, ""],
+    u: Float[Array, ""],
+    denoiser: Denoiser,
+    process: Process,
+) -> Float[Array, "*item"]:
+    """One Euler step of the probability-flow ODE dx/dt = f - g^2 score / 2; `key` is not used."""
+    del key
+    score = process.score_from_denoised(denoiser(x, t), x, t)
+    velocity = process.drift(x, t) - 0.5 * process.diffusion(t) ** 2 * score
+    return x - velocity * (t - u)
+
+
+def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Float[Array, ""]:
+    """Variance of x_t given x_u, u < t: s_t^2 - (m_t / m_u)^2 s_u^2 (DDPM: beta_t)."""
+    ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
+    return jnp.maximum(process.std(t) ** 2 - ratio**2 * process.std(u) ** 2, 0.0)
+
+
+def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Float[Array, ""]:
+    """Variance of x_u given x_t and x_0: (s_u / s_t)^2 times the transition variance (DDPM: beta_tilde)."""
+    return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
+
+
+def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> Step:
+    """The step function of that name, its settings bound."""
+    if name == "ddim":
+        return functools.partial(ddim_step, eta=eta)
+    if name == "ancestral":
+        return functools.partial(ancestral_step, variance=variance)
+    if name == "euler_maruyama":
+        return euler_maruyama_step
+    if name == "probability_flow":
+        return probability_flow_step
+    raise InputError(f"sampler {name!r} is not one of {', '.join(SAMPLERS)}.")
+
+
+def time_grid(process: Process, num_steps: int) -> np.ndarray:
+    """Evenly spaced times from t_max down to t_min, float32 [num_steps + 1].
+
+    For DDPM they are rounded to integers and end at 0, clean data: with num_steps = T that is the
+    schedule itself, with fewer the "trailing" spacing of Lin et al. 2024 (Table 2).
+    """
+    if num_steps < 1:
+        raise InputError(f"sampler steps={num_steps} must be at least 1.")
+    times = np.linspace(process.t_max, process.t_min, num_steps + 1)
+    if isinstance(process, DDPM):
+        if num_steps > process.num_steps:
+            raise InputError(f"sampler steps={num_steps} must lie in 1..{process.num_steps}.")
+        times = np.round(times)
+    return times.astype(np.float32)
+
+
+def advance(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    times: Float[Array, "steps_plus_1"],
+    first_step: jax.Array | int,
+    step: Step,
+    denoiser: Denoiser,
+    process: Process,
+) -> Float[Array, "*item"]:
+    """Takes one item along `times` (descending); the steps are numbered from `first_step`.
+
+    A single step is called directly: on CPU, XLA runs a convolution several times slower inside a loop.
+    """
+    if len(times) == 2:
+        return step(jax.random.fold_in(key, first_step), x, times[0], times[1], denoiser, process)
+
+    def body(x, now):
+        index, t, u = now
+        return step(jax.random.fold_in(key, index), x, t, u, denoiser, process), None
+
+    numbers = first_step + jnp.arange(len(times) - 1)
+    x, _ = jax.lax.scan(body, x, (numbers, times[:-1], times[1:]))
+    return x
+
+
+def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) -> jax.Array:
+    """The starting point of one item: N(0, prior_std^2 I), float32."""
+    # Steps are numbered from 0, so the largest number cannot collide with a step's.
+    key = jax.random.fold_in(key, np.uint32(2**32 - 1))
+    return process.prior_std * jax.random.normal(key, item_shape, jnp.float32)
+
+
+def sample(
+    key: jax.Array,
+    denoiser: Denoiser,
+    process: Process,
+    step: Step,
+    num_steps: int,
+    item_shape: tuple[int, ...],
+) -> Float[Array, "*item"]:
+    """Draws one item: from the prior at t_max along the whole time grid."""
+    times = jnp.asarray(time_grid(process, num_steps))
+    x = draw_prior(key, item_shape, process)
+    return advance(key, x, times, 0, step, denoiser, process)
