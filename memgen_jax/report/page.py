@@ -1,0 +1,105 @@
+"""Pages: one HTML file that opens offline, pictures and style sheet inside it.
+
+A page is a Jinja template of `memgen_jax/report/templates` that extends `base.html` and draws its
+parts with the macros of `parts.html`. Whatever comes in as a value is escaped; only the templates'
+own text is markup.
+"""
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Iterator, Mapping
+
+from etils import epath
+
+from memgen_jax.report import style
+from memgen_jax.report.atomic import write_whole
+
+if typing.TYPE_CHECKING:
+    import jinja2
+    import matplotlib.figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure ready to stand in a page.
+
+    Attributes:
+      uri: the image as a `data:` address.
+      alt: what it shows, for who cannot see it.
+      caption: the text below it; may be empty.
+      width: its natural width in CSS pixels; narrower screens scale it down.
+    """
+
+    uri: str
+    alt: str
+    caption: str = ""
+    width: int = 700
+
+
+def picture(figure: "matplotlib.figure.Figure", alt: str, caption: str = "") -> Picture:
+    """Turns a Matplotlib figure into a `Picture`, 110 CSS pixels an inch."""
+    return Picture(style.data_uri(figure), alt, caption, round(110 * figure.get_figwidth()))
+
+
+def render(template: str, **values: object) -> str:
+    """Fills a template with values and returns the page.
+
+    Args:
+      template: file name in `memgen_jax/report/templates`, for example "transition.html".
+      **values: what the template names; one that it needs and does not get is an error. Strings are escaped.
+    Returns:
+      The HTML text, complete in itself: no address outside the file is used.
+    """
+    return _environment().get_template(template).render(**values)
+
+
+def write(path: epath.PathLike, html: str) -> epath.Path:
+    """Writes a page, whole or not at all."""
+    return write_whole(path, html.encode("utf-8"))
+
+
+def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Nested settings as pairs ("train.steps", 8000), in their order."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """0.0534 → "5.3%"; a dash where there is no number."""
+    return "–" if _missing(fraction) else f"{100 * float(fraction):.{digits}f}%"  # type: ignore[arg-type]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """`digits` significant digits, whole numbers whole: 1437 → "1,437", 0.70211 → "0.702"."""
+    if _missing(value):
+        return "–"
+    value = float(value)  # type: ignore[arg-type]
+    if value == round(value) and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or not math.isfinite(value)
+
+
+@functools.cache
+def _environment() -> "jinja2.Environment":
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("memgen_jax.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, number=number, flatten=flatten)
+    return environment

@@ -1,0 +1,143 @@
+"""How every figure of the project looks, and how it is written to disk.
+
+Figures are `matplotlib.figure.Figure` objects made without pyplot: no window, no global list of
+figures, no change of the caller's rcParams. Colours are told apart by colour-blind readers and, by
+their lightness, in a grey print.
+"""
+
+import base64
+import io
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from etils import epath
+from jaxtyping import Num, UInt8
+
+from memgen_jax.report.atomic import write_whole
+
+if typing.TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+# CIE lightness 28, 62 and 45: three steps in grey, and hues that every common colour blindness keeps apart.
+PHASE_COLORS = {"memorized": "#7a1f3d", "spurious": "#d98200", "generalized": "#0b6fa8"}
+PHASE_MARKERS = {"memorized": "o", "spurious": "^", "generalized": "s"}
+# The two histograms of Pham et al. 2025, Figs. 5-8: distances to S in olive, within S' in grey.
+TRAIN_COLOR = "#808000"
+SYNTHETIC_COLOR = "#6e6e6e"
+CONTROL_COLOR = "#222222"
+MUTED_COLOR = "#5a5a5a"
+
+_SETTINGS: dict[str, typing.Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same page on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Matplotlib's settings for print, for a `with` block or, as `@settings()`, for a function."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def new_figure(width: float = 7.0, height: float = 4.0) -> "matplotlib.figure.Figure":
+    """An empty figure of `width` × `height` inches that keeps its labels apart (constrained layout)."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def column(rows: Sequence[object], name: str) -> Num[np.ndarray, "row"]:
+    """Field `name` of every row; rows are mappings or dataclasses, and None becomes NaN."""
+    values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for row in rows]
+    return np.array([np.nan if value is None else float(value) for value in values], np.float64)
+
+
+def size_axis(
+    axes: "matplotlib.axes.Axes", sizes: Num[np.ndarray, "size"], label: str = "training-set size K"
+) -> None:
+    """Makes the x axis logarithmic over training-set sizes, with plain ticks (1,000, not 10³)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    smallest, largest = float(np.min(sizes)), float(np.max(sizes))
+    margin = 1.12 if largest / smallest < 1e3 else 1.25
+    decades = np.log10(largest / smallest)
+    axes.set_xscale("log")
+    axes.set_xlim(smallest / margin, largest * margin)
+    axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)))
+    if decades < 2.2:
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(label)
+
+
+def percent_axis(axes: "matplotlib.axes.Axes", label: str = "share of samples") -> None:
+    """Ticks the y axis, which holds fractions in [0, 1], in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_ylabel(label)
+
+
+def as_pixels(image: Num[np.ndarray, "height width channel"]) -> UInt8[np.ndarray, "height width 3"]:
+    """One image as RGB bytes: grey is repeated; floats are taken to be in [-1, 1]."""
+    if image.dtype != np.uint8:
+        image = np.clip(np.round((image.astype(np.float64) + 1) * 127.5), 0, 255).astype(np.uint8)
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
+
+
+def png_bytes(figure: "matplotlib.figure.Figure") -> bytes:
+    """The figure as a PNG, 200 dots an inch."""
+    return _bytes(figure, "png")
+
+
+def data_uri(figure: "matplotlib.figure.Figure") -> str:
+    """The figure as a `data:image/png;base64,…` address, to stand inside a page."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(figure)).decode("ascii")
+
+
+def save(figure: "matplotlib.figure.Figure", path: epath.PathLike) -> list[epath.Path]:
+    """Writes `path`.png and `path`.pdf, each whole or not at all; `path` comes without its suffix.
+
+    The same figure gives the same bytes: no date is written.
+    """
+    path = epath.Path(path)
+    return [write_whole(path.parent / f"{path.name}.{kind}", _bytes(figure, kind)) for kind in ("png", "pdf")]
+
+
+def _bytes(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
+    buffer = io.BytesIO()
+    metadata = {"CreationDate": None} if kind == "pdf" else None
+    with settings():  # ticks are made at drawing time and read the settings then
+        figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
