@@ -1,5 +1,5 @@
 """Draws: figures from arrays (Matplotlib, no pyplot) and pages that open offline (Jinja)."""
 
-from memgen_jax.report import page, style
+from memgen_jax.report import example_figures, histogram_figures, page, style, transition_figures
 
-__all__ = ["page", "style"]
+__all__ = ["example_figures", "histogram_figures", "page", "style", "transition_figures"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from etils import epath
 
 from memgen_jax.report import style
-from memgen_jax.report.atomic import write_whole
+from memgen_jax.files import write_whole
 
 if typing.TYPE_CHECKING:
     import jinja2

@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Num, UInt8
 
-from memgen_jax.report.atomic import write_whole
+from memgen_jax.files import write_whole
 
 if typing.TYPE_CHECKING:
     import matplotlib.axes
@@ -86,15 +86,18 @@ def size_axis(
     axes: "matplotlib.axes.Axes", sizes: Num[np.ndarray, "size"], label: str = "training-set size K"
 ) -> None:
     """Makes the x axis logarithmic over training-set sizes, with plain ticks (1,000, not 10³)."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    smallest, largest = float(np.min(sizes)), float(np.max(sizes))
-    margin = 1.12 if largest / smallest < 1e3 else 1.25
-    decades = np.log10(largest / smallest)
+    sizes = np.unique(sizes)
+    span = float(sizes[-1] / sizes[0])
     axes.set_xscale("log")
-    axes.set_xlim(smallest / margin, largest * margin)
-    axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)))
-    if decades < 2.2:
+    axes.set_xlim(sizes[0] / 1.12 / span**0.01, sizes[-1] * 1.12 * span**0.01)
+    few = len(sizes) <= 5 and np.all(sizes[1:] / sizes[:-1] > span**0.15)
+    if few:
+        axes.xaxis.set_major_locator(FixedLocator(sizes))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if span < 150 else (1.0,)))
+    if few or span < 150:
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -103,9 +106,9 @@ def size_axis(
 
 def percent_axis(axes: "matplotlib.axes.Axes", label: str = "share of samples") -> None:
     """Ticks the y axis, which holds fractions in [0, 1], in percent."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
     axes.set_ylabel(label)
 
 
