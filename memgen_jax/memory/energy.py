@@ -1,0 +1,217 @@
+"""The diffusion model that knows its training set by heart, seen as a dense associative memory.
+
+For a finite set of patterns xi^mu (the training items) every quantity of the noised empirical
+distribution is closed-form. All of them are moments of one softmax over the patterns,
+
+  w_mu = softmax_mu(-beta |x - xi^mu|^2),
+
+the retrieval of the memory of Pham et al. 2025, Eq. 7. A process x_t = m x_0 + s noise is that memory
+at beta = m^2 / (2 s^2), queried at x / m (VE with m = 1: beta = 1 / (2 sigma^2 t)), so one function,
+`posterior`, serves them all. It walks over the patterns in tiles and carries the running maximum, so
+neither 60,000 patterns nor 12,288 dimensions need more memory than one tile.
+
+Everything is written for one item; batch with `jax.vmap`, which turns the products with the patterns
+into matrix products.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from memgen_jax.diffusion.processes import Denoiser, Process
+from memgen_jax.errors import InputError
+
+Item = Float[Array, "*item"]
+Patterns = Float[Array, "num_patterns *item"]
+Scalar = Float[Array, ""] | float
+Count = Int[Array, ""] | int | None
+
+TILE = 4096  # patterns per tile: 1,000 queries take 16 MB of weights
+
+# Up to this dimension distances come from differences, exact to rounding at any temperature. Beyond,
+# |x|^2 - 2 x.xi + |xi|^2 of centred vectors is a matrix product; it errs by about 1e-7 |x| |xi| in the
+# squared distance, which only ranks neighbours that are closer to each other than that.
+MAX_DIM_OF_DIFFERENCES = 16
+
+
+class Posterior(NamedTuple):
+    """Moments of the patterns under the weights softmax(-beta |x - xi|^2).
+
+    Attributes:
+      log_sum: log sum_mu exp(-beta |x - xi^mu|^2).
+      mean: sum_mu w_mu xi^mu, the memory's one-step answer and the exact denoiser.
+    """
+
+    log_sum: Float[Array, ""]
+    mean: Float[Array, "*item"]
+
+
+class _Tiles(NamedTuple):
+    """Patterns, flattened and centred, padded to whole tiles."""
+
+    rows: Float[Array, "num_tiles tile dim"]
+    valid: Array  # bool [num_tiles, tile]
+    centre: Float[Array, "dim"]
+
+
+def posterior(
+    x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count = None, tile: int = TILE
+) -> Posterior:
+    """What the memory answers to a query at inverse temperature beta (Pham et al. 2025, Eq. 7).
+
+    Args:
+      x: the query, one item.
+      patterns: the stored patterns.
+      beta: inverse temperature, positive.
+      num_valid: only the first `num_valid` patterns count, in 1..num_patterns; may be traced, so that
+        one compiled function serves every subset size K.
+      tile: patterns taken at a time.
+    """
+    return _posterior(x, _tiles(patterns, num_valid, tile), beta)
+
+
+def exact_denoiser(
+    patterns: Patterns, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Denoiser:
+    """E[x_0 | x_t] when x_0 is one of the patterns: the perfect memorizer, as a `Denoiser`.
+
+    It is the answer of `posterior` to x / m at beta = m^2 / (2 s^2) and holds wherever std(t) > 0.
+
+    Args: as for `posterior`.
+    """
+    tiles = _tiles(patterns, num_valid, tile)
+
+    def denoiser(x: Item, t: Scalar) -> Item:
+        query, beta = _as_memory(x, t, process)
+        return _posterior(query, tiles, beta).mean
+
+    return denoiser
+
+
+def log_density(
+    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Float[Array, ""]:
+    """log p(x, t) of the noised empirical distribution, normalised (Pham et al. 2025, Eq. 5)."""
+    query, beta = _as_memory(x, t, process)
+    count = jnp.asarray(len(patterns) if num_valid is None else num_valid).astype(x.dtype)
+    log_sum = posterior(query, patterns, beta, num_valid=num_valid, tile=tile).log_sum
+    return log_sum - jnp.log(count) - 0.5 * x.size * jnp.log(2 * np.pi * process.std(t) ** 2)
+
+
+def energy_dm(
+    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Float[Array, ""]:
+    """E_DM(x, t) = -2 s^2 log sum_mu exp(-|x - m xi^mu|^2 / (2 s^2)) (Pham et al. 2025, Eq. 6)."""
+    query, beta = _as_memory(x, t, process)
+    log_sum = posterior(query, patterns, beta, num_valid=num_valid, tile=tile).log_sum
+    return -2 * process.std(t) ** 2 * log_sum
+
+
+def energy_am(
+    x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count = None, tile: int = TILE
+) -> Float[Array, ""]:
+    """E_AM(x) = -log(sum_mu exp(-beta |x - xi^mu|^2)) / beta (Pham et al. 2025, Eq. 7)."""
+    return -posterior(x, patterns, beta, num_valid=num_valid, tile=tile).log_sum / beta
+
+
+def exact_score(
+    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Item:
+    """grad log p(x, t) = (m sum_mu w_mu xi^mu - x) / s^2, the gradient of `log_density`."""
+    query, beta = _as_memory(x, t, process)
+    mean = posterior(query, patterns, beta, num_valid=num_valid, tile=tile).mean
+    return process.score_from_denoised(mean, x, t)
+
+
+def exact_jacobian(
+    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Float[Array, "dim dim"]:
+    """Jacobian of the exact score, (m^2 Cov_w(xi) / s^2 - I) / s^2, of the flattened item.
+
+    -s^2 times it is I at a point attractor and has one eigenvalue near 0 per flat direction.
+    """
+    query, beta = _as_memory(x, t, process)
+    tiles = _tiles(patterns, num_valid, tile)
+    answer = _posterior(query, tiles, beta)
+    mean = answer.mean.reshape(-1) - tiles.centre
+
+    def add(covariance: jax.Array, rows_valid: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        rows, valid = rows_valid
+        weights = jnp.exp(_logits(query, tiles.centre, rows, valid, beta) - answer.log_sum)
+        # About the mean in a second pass: the difference of raw moments would cancel at small s.
+        offset = rows - mean[None]
+        product = jnp.matmul((weights[:, None] * offset).T, offset, precision="highest")
+        return covariance + product, None
+
+    covariance, _ = jax.lax.scan(add, jnp.zeros((x.size, x.size), x.dtype), (tiles.rows, tiles.valid))
+    variance = process.std(t) ** 2
+    scaled = process.mean_coefficient(t) ** 2 / variance * covariance
+    return (scaled - jnp.eye(x.size, dtype=x.dtype)) / variance
+
+
+def _as_memory(x: jax.Array, t: Scalar, process: Process) -> tuple[jax.Array, jax.Array]:
+    """The query and the inverse temperature at which the memory is asked for E[x_0 | x_t = x]."""
+    mean, std = process.mean_coefficient(t), process.std(t)
+    return x / mean, mean**2 / (2 * std**2)
+
+
+def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
+    count = len(patterns)
+    if count == 0:
+        raise InputError("the memory holds num_patterns=0 patterns: give at least one.")
+    if isinstance(num_valid, int) and not 1 <= num_valid <= count:
+        raise InputError(f"num_valid={num_valid} must lie in 1..{count}, the number of patterns.")
+    if tile < 1:
+        raise InputError(f"tile={tile} must be at least 1 pattern.")
+    rows = patterns.reshape(count, -1)
+    dim = rows.shape[1]
+    valid = jnp.arange(count) < (count if num_valid is None else num_valid)
+    # Centring keeps the rounding of the matrix product small: images share a bright or dark ground.
+    centre = jnp.mean(rows, axis=0, where=valid[:, None])
+    tile = min(tile, count)
+    padding = -count % tile
+    rows = jnp.pad(rows - centre[None], ((0, padding), (0, 0)))
+    valid = jnp.pad(valid, (0, padding))
+    return _Tiles(rows.reshape(-1, tile, dim), valid.reshape(-1, tile), centre)
+
+
+def _logits(
+    x: jax.Array, centre: jax.Array, rows: jax.Array, valid: jax.Array, beta: Scalar
+) -> Float[Array, "tile"]:
+    """-beta |x - xi^mu|^2 for one tile of centred rows; -inf where a row does not count."""
+    x = x.reshape(-1) - centre
+    if x.size <= MAX_DIM_OF_DIFFERENCES:
+        squared = jnp.sum((x[None] - rows) ** 2, axis=-1)
+    else:
+        product = jnp.matmul(rows, x, precision="highest")
+        squared = jnp.sum(x**2) - 2 * product + jnp.sum(rows**2, axis=-1)
+    return jnp.where(valid, -beta * squared, -jnp.inf)
+
+
+def _posterior(x: jax.Array, tiles: _Tiles, beta: Scalar) -> Posterior:
+    def add(
+        carry: tuple[jax.Array, jax.Array, jax.Array], rows_valid: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+        maximum, total, weighted = carry
+        rows, valid = rows_valid
+        logits = _logits(x, tiles.centre, rows, valid, beta)
+        # The sums do not depend on the maximum that is taken out, so no derivative flows through it.
+        new_maximum = jax.lax.stop_gradient(jnp.maximum(maximum, jnp.max(logits)))
+        weights = jnp.exp(logits - new_maximum)
+        shrink = jnp.exp(maximum - new_maximum)
+        total = shrink * total + jnp.sum(weights)
+        weighted = shrink * weighted + jnp.matmul(weights, rows, precision="highest")
+        return (new_maximum, total, weighted), None
+
+    # The first tile holds a valid row, so its maximum is finite: start from it and scan the rest.
+    dim = tiles.rows.shape[-1]
+    start = (jnp.full((), -jnp.inf, x.dtype), jnp.zeros((), x.dtype), jnp.zeros(dim, x.dtype))
+    carry, _ = add(start, (tiles.rows[0], tiles.valid[0]))
+    if len(tiles.rows) > 1:
+        carry, _ = jax.lax.scan(add, carry, (tiles.rows[1:], tiles.valid[1:]))
+    maximum, total, weighted = carry
+    mean = (tiles.centre + weighted / total).reshape(x.shape)
+    return Posterior(maximum + jnp.log(total), mean)
