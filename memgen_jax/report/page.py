@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from etils import epath
 
-from memgen_jax.report import style
 from memgen_jax.files import write_whole
+from memgen_jax.report import style
 
 if typing.TYPE_CHECKING:
     import jinja2

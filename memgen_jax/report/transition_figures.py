@@ -1,0 +1,318 @@
+"""The transition drawn: three fractions against K, losses and sample quality (Pham et al. 2025, Fig. 2).
+
+Rows are mappings or dataclasses with the fields of `fractions.csv`: `num_train`, `num_synthetic`, and
+`memorized`, `spurious`, `generalized` in [0, 1], each with `_low` and `_high`.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from memgen_jax.report import style
+
+if typing.TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+PHASES = ("memorized", "spurious", "generalized")
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticalSize:
+    """A training-set size at which something happens, with its interval.
+
+    Attributes:
+      label: what happens there, for example "memorized falls to 50%".
+      value: the size K; None or NaN where the sweep does not reach it.
+      low, high: ends of its interval; None or NaN where there is none.
+      phase: the phase whose colour it takes.
+    """
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    phase: str = "memorized"
+
+    @property
+    def reached(self) -> bool:
+        """Whether the sweep holds this size."""
+        return self.value is not None and math.isfinite(self.value)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both ends of the interval are known."""
+        return None not in (self.low, self.high) and math.isfinite(self.low + self.high)  # type: ignore[operator]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransitionPanel:
+    """One panel of `transition`: one data set at one network width.
+
+    Attributes:
+      rows: one row per K, the fractions with their intervals; K in any order.
+      title: the panel's title.
+      control_rows: the same for the exact empirical score, whose memorized share must stay at 100%.
+      critical: sizes to mark.
+      seed_rows: one list of rows per seed, drawn as thin lines behind the curve.
+    """
+
+    rows: Sequence[typing.Any]
+    title: str = ""
+    control_rows: Sequence[typing.Any] = ()
+    critical: Sequence[CriticalSize] = ()
+    seed_rows: Sequence[Sequence[typing.Any]] = ()
+
+
+@style.settings()
+def transition(panels: Sequence[TransitionPanel]) -> "matplotlib.figure.Figure":
+    """The fractions of memorized, spurious and generalized samples against K (Pham et al. 2025, Fig. 2).
+
+    Each panel has three parts over one axis of K: the critical sizes with their intervals on top, the
+    three fractions with theirs as bands in the middle, and the spurious fraction enlarged below.
+
+    Args:
+      panels: what to draw, one panel each; more than three wrap to further lines.
+    Returns:
+      The figure: 7, 8 or 11 inches wide for one, two or three panels in a line.
+    """
+    columns = len(panels) if len(panels) <= 3 else 2 if len(panels) == 4 else 3
+    lines = math.ceil(len(panels) / columns)
+    marks = max(sum(size.reached for size in panel.critical) for panel in panels)
+    heights = [0.22 * marks, 2.3, 1.0] if marks else [2.3, 1.0]
+    figure = style.new_figure((7.0, 8.0, 11.0)[columns - 1], 0.5 + lines * (sum(heights) + 1.0))
+    grid = figure.add_gridspec(lines, columns)
+    for index, panel in enumerate(panels):
+        line, place = divmod(index, columns)
+        inner = grid[line, place].subgridspec(len(heights), 1, height_ratios=heights)
+        parts = inner.subplots(sharex=True)
+        _draw_panel(list(parts), panel, first=place == 0, marks=marks)
+    _legend(figure, panels)
+    return figure
+
+
+def spurious_curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], label: str = "spurious") -> None:
+    """Draws the spurious fraction alone, on its own scale, so that a small peak can be seen.
+
+    Args:
+      axes: where to draw; its x axis is left alone.
+      rows: one row per K.
+      label: of the y axis.
+    """
+    _curve(axes, _by_size(rows), "spurious")
+    top = np.nanmax(np.append(style.column(rows, "spurious_high"), 0.0))
+    top = max(1.08 * top, 0.01)
+    axes.set_ylim(-0.05 * top, top)
+    axes.yaxis.set_major_locator(_few_ticks())
+    style.percent_axis(axes, label)
+
+
+@style.settings()
+def training_curves(
+    num_train: Integer[np.ndarray, "member"],
+    step: Integer[np.ndarray, "step"],
+    loss: Float[np.ndarray, "member step"],
+    label: str = "training loss",
+) -> "matplotlib.figure.Figure":
+    """The loss of every member against the training step, coloured by K.
+
+    Args:
+      num_train: training-set size of each member.
+      step: the steps at which the loss was recorded.
+      loss: the recorded losses, positive; NaN where a member has none.
+      label: of the y axis.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    figure = style.new_figure(5.0, 2.8)
+    axes = figure.subplots()
+    smallest, largest = int(num_train.min()), int(num_train.max())
+    colors = ScalarMappable(LogNorm(smallest, max(largest, smallest + 1)), _size_colors())
+    for member in np.argsort(num_train):
+        axes.plot(step, loss[member], color=colors.to_rgba(num_train[member]), linewidth=1.1)
+    axes.set_yscale("log")
+    axes.set_xlabel("training step")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_formatter(_plain_numbers())
+    axes.yaxis.set_major_formatter(_plain_numbers())
+    axes.yaxis.set_minor_formatter(_plain_numbers(few=True))
+    bar = figure.colorbar(colors, ax=axes, label="training-set size K", pad=0.02)
+    bar.ax.yaxis.set_major_formatter(_plain_numbers())
+    bar.ax.yaxis.set_minor_formatter(_plain_numbers(few=True))
+    return figure
+
+
+@style.settings()
+def sample_quality(rows: Sequence[typing.Any], metric: str = "L2") -> "matplotlib.figure.Figure":
+    """Median distance to S of the samples that are not memorized, and of unseen real items, against K.
+
+    Where the two curves meet, new samples are as far from the training set as real data are.
+
+    Args:
+      rows: `num_train`, `sample_distance`, `held_out_distance`; None or NaN where there is no such sample.
+      metric: which distance, for the y axis.
+    """
+    rows = _by_size(rows)
+    figure = style.new_figure(5.0, 3.0)
+    axes = figure.subplots()
+    sizes = style.column(rows, "num_train")
+    axes.plot(
+        sizes,
+        style.column(rows, "held_out_distance"),
+        color=style.CONTROL_COLOR,
+        linestyle="--",
+        label="held-out real items",
+    )
+    axes.plot(
+        sizes,
+        style.column(rows, "sample_distance"),
+        color=style.PHASE_COLORS["generalized"],
+        marker=style.PHASE_MARKERS["generalized"],
+        label="samples that are not memorized",
+    )
+    style.size_axis(axes, sizes)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(f"median distance to S\n({metric})")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _draw_panel(
+    parts: list["matplotlib.axes.Axes"], panel: TransitionPanel, *, first: bool, marks: int
+) -> None:
+    rows = _by_size(panel.rows)
+    sizes = style.column(rows, "num_train")
+    main, enlarged = parts[-2:]
+    for phase in PHASES:
+        for seed in panel.seed_rows:
+            for axes in (main, enlarged) if phase == "spurious" else (main,):
+                seed_rows = _by_size(seed)
+                axes.plot(
+                    style.column(seed_rows, "num_train"),
+                    style.column(seed_rows, phase),
+                    color=style.PHASE_COLORS[phase],
+                    linewidth=0.6,
+                    alpha=0.6,
+                )
+        _curve(main, rows, phase)
+    if panel.control_rows:
+        control = _by_size(panel.control_rows)
+        main.plot(
+            style.column(control, "num_train"),
+            style.column(control, "memorized"),
+            color=style.CONTROL_COLOR,
+            linestyle=(0, (4, 2)),
+            linewidth=1.2,
+            zorder=1.5,
+        )
+    main.set_ylim(-0.03, 1.04)
+    style.percent_axis(main, "share of samples" if first else "")
+    spurious_curve(enlarged, rows, "spurious only" if first else "")
+    reached = [size for size in panel.critical if size.reached]
+    for size in reached:
+        for axes in (main, enlarged):
+            axes.axvline(
+                size.value, color=style.PHASE_COLORS[size.phase], linestyle=":", linewidth=1.0, zorder=1
+            )
+    if marks:
+        _draw_critical(parts[0], reached, marks, sizes)
+    parts[0].set_title(panel.title)
+    style.size_axis(enlarged, sizes)
+
+
+def _draw_critical(
+    axes: "matplotlib.axes.Axes", critical: Sequence[CriticalSize], marks: int, sizes: np.ndarray
+) -> None:
+    """One line of text and one interval per critical size, so that close ones cannot hide each other."""
+    middle = math.sqrt(float(sizes.min()) * float(sizes.max()))
+    for line, size in enumerate(critical):
+        color = style.PHASE_COLORS[size.phase]
+        if size.has_interval:
+            axes.plot([size.low, size.high], [line, line], color=color, linewidth=3, alpha=0.4)
+        axes.plot([size.value], [line], color=color, marker="|", markersize=9, markeredgewidth=1.8)
+        ends = [size.low, size.high] if size.has_interval else [size.value, size.value]
+        text = f"{size.label}: {size.value:,.0f}"
+        text += f" ({size.low:,.0f}–{size.high:,.0f})" if size.has_interval else ""
+        left = float(size.value) > middle  # the text goes to the wider side
+        axes.annotate(
+            text,
+            (ends[0] if left else ends[1], line),
+            xytext=(-7 if left else 7, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_ylim(marks - 0.4, -0.6)
+    axes.set_yticks([])
+    axes.grid(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(bottom=False, which="both")
+
+
+def _curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], phase: str) -> None:
+    sizes = style.column(rows, "num_train")
+    color = style.PHASE_COLORS[phase]
+    low, high = style.column(rows, f"{phase}_low"), style.column(rows, f"{phase}_high")
+    axes.fill_between(sizes, low, high, color=color, alpha=0.22, linewidth=0)
+    axes.plot(sizes, style.column(rows, phase), color=color, marker=style.PHASE_MARKERS[phase])
+
+
+def _legend(figure: "matplotlib.figure.Figure", panels: Sequence[TransitionPanel]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=style.PHASE_COLORS[phase], marker=style.PHASE_MARKERS[phase], label=phase)
+        for phase in PHASES
+    ]
+    if any(panel.control_rows for panel in panels):
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=style.CONTROL_COLOR,
+                linestyle=(0, (4, 2)),
+                linewidth=1.2,
+                label="memorized, exact score (control)",
+            )
+        )
+    if any(panel.seed_rows for panel in panels):
+        handles.append(Line2D([], [], color=style.MUTED_COLOR, linewidth=0.6, label="single seeds"))
+    columns = len(handles) if len(handles) <= 4 or figure.get_figwidth() > 8 else 3
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def _by_size(rows: Sequence[typing.Any]) -> list[typing.Any]:
+    order = np.argsort(style.column(rows, "num_train"), kind="stable")
+    return [rows[index] for index in order]
+
+
+def _size_colors() -> typing.Any:
+    """Viridis without its palest fifth, which white paper swallows."""
+    import matplotlib
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.85, 256)))
+
+
+def _plain_numbers(few: bool = False) -> typing.Any:
+    """Ticks as plain numbers; `few` labels only those that begin with 2 or 5."""
+    from matplotlib.ticker import FuncFormatter
+
+    def text(value: float, _: object) -> str:
+        leading = f"{value:e}"[0]
+        return "" if few and leading not in "25" else f"{value:,.6g}"
+
+    return FuncFormatter(text)
+
+
+def _few_ticks() -> typing.Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=3, steps=[1, 2, 5, 10], min_n_ticks=2)
