@@ -13,6 +13,7 @@ from memgen_jax.report import style
 if typing.TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
+    import matplotlib.patches
 
 # In units of one image: the space between images, and the line of text under each.
 _GAP, _TEXT = 0.12, 0.30
@@ -56,21 +57,19 @@ def examples(
     Returns:
       The figure; call it with one phase at a time for pictures that a narrow page can stack.
     """
-    figure = style.new_figure(1, 1)
+    from matplotlib.figure import Figure
+
     width = 1.35 + neighbors * (1 + _GAP)  # the target, the row's letter, the neighbours
     block = 2 * (1 + _TEXT) + 0.25
     blocks = max([len(targets) for targets in groups.values()] + [1])
-    figure.set_size_inches(
-        len(groups) * width * image_inches + 0.25 * (len(groups) - 1) + 0.15,
-        blocks * block * image_inches + 0.45,
-    )
-    figure.get_layout_engine().set(wspace=0.25 / figure.get_figwidth(), w_pad=0.03, h_pad=0.03)
-    columns = figure.subplots(1, len(groups), squeeze=False)[0]
-    for axes, (phase, targets) in zip(columns, groups.items(), strict=True):
+    inches = np.array([width, blocks * block]) * image_inches  # of one column
+    page = np.array([len(groups) * (inches[0] + 0.25) - 0.05, inches[1] + 0.35])
+    figure = Figure(figsize=tuple(page))
+    for place, (phase, targets) in enumerate(groups.items()):
+        corner = np.array([0.1 + place * (inches[0] + 0.25), 0.02])
+        axes = figure.add_axes((*(corner / page), *(inches / page)))
         axes.set_axis_off()
-        axes.set_xlim(0, width)
-        axes.set_ylim(blocks * block, 0)
-        axes.set_aspect("equal", anchor="NW")
+        axes.set(xlim=(0, width), ylim=(blocks * block, 0))
         size = "" if num_train is None or phase not in num_train else f", K = {num_train[phase]:,}"
         axes.set_title(f"{phase}{size}", color=style.PHASE_COLORS.get(phase, "black"))
         if not targets:
@@ -81,7 +80,9 @@ def examples(
 
 
 def _draw_target(axes: "matplotlib.axes.Axes", target: Target, top: float, neighbors: int) -> None:
-    _draw_image(axes, target.image, 0, top + 0.5 * (1 + _TEXT))
+    from matplotlib.collections import PatchCollection
+
+    frames = [_draw_image(axes, target.image, 0, top + 0.5 * (1 + _TEXT))]
     kinds = (
         ("S", style.TRAIN_COLOR, target.train_images, target.train_distances),
         ("S'", style.SYNTHETIC_COLOR, target.synthetic_images, target.synthetic_distances),
@@ -91,22 +92,28 @@ def _draw_target(axes: "matplotlib.axes.Axes", target: Target, top: float, neigh
         axes.text(1.2, y + 0.5, letter, ha="center", va="center", fontsize=8, color=color, weight="bold")
         for place in range(min(neighbors, len(images))):
             x = 1.35 + _GAP + place * (1 + _GAP)
-            _draw_image(axes, images[place], x, y)
-            axes.text(x + 0.5, y + 1.03, _short(float(distances[place])), ha="center", va="top", fontsize=6.5)
+            frames.append(_draw_image(axes, images[place], x, y))
+            text = _short(float(distances[place]))
+            axes.text(x + 0.5, y + 1.03, text, ha="center", va="top", fontsize=6.5)
+    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor="#9a9a9a", linewidth=0.5))
 
 
-def _draw_image(axes: "matplotlib.axes.Axes", image: np.ndarray, x: float, y: float) -> None:
-    """One image as a unit square; images that are not square keep their shape inside it."""
+def _draw_image(
+    axes: "matplotlib.axes.Axes", image: np.ndarray, x: float, y: float
+) -> "matplotlib.patches.Rectangle":
+    """Draws one image into a unit square, where it keeps its shape; returns its frame."""
+    from matplotlib.image import AxesImage
+    from matplotlib.patches import Rectangle
+
     pixels = style.as_pixels(image)
     height, width = np.array(pixels.shape[:2]) / max(pixels.shape[:2])
-    extent = (x + (1 - width) / 2, x + (1 + width) / 2, y + (1 + height) / 2, y + (1 - height) / 2)
-    limits = axes.axis()
-    axes.imshow(pixels, extent=extent, interpolation="nearest", aspect="equal")
-    axes.axis(limits)
-    left, right, bottom, top = extent
-    axes.plot(
-        [left, right, right, left, left], [top, top, bottom, bottom, top], color="#9a9a9a", linewidth=0.5
+    left, top = x + (1 - width) / 2, y + (1 - height) / 2
+    artist = AxesImage(
+        axes, extent=(left, left + width, top + height, top), origin="upper", interpolation="nearest"
     )
+    artist.set_data(pixels)
+    axes.add_image(artist)
+    return Rectangle((left, top), width, height)
 
 
 def _short(distance: float) -> str:

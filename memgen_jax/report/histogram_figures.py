@@ -185,9 +185,10 @@ def _draw_threshold(axes: "matplotlib.axes.Axes", text: str, delta: float, pictu
 
 def _draw_pair(axes: "matplotlib.axes.Axes", pair: Pair, place: float, color: str) -> None:
     """The sample and its neighbour, side by side, in a frame of the phase's colour."""
+    from matplotlib.artist import Artist
     from matplotlib.offsetbox import AnnotationBbox, HPacker, OffsetImage
 
-    images = []
+    images: list[Artist] = []
     for image in (pair.sample, pair.neighbor):
         pixels = style.as_pixels(image)
         images.append(OffsetImage(pixels, zoom=24 / max(pixels.shape[:2]), interpolation="nearest"))

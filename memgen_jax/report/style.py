@@ -29,6 +29,7 @@ TRAIN_COLOR = "#808000"
 SYNTHETIC_COLOR = "#6e6e6e"
 CONTROL_COLOR = "#222222"
 MUTED_COLOR = "#5a5a5a"
+DOTS_PER_INCH = 200
 
 _SETTINGS: dict[str, typing.Any] = {
     "font.family": "sans-serif",
@@ -55,7 +56,7 @@ _SETTINGS: dict[str, typing.Any] = {
     "axes.facecolor": "white",
     "savefig.facecolor": "white",
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": DOTS_PER_INCH,
     "pdf.fonttype": 42,  # text stays text
 }
 
@@ -124,9 +125,9 @@ def png_bytes(figure: "matplotlib.figure.Figure") -> bytes:
     return _bytes(figure, "png")
 
 
-def data_uri(figure: "matplotlib.figure.Figure") -> str:
-    """The figure as a `data:image/png;base64,…` address, to stand inside a page."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(figure)).decode("ascii")
+def data_uri(png: bytes) -> str:
+    """A PNG as a `data:image/png;base64,…` address, to stand inside a page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def save(figure: "matplotlib.figure.Figure", path: epath.PathLike) -> list[epath.Path]:
@@ -135,7 +136,11 @@ def save(figure: "matplotlib.figure.Figure", path: epath.PathLike) -> list[epath
     The same figure gives the same bytes: no date is written.
     """
     path = epath.Path(path)
-    return [write_whole(path.parent / f"{path.name}.{kind}", _bytes(figure, kind)) for kind in ("png", "pdf")]
+    written = []
+    for kind in ("png", "pdf"):
+        written.append(write_whole(path.parent / f"{path.name}.{kind}", _bytes(figure, kind)))
+        figure.set_layout_engine("none")  # the layout found for the first is kept: it is the slow part
+    return written
 
 
 def _bytes(figure: "matplotlib.figure.Figure", kind: str) -> bytes:

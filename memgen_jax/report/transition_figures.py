@@ -43,11 +43,6 @@ class CriticalSize:
         """Whether the sweep holds this size."""
         return self.value is not None and math.isfinite(self.value)
 
-    @property
-    def has_interval(self) -> bool:
-        """Whether both ends of the interval are known."""
-        return None not in (self.low, self.high) and math.isfinite(self.low + self.high)  # type: ignore[operator]
-
 
 @dataclasses.dataclass(frozen=True)
 class TransitionPanel:
@@ -217,7 +212,11 @@ def _draw_panel(
     for size in reached:
         for axes in (main, enlarged):
             axes.axvline(
-                size.value, color=style.PHASE_COLORS[size.phase], linestyle=":", linewidth=1.0, zorder=1
+                float(size.value or 0),
+                color=style.PHASE_COLORS[size.phase],
+                linestyle=":",
+                linewidth=1.0,
+                zorder=1,
             )
     if marks:
         _draw_critical(parts[0], reached, marks, sizes)
@@ -230,18 +229,18 @@ def _draw_critical(
 ) -> None:
     """One line of text and one interval per critical size, so that close ones cannot hide each other."""
     middle = math.sqrt(float(sizes.min()) * float(sizes.max()))
-    for line, size in enumerate(critical):
+    values, lows, highs = (style.column(critical, name) for name in ("value", "low", "high"))
+    for line, (size, value, low, high) in enumerate(zip(critical, values, lows, highs, strict=True)):
         color = style.PHASE_COLORS[size.phase]
-        if size.has_interval:
-            axes.plot([size.low, size.high], [line, line], color=color, linewidth=3, alpha=0.4)
-        axes.plot([size.value], [line], color=color, marker="|", markersize=9, markeredgewidth=1.8)
-        ends = [size.low, size.high] if size.has_interval else [size.value, size.value]
-        text = f"{size.label}: {size.value:,.0f}"
-        text += f" ({size.low:,.0f}–{size.high:,.0f})" if size.has_interval else ""
-        left = float(size.value) > middle  # the text goes to the wider side
+        text = f"{size.label}: {value:,.0f}"
+        if math.isfinite(low + high):
+            axes.plot([low, high], [line, line], color=color, linewidth=3, alpha=0.4)
+            text += f" ({low:,.0f}–{high:,.0f})"
+        axes.plot([value], [line], color=color, marker="|", markersize=9, markeredgewidth=1.8)
+        left = value > middle  # the text goes to the wider side
         axes.annotate(
             text,
-            (ends[0] if left else ends[1], line),
+            (np.nanmin([low, value]) if left else np.nanmax([high, value]), line),
             xytext=(-7 if left else 7, 0),
             textcoords="offset points",
             ha="right" if left else "left",
