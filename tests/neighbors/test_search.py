@@ -1,0 +1,201 @@
+"""Every answer is compared with a double loop in float64, bit by bit where order is concerned."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memgen_jax.errors import InputError
+from memgen_jax.neighbors import search
+from memgen_jax.neighbors.search import _Finder, local_mesh
+
+
+def brute_force(queries, references, k, exclude_self=False):
+    queries = np.asarray(queries, np.float64).reshape(len(queries), -1)
+    references = np.asarray(references, np.float64).reshape(len(references), -1)
+    square = np.stack([((query - references) ** 2).sum(1) for query in queries])
+    if exclude_self:
+        np.fill_diagonal(square, np.inf)
+    index = np.argsort(square, axis=1, kind="stable")[:, :k]
+    return np.sqrt(np.take_along_axis(square, index, 1)), index
+
+
+def gaussian(seed, count, dim=12):
+    return np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+
+
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize(("queries", "references"), [(1, 5), (300, 200), (130, 1500), (77, 4)])
+def test_neighbours_equal_a_double_loop_where_sizes_do_not_divide_the_tile(queries, references, k):
+    query, reference = gaussian(0, queries), gaussian(1, references)
+    found = search(query, reference, k=k, memory=2**17)
+    distance, index = brute_force(query, reference, k)
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    levels=st.integers(1, 4),
+    count=st.integers(2, 90),
+    k=st.integers(1, 5),
+    dtype=st.sampled_from(["uint8", "float16", "float32"]),
+)
+def test_ties_go_to_the_lower_index_however_many_items_tie(seed, levels, count, k, dtype):
+    items = np.random.default_rng(seed).integers(0, levels, (count, 3)).astype(dtype)
+    k = min(k, count - 1)
+    for exclude_self in (False, True):
+        found = search(items, items, k=k, exclude_self=exclude_self, memory=2**15)
+        distance, index = brute_force(items, items, k, exclude_self)
+        np.testing.assert_array_equal(found.index, index)
+        np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
+
+
+def test_an_identical_item_is_at_distance_exactly_zero_far_from_the_origin():
+    items = gaussian(2, 400, dim=50) + np.float32(1e3)
+    found = search(items, items)
+    assert (found.distance == 0).all()
+    np.testing.assert_array_equal(found.index[:, 0], np.arange(400))
+
+
+def test_self_search_ignores_the_sample_itself_not_its_duplicate():
+    items = gaussian(3, 100)
+    items[70] = items[20]
+    found = search(items, items, exclude_self=True)
+    assert found.index[70, 0] == 20 and found.index[20, 0] == 70
+    assert found.distance[70, 0] == 0
+    assert (found.distance[np.delete(np.arange(100), [20, 70])] > 0).all()
+
+
+def test_a_collapsed_set_is_answered_though_every_item_ties_with_every_other():
+    items = np.repeat(gaussian(4, 3), [1, 1000, 500], axis=0)
+    found = search(items, items, k=2, exclude_self=True)
+    distance, index = brute_force(items, items, 2, exclude_self=True)
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
+
+
+def test_the_nearer_of_two_items_is_found_where_the_gram_form_cannot_tell_them_apart():
+    query = np.full((1, 2000), 1.0, np.float32)
+    references = np.repeat(query, 40, axis=0) + 5
+    references[:, 0] += np.linspace(1e-4, 2e-4, 40)[::-1]
+    found = search(query, references, k=3)
+    np.testing.assert_array_equal(found.index, [[39, 38, 37]])
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_no_result_depends_on_memory_batch_or_the_precision_of_the_search(k):
+    query, reference = gaussian(5, 500, 40), gaussian(6, 700, 40)
+    whole = search(query, reference, k=k)
+    for memory in (2**14, 2**18):
+        for dtype in ("float32", "bfloat16"):
+            part = search(query, reference, k=k, memory=memory, dtype=dtype)
+            np.testing.assert_array_equal(part.distance, whole.distance)
+            np.testing.assert_array_equal(part.index, whole.index)
+    halves = [search(query[:123], reference, k=k), search(query[123:], reference, k=k)]
+    np.testing.assert_array_equal(np.concatenate([half.distance for half in halves]), whole.distance)
+
+
+def test_neighbours_follow_a_permutation_of_the_references():
+    query, reference = gaussian(7, 60), gaussian(8, 90)
+    order = np.random.default_rng(0).permutation(90)
+    found, permuted = search(query, reference, k=3), search(query, reference[order], k=3)
+    np.testing.assert_array_equal(order[permuted.index], found.index)
+    np.testing.assert_array_equal(permuted.distance, found.distance)
+
+
+def test_uint8_images_give_the_distance_of_the_decoded_images():
+    rng = np.random.default_rng(9)
+    query, reference = (rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (30, 50))
+    levels = search(query, reference, k=2, scale=1 / 127.5)
+    decoded = [(x.astype(np.float64) / 127.5 - 1).astype(np.float32) for x in (query, reference)]
+    found = search(*decoded, k=2)
+    np.testing.assert_array_equal(levels.index, found.index)
+    np.testing.assert_allclose(levels.distance, found.distance, rtol=1e-6)
+
+
+def test_squared_distances_are_the_squares():
+    query, reference = jnp.asarray(gaussian(10, 20)), jnp.asarray(gaussian(11, 30))
+    np.testing.assert_allclose(
+        search(query, reference, squared=True).distance,
+        search(query, reference).distance ** 2,
+        rtol=1e-6,
+    )
+
+
+def test_the_search_is_proven_at_once_on_ordinary_data():
+    """The second search is for ties; were the error bound far too wide, all would land there."""
+    query, reference = gaussian(12, 400, 784), gaussian(13, 900, 784)
+    finder = _Finder(reference, 2**22, jnp.dtype("float32"), local_mesh())
+    assert finder(query, np.full(400, -1), 1, 1)[2].mean() > 0.99
+
+
+def test_more_devices_give_the_same_bits():
+    program = """
+import sys, numpy as np, jax
+from memgen_jax.neighbors import search
+items = np.random.default_rng(0).normal(size=(333, 30)).astype(np.float32)
+one = search(items, items[:100], k=3, mesh=jax.sharding.Mesh(np.array(jax.devices()[:1]), "query"))
+for k, self_search in ((1, False), (3, False), (1, True)):
+    found = [search(items, items if self_search else items[:100], k=k, exclude_self=self_search,
+             memory=2**15, mesh=jax.sharding.Mesh(np.array(jax.devices()[:n]), "query"))
+             for n in (1, 3, 8)]
+    for other in found[1:]:
+        assert (found[0].index == other.index).all() and (found[0].distance == other.distance).all()
+print(jax.device_count())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+            "JAX_PLATFORMS": "cpu",
+            "PATH": "",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.strip() == "8", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"queries": np.zeros((0, 3)), "references": np.zeros((2, 3))}, "queries is empty"),
+        ({"queries": np.zeros((2, 3)), "references": np.zeros((2, 4))}, "3 numbers"),
+        ({"queries": np.zeros((2, 3)), "references": np.zeros((2, 3)), "k": 3}, "between 1 and 2"),
+        (
+            {"queries": np.zeros((2, 3)), "references": np.zeros((2, 3)), "k": 2, "exclude_self": True},
+            "between 1 and 1",
+        ),
+        (
+            {"queries": np.zeros((1, 3)), "references": np.zeros((2, 3)), "exclude_self": True},
+            "same array",
+        ),
+        (
+            {"queries": np.zeros((2, 3)), "references": np.array([[0, 0, 0], [0, np.nan, 0]])},
+            "item 1 of references",
+        ),
+        (
+            {"queries": np.array([[0, 0, np.inf]]), "references": np.zeros((2, 3))},
+            "item 0 of queries",
+        ),
+        ({"queries": np.full((1, 3), 1e30), "references": np.zeros((2, 3))}, "overflow"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_in_one_sentence(arguments, words):
+    with pytest.raises(InputError, match=words):
+        search(**{k: v.astype(np.float32) if hasattr(v, "shape") else v for k, v in arguments.items()})
+
+
+def test_jax_arrays_and_numpy_arrays_give_the_same_neighbours():
+    query, reference = gaussian(14, 20), gaussian(15, 30)
+    found, other = search(query, reference), search(jnp.asarray(query), jnp.asarray(reference))
+    np.testing.assert_array_equal(found.distance, other.distance)
+    assert isinstance(other.distance, np.ndarray) and not isinstance(other.distance, jax.Array)
