@@ -1,5 +1,19 @@
 """Draws: figures from arrays (Matplotlib, no pyplot) and pages that open offline (Jinja)."""
 
-from memgen_jax.report import example_figures, histogram_figures, page, style, transition_figures
+from memgen_jax.report import (
+    example_figures,
+    histogram_figures,
+    page,
+    style,
+    transition_figures,
+    transition_page,
+)
 
-__all__ = ["example_figures", "histogram_figures", "page", "style", "transition_figures"]
+__all__ = [
+    "example_figures",
+    "histogram_figures",
+    "page",
+    "style",
+    "transition_figures",
+    "transition_page",
+]

@@ -31,7 +31,7 @@ CONTROL_COLOR = "#222222"
 MUTED_COLOR = "#5a5a5a"
 DOTS_PER_INCH = 200
 
-_SETTINGS: dict[str, typing.Any] = {
+_SETTINGS: typing.Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same page on every machine
     "font.size": 9,
@@ -95,7 +95,7 @@ def size_axis(
     axes.set_xlim(sizes[0] / 1.12 / span**0.01, sizes[-1] * 1.12 * span**0.01)
     few = len(sizes) <= 5 and np.all(sizes[1:] / sizes[:-1] > span**0.15)
     if few:
-        axes.xaxis.set_major_locator(FixedLocator(sizes))
+        axes.xaxis.set_major_locator(FixedLocator(sizes.tolist()))
     else:
         axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if span < 150 else (1.0,)))
     if few or span < 150:

@@ -1,0 +1,127 @@
+"""The page of one transition, `report.html`, for a reader who has not seen the paper."""
+
+import typing
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from memgen_jax.report import page, style
+from memgen_jax.report.transition_figures import CriticalSize
+
+
+def render(
+    *,
+    title: str,
+    dataset: str,
+    answer: str,
+    rows: Sequence[typing.Any],
+    delta_m: float,
+    delta_s: float,
+    metric: str,
+    threshold_rule: str,
+    transition: page.Picture,
+    histograms: page.Picture | None = None,
+    galleries: Sequence[page.Picture] = (),
+    critical: Sequence[CriticalSize] = (),
+    control_rows: Sequence[typing.Any] = (),
+    quality_rows: Sequence[typing.Any] = (),
+    quality: page.Picture | None = None,
+    curves: page.Picture | None = None,
+    num_steps: int | None = None,
+    limits: Sequence[str] = (),
+    command: str = "",
+    settings: Mapping[str, object] | None = None,
+    environment: Mapping[str, object] | None = None,
+) -> str:
+    """Fills the page; sections without material are left out.
+
+    Args:
+      title: the page's title.
+      dataset: one phrase on the data, for example "1,797 handwritten digits, 8×8 pixels".
+      answer: the result in one sentence; `answer` of this module writes one.
+      rows: one row per K with the fields of `fractions.csv`.
+      delta_m, delta_s: thresholds on the distance to S and within S'.
+      metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
+      threshold_rule: how the thresholds were chosen, a phrase that follows "The thresholds were".
+      transition, histograms, galleries, quality, curves: the figures.
+      critical: sizes at which something happens; those not reached are said to be so.
+      control_rows: rows of the exact empirical score.
+      quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
+      num_steps: training steps of every model, named among the limits.
+      limits: further sentences for the section on limits.
+      command: the command line that made the run.
+      settings, environment: shown as tables, nested names joined by dots.
+    Returns:
+      The HTML text.
+    """
+    return page.render(
+        "transition.html",
+        title=title,
+        dataset=dataset,
+        answer=answer,
+        rows=_by_size(rows),
+        delta_m=delta_m,
+        delta_s=delta_s,
+        metric=metric,
+        threshold_rule=threshold_rule,
+        transition=transition,
+        histograms=histograms,
+        galleries=galleries,
+        critical=critical,
+        control_rows=_by_size(control_rows),
+        quality_rows=_by_size(quality_rows),
+        quality=quality,
+        curves=curves,
+        num_steps=num_steps,
+        limits=limits,
+        command=command,
+        settings=settings or {},
+        environment=environment or {},
+    )
+
+
+def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:
+    """The result in one sentence, no stronger than the intervals allow.
+
+    A transition is claimed where the intervals of the memorized fraction at the smallest and the largest
+    K do not meet; a spurious peak, where its interval lies above those at both ends.
+
+    Args:
+      name: of the data set.
+      rows: one row per K with the fields of `fractions.csv`.
+      critical: the first that is reached and of phase "memorized" is quoted.
+    """
+    ordered = _by_size(rows)
+    first, last = ordered[0], ordered[-1]
+    peak = rows[int(np.argmax(style.column(rows, "spurious")))]
+    smallest, largest = _value(first, "num_train"), _value(last, "num_train")
+    memorized = (
+        f"from {page.percent(_value(first, 'memorized'))} at K = {smallest:,.0f} "
+        f"to {page.percent(_value(last, 'memorized'))} at K = {largest:,.0f}"
+    )
+    if _value(first, "memorized_low") <= _value(last, "memorized_high"):
+        return (
+            f"On {name} this run shows no transition: the memorized share goes {memorized}, "
+            "and the intervals of the two meet or stand the other way round."
+        )
+    crossing = next((size for size in critical if size.reached and size.phase == "memorized"), None)
+    halfway = f", crossing one half near K = {crossing.value:,.0f}" if crossing else ""
+    share = f"{page.percent(_value(peak, 'spurious'))} ({page.percent(_value(peak, 'spurious_low'))} – "
+    share += f"{page.percent(_value(peak, 'spurious_high'))}) where K = {_value(peak, 'num_train'):,.0f}"
+    stands_out = _value(peak, "spurious_low") > max(
+        _value(first, "spurious_high"), _value(last, "spurious_high")
+    )
+    spurious = (
+        f"repeated samples that copy no training item (spurious) peak in between, at {share}"
+        if stands_out
+        else f"no spurious peak stands out of the noise (largest share {share})"
+    )
+    return f"On {name} the share of memorized samples falls {memorized}{halfway}, and {spurious}."
+
+
+def _by_size(rows: Sequence[typing.Any]) -> list[typing.Any]:
+    return sorted(rows, key=lambda row: _value(row, "num_train"))
+
+
+def _value(row: typing.Any, name: str) -> float:
+    return float(style.column([row], name)[0])
