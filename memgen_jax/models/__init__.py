@@ -1,0 +1,18 @@
+"""Networks that map one item x and its time t to a prediction; batching is `vmap` outside."""
+
+from memgen_jax.models.embeddings import gaussian_fourier, sinusoidal
+from memgen_jax.models.mlp import MLP, mlp
+from memgen_jax.models.model import Model, Params, from_module
+from memgen_jax.models.unet import UNet, unet
+
+__all__ = [
+    "MLP",
+    "Model",
+    "Params",
+    "UNet",
+    "from_module",
+    "gaussian_fourier",
+    "mlp",
+    "sinusoidal",
+    "unet",
+]

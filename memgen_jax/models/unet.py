@@ -1,0 +1,190 @@
+"""The U-Net of denoising diffusion (Ho et al. 2020), for one image; `vmap` it over a batch."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from memgen_jax.errors import InputError
+from memgen_jax.models.embeddings import sinusoidal
+from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
+
+
+class UNet(nn.Module):
+    """Predicts noise (or velocity, or the clean image) from a noisy image and its time.
+
+    Residual blocks with GroupNorm and swish at every resolution, self-attention after each block
+    of the levels whose side is in `attention_sides` and once in the middle, skip connections from
+    the way down to the way up (Pham et al. 2025, App. D; their widths and multipliers in Table 1).
+
+    Attributes:
+      width: channels of the first level.
+      multipliers: channels of each level in units of `width`; the side halves from one to the next.
+      num_blocks: residual blocks per level on the way down; one more on the way up.
+      attention_sides: sides of the levels with attention.
+      dropout: rate inside residual blocks, while training.
+      groups: groups of every GroupNorm; must divide `width`.
+      dtype: of the activations; parameters and the output are float32.
+    """
+
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)
+    num_blocks: int = 2
+    attention_sides: tuple[int, ...] = (16,)
+    dropout: float = 0.0
+    groups: int = 32
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "height width channel"], t: Float[Array, ""], train: bool = False
+    ) -> Float[Array, "height width channel"]:
+        time = _dense(4 * self.width, self.dtype, name="time_0")(sinusoidal(t, self.width))
+        time = _dense(4 * self.width, self.dtype, name="time_1")(nn.swish(time))
+
+        def block(h, channels, name):
+            h = ResidualBlock(channels, self.dropout, self.groups, self.dtype, name=name)(h, time, train)
+            if h.shape[0] in self.attention_sides:
+                h = Attention(self.groups, self.dtype, name=f"{name}_attention")(h)
+            return h
+
+        h = _conv(self.width, self.dtype, name="input")(x)
+        skips = [h]
+        for level, multiplier in enumerate(self.multipliers):
+            for i in range(self.num_blocks):
+                h = block(h, self.width * multiplier, f"down_{level}_{i}")
+                skips.append(h)
+            if level + 1 < len(self.multipliers):
+                h = _conv(h.shape[-1], self.dtype, strides=2, name=f"down_{level}_half")(h)
+                skips.append(h)
+
+        channels = h.shape[-1]
+        h = ResidualBlock(channels, self.dropout, self.groups, self.dtype, name="middle_0")(h, time, train)
+        h = Attention(self.groups, self.dtype, name="middle_attention")(h)
+        h = ResidualBlock(channels, self.dropout, self.groups, self.dtype, name="middle_1")(h, time, train)
+
+        for level, multiplier in reversed(list(enumerate(self.multipliers))):
+            for i in range(self.num_blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = block(h, self.width * multiplier, f"up_{level}_{i}")
+            if level > 0:
+                h = h.repeat(2, axis=0).repeat(2, axis=1)  # nearest neighbour
+                h = _conv(h.shape[-1], self.dtype, name=f"up_{level}_double")(h)
+
+        h = nn.swish(_norm(self.groups, self.dtype, name="output_norm")(h))
+        h = _conv(x.shape[-1], self.dtype, kernel_init=ZEROS, name="output")(h)
+        return h.astype(jnp.float32)
+
+
+class ResidualBlock(nn.Module):
+    """norm-swish-conv, plus the time, norm-swish-dropout-conv, added to the (projected) input."""
+
+    channels: int
+    dropout: float
+    groups: int
+    dtype: str
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "height width channel"],
+        time: Float[Array, "features"],
+        train: bool,
+    ) -> Float[Array, "height width {self.channels}"]:
+        h = nn.swish(_norm(self.groups, self.dtype, name="norm_0")(x))
+        h = _conv(self.channels, self.dtype, name="input")(h)
+        shift = _dense(self.channels, self.dtype, name="time")(nn.swish(time))
+        h = h + shift[None, None, :]
+        h = nn.swish(_norm(self.groups, self.dtype, name="norm_1")(h))
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        # Zero at the start, so that every block begins as the identity.
+        h = _conv(self.channels, self.dtype, kernel_init=ZEROS, name="output")(h)
+        if x.shape[-1] != self.channels:
+            x = _dense(self.channels, self.dtype, name="shortcut")(x)
+        return x + h
+
+
+class Attention(nn.Module):
+    """Single-head self-attention over the positions of the image, added to its input."""
+
+    groups: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "height width channel"]) -> Float[Array, "height width channel"]:
+        height, width, channels = x.shape
+        h = _norm(self.groups, self.dtype, name="norm")(x).reshape(height * width, channels)
+        query, key, value = (_dense(channels, self.dtype, name=name)(h) for name in ("query", "key", "value"))
+        logits = jnp.einsum("qc,kc->qk", query, key) / math.sqrt(channels)
+        weights = jax.nn.softmax(logits.astype(jnp.float32)).astype(self.dtype)
+        h = jnp.einsum("qk,kc->qc", weights, value)
+        h = _dense(channels, self.dtype, kernel_init=ZEROS, name="output")(h)
+        return x + h.reshape(x.shape)
+
+
+def unet(
+    item_shape: tuple[int, ...],
+    width: int = 128,
+    multipliers: tuple[int, ...] = (1, 2, 2, 2),
+    num_blocks: int = 2,
+    attention_sides: tuple[int, ...] = (16,),
+    dropout: float = 0.0,
+    groups: int | None = None,
+    dtype: str = "float32",
+) -> Model:
+    """A `UNet` for images of one shape; the defaults are the paper's for CIFAR10 but for dropout.
+
+    Args:
+      item_shape: (height, width, channel) of one image.
+      groups: of every GroupNorm, a divisor of `width`; by default the largest common divisor of
+        `width` and the paper's 32, so 32 itself for every width of the paper.
+      dtype: of the activations, "float32" or "bfloat16".
+      The other settings are those of `UNet`.
+    Raises:
+      InputError: when the settings and the image do not fit together.
+    """
+    if len(item_shape) != 3:
+        raise InputError(
+            f"the U-Net needs images (height, width, channel), not items of shape {item_shape}: "
+            "use the MLP for vectors"
+        )
+    if not multipliers or min(multipliers) < 1 or num_blocks < 1:
+        raise InputError(
+            f"a U-Net with multipliers {tuple(multipliers)} and {num_blocks} blocks per level cannot "
+            "be built: give at least one of each, all positive"
+        )
+    halved = 2 ** (len(multipliers) - 1)
+    if item_shape[0] % halved or item_shape[1] % halved:
+        raise InputError(
+            f"images of {item_shape[0]}×{item_shape[1]} cannot be halved {len(multipliers) - 1} times "
+            f"as multipliers {tuple(multipliers)} ask: use fewer levels or sides divisible by {halved}"
+        )
+    if width < 4 or width % 2:
+        raise InputError(f"width {width} of the U-Net must be an even number >= 4: change it")
+    groups = math.gcd(32, width) if groups is None else groups
+    if groups < 1 or width % groups:
+        raise InputError(
+            f"groups={groups} of GroupNorm must divide the width {width}: choose a divisor, or leave "
+            f"groups out for {math.gcd(32, width)}"
+        )
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout={dropout} must lie in [0, 1): change it")
+    if dtype not in ("float32", "bfloat16"):
+        raise InputError(f"dtype {dtype!r} is not one of float32, bfloat16: change it")
+    module = UNet(width, tuple(multipliers), num_blocks, tuple(attention_sides), dropout, groups, dtype)
+    return from_module(module, tuple(item_shape), convolutional=True)
+
+
+def _norm(groups: int, dtype: str, name: str) -> nn.GroupNorm:
+    # The axes are given because an item has no batch axis for GroupNorm to leave out.
+    return nn.GroupNorm(groups, epsilon=1e-6, reduction_axes=(-3, -2, -1), dtype=dtype, name=name)
+
+
+def _dense(channels: int, dtype: str, name: str, kernel_init=KERNEL_INIT) -> nn.Dense:
+    return nn.Dense(channels, dtype=dtype, kernel_init=kernel_init, name=name)
+
+
+def _conv(channels: int, dtype: str, name: str, kernel_init=KERNEL_INIT, strides: int = 1) -> nn.Conv:
+    return nn.Conv(channels, (3, 3), strides=strides, dtype=dtype, kernel_init=kernel_init, name=name)
