@@ -101,6 +101,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def measure(value: float | None) -> str:
+    """A measured number with three significant digits, zeros kept: 2.0 → "2.00"; a dash where missing."""
+    return "–" if _missing(value) else f"{float(value):#.3g}".rstrip(".")  # type: ignore[arg-type]
+
+
 def _missing(value: float | None) -> bool:
     return value is None or not math.isfinite(value)
 
@@ -116,5 +121,5 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number=number, flatten=flatten)
+    environment.filters.update(percent=percent, number=number, measure=measure, flatten=flatten)
     return environment

@@ -84,7 +84,7 @@ def transition(panels: Sequence[TransitionPanel]) -> "matplotlib.figure.Figure":
     for index, panel in enumerate(panels):
         line, place = divmod(index, columns)
         inner = grid[line, place].subgridspec(len(heights), 1, height_ratios=heights)
-        parts = np.atleast_1d(inner.subplots(sharex=True))
+        parts = inner.subplots(sharex=True, squeeze=False)[:, 0]
         _draw_panel(list(parts), panel, first=place == 0, marks=marks)
     _legend(figure, panels)
     return figure
