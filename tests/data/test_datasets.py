@@ -18,9 +18,7 @@ def test_digits_are_the_1797_of_scikit_learn_split_once_with_every_level_kept():
     both = np.concatenate([digits.train, digits.held_out])
     levels = np.round(both[..., 0] / 255 * 16)
     original = load_digits().images
-    assert sorted(map(bytes, levels.astype(np.uint8))) == sorted(
-        map(bytes, original.astype(np.uint8))
-    )
+    assert sorted(map(bytes, levels.astype(np.uint8))) == sorted(map(bytes, original.astype(np.uint8)))
     assert both.max() == 255 and both.min() == 0
 
 
