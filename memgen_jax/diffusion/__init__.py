@@ -1,5 +1,13 @@
 """Turns data into noise and noise into data: processes, losses, samplers, likelihood."""
 
+from memgen_jax.diffusion.likelihood import (
+    DIVERGENCES,
+    Likelihood,
+    Prior,
+    bits_per_dim,
+    gaussian_prior,
+    log_likelihood,
+)
 from memgen_jax.diffusion.losses import denoising_loss
 from memgen_jax.diffusion.processes import (
     DDPM,
@@ -13,6 +21,7 @@ from memgen_jax.diffusion.processes import (
 )
 from memgen_jax.diffusion.samplers import (
     SAMPLERS,
+    SPACINGS,
     Step,
     advance,
     ancestral_step,
@@ -29,21 +38,28 @@ from memgen_jax.diffusion.samplers import (
 
 __all__ = [
     "DDPM",
+    "DIVERGENCES",
     "OU",
     "PREDICTIONS",
     "SAMPLERS",
+    "SPACINGS",
     "VE",
     "Denoiser",
+    "Likelihood",
+    "Prior",
     "Process",
     "Step",
     "advance",
     "ancestral_step",
+    "bits_per_dim",
     "clipped",
     "ddim_step",
     "denoiser_from_network",
     "denoising_loss",
     "draw_prior",
     "euler_maruyama_step",
+    "gaussian_prior",
+    "log_likelihood",
     "make_step",
     "posterior_variance",
     "probability_flow_step",

@@ -22,6 +22,7 @@ from memgen_jax.errors import InputError
 Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
 
 SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow")
+SPACINGS = ("uniform", "quadratic")
 
 
 def ddim_step(
@@ -138,19 +139,34 @@ def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> St
     raise InputError(f"sampler {name!r} is not one of {', '.join(SAMPLERS)}.")
 
 
-def time_grid(process: Process, num_steps: int) -> np.ndarray:
-    """Evenly spaced times from t_max down to t_min, float32 [num_steps + 1].
+def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.ndarray:
+    """Times from t_max down to t_min, float32 [num_steps + 1].
 
-    For DDPM they are rounded to integers and end at 0, clean data: with num_steps = T that is the
+    For DDPM they are rounded to integers and end at 0, clean data: uniform with num_steps = T is the
     schedule itself, with fewer the "trailing" spacing of Lin et al. 2024 (Table 2).
+
+    Args:
+      spacing: "uniform" in t; or "quadratic", uniform in sqrt(t) (Song et al. 2021, DDIM, App. D.2), which
+        follows the noise's standard deviation where it falls fastest: the last Euler step on the
+        probability flow of a VE or OU process leaves sqrt(t_max / num_steps) / 2 of noise on a uniform
+        grid, none on this one.
     """
+    if spacing not in SPACINGS:
+        raise InputError(f"time spacing {spacing!r} is not one of {', '.join(SPACINGS)}.")
     if num_steps < 1:
         raise InputError(f"sampler steps={num_steps} must be at least 1.")
-    times = np.linspace(process.t_max, process.t_min, num_steps + 1)
+    power = 1 if spacing == "uniform" else 2
+    ends = process.t_max ** (1 / power), process.t_min ** (1 / power)
+    times = np.linspace(*ends, num_steps + 1) ** power
     if isinstance(process, DDPM):
         if num_steps > process.num_steps:
             raise InputError(f"sampler steps={num_steps} must lie in 1..{process.num_steps}.")
         times = np.round(times)
+        if np.any(np.diff(times) == 0):
+            raise InputError(
+                f"sampler steps={num_steps} with {spacing} spacing fall on the same integer time: "
+                "take fewer steps or uniform spacing."
+            )
     return times.astype(np.float32)
 
 
@@ -193,8 +209,10 @@ def sample(
     step: Step,
     num_steps: int,
     item_shape: tuple[int, ...],
+    *,
+    spacing: str = "uniform",
 ) -> Float[Array, "*item"]:
-    """Draws one item: from the prior at t_max along the whole time grid."""
-    times = jnp.asarray(time_grid(process, num_steps))
+    """Draws one item x_{t_min}: from the prior at t_max along the whole time grid."""
+    times = jnp.asarray(time_grid(process, num_steps, spacing))
     x = draw_prior(key, item_shape, process)
     return advance(key, x, times, 0, step, denoiser, process)

@@ -1,0 +1,91 @@
+"""Our DDPM steps against the schedulers of Hugging Face diffusers, one step at a time.
+
+Their timestep k = 0..999 is our t = k + 1: they count betas, we count noising steps.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+from memgen_jax import diffusion  # noqa: E402  (after the skips)
+
+SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 2e-2, "beta_schedule": "linear"}
+PROCESS = diffusion.DDPM()
+
+
+@pytest.fixture
+def noise_as_key(monkeypatch):
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: key)
+
+
+def images(seed):
+    return np.random.default_rng(seed).normal(size=(2, 1, 3, 4, 4)).astype(np.float32)
+
+
+def our_denoiser(output, clip):
+    denoiser = diffusion.denoiser_from_network(lambda x, t: jnp.asarray(output), PROCESS, "noise")
+    return diffusion.clipped(denoiser) if clip else denoiser
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("variance, theirs", [("posterior", "fixed_small"), ("transition", "fixed_large")])
+def test_the_ancestral_step_is_ddpm_scheduler_step(noise_as_key, variance, theirs, clip):
+    scheduler = diffusers.DDPMScheduler(**SCHEDULE, variance_type=theirs, clip_sample=clip)
+    step = diffusion.make_step("ancestral", variance=variance)
+    for timestep in (999, 500, 20, 1, 0):
+        x, output = images(timestep)
+        generator = torch.Generator().manual_seed(timestep)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(timestep)).numpy()
+        expected = scheduler.step(
+            torch.from_numpy(output), timestep, torch.from_numpy(x), generator=generator
+        ).prev_sample.numpy()
+        t, u = jnp.float32(timestep + 1), jnp.float32(timestep)
+        ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
+        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
+def test_the_ddim_step_is_ddim_scheduler_step(noise_as_key, eta):
+    scheduler = diffusers.DDIMScheduler(
+        **SCHEDULE, clip_sample=False, set_alpha_to_one=True, timestep_spacing="trailing"
+    )
+    scheduler.set_timesteps(20)
+    grid = diffusion.time_grid(PROCESS, 20)
+    np.testing.assert_array_equal(scheduler.timesteps.numpy() + 1, grid[:-1])
+    step = diffusion.make_step("ddim", eta=eta)
+    for index in (0, 7, 18, 19):
+        x, output = images(index)
+        noise = images(index + 100)[0]
+        expected = scheduler.step(
+            torch.from_numpy(output),
+            int(scheduler.timesteps[index]),
+            torch.from_numpy(x),
+            eta=eta,
+            variance_noise=torch.from_numpy(noise) if eta else None,
+        ).prev_sample.numpy()
+        t, u = jnp.float32(grid[index]), jnp.float32(grid[index + 1])
+        ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, False), PROCESS)
+        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
+
+
+def test_noising_and_velocity_are_the_schedulers():
+    scheduler = diffusers.DDPMScheduler(**SCHEDULE)
+    clean, noise = images(0)
+    for timestep in (0, 321, 999):
+        t = jnp.float32(timestep + 1)
+        index = torch.tensor([timestep])
+        arguments = (torch.from_numpy(clean), torch.from_numpy(noise), index)
+        np.testing.assert_allclose(
+            PROCESS.perturb(jnp.asarray(clean), jnp.asarray(noise), t),
+            scheduler.add_noise(*arguments),
+            atol=2e-6,
+        )
+        np.testing.assert_allclose(
+            PROCESS.target("velocity", jnp.asarray(clean), jnp.asarray(noise), t),
+            scheduler.get_velocity(*arguments),
+            atol=2e-6,
+        )

@@ -1,0 +1,171 @@
+"""The likelihood by the probability-flow ODE against densities that are known."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memgen_jax import diffusion, memory
+from memgen_jax.errors import InputError
+
+CENTRE, SPREAD = 0.6, 0.5
+
+
+def gaussian_case(process):
+    """Denoiser and log p_t of data N(CENTRE, SPREAD^2 I)."""
+
+    def total(t):
+        return process.mean_coefficient(t) ** 2 * SPREAD**2 + process.std(t) ** 2
+
+    def denoiser(x, t):
+        mean = process.mean_coefficient(t)
+        return CENTRE + mean * SPREAD**2 / total(t) * (x - mean * CENTRE)
+
+    def log_density(x, t):
+        deviation = x - process.mean_coefficient(t) * CENTRE
+        return -0.5 * jnp.sum(deviation**2) / total(t) - 0.5 * x.size * jnp.log(2 * np.pi * total(t))
+
+    return denoiser, log_density
+
+
+def ring_points(count):
+    angles = np.random.default_rng(3).uniform(0, 2 * np.pi, count)
+    return jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1), jnp.float32)
+
+
+@pytest.mark.parametrize("num_patterns", [2, 9, 1000])
+def test_with_the_exact_score_it_equals_the_empirical_density_to_1e_minus_5(num_patterns):
+    """Pham et al. 2025, Eq. 21 gives Eq. 5 back, from t = 0.15 on a grid of points, in float64."""
+    with jax.enable_x64(True):
+        process, t = diffusion.VE(), 0.15
+        patterns = ring_points(num_patterns).astype(jnp.float64)
+        axis = np.linspace(-1.5, 1.5, 4)
+        grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+        prior = lambda x: memory.log_density(x, patterns, process.t_max, process)  # noqa: E731
+        run = functools.partial(
+            diffusion.log_likelihood,
+            t=t,
+            denoiser=memory.exact_denoiser(patterns, process),
+            process=process,
+            prior=prior,
+            rtol=1e-7,
+            atol=1e-7,
+        )
+        answer = jax.jit(jax.vmap(run))(grid)
+        exact = jax.vmap(lambda x: memory.log_density(x, patterns, t, process))(grid)
+    assert np.all(answer.solved)
+    np.testing.assert_allclose(answer.log_density, exact, atol=1e-5)
+
+
+def test_in_float32_it_stays_within_1e_minus_4(key):
+    process, t, patterns = diffusion.VE(), 0.15, ring_points(9)
+    prior = lambda x: memory.log_density(x, patterns, process.t_max, process)  # noqa: E731
+    denoiser = memory.exact_denoiser(patterns, process)
+    x = 1.5 * jax.random.normal(key, (8, 2))
+    answer = jax.jit(jax.vmap(lambda x: diffusion.log_likelihood(x, t, denoiser, process, prior)))(x)
+    exact = jax.vmap(lambda x: memory.log_density(x, patterns, t, process))(x)
+    np.testing.assert_allclose(answer.log_density, exact, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "process, t",
+    [(diffusion.VE(), 1e-3), (diffusion.OU(), 0.05), (diffusion.DDPM(num_steps=100, beta_last=0.2), 3.5)],
+    ids=["VE", "OU", "DDPM"],
+)
+def test_every_process_gives_the_density_of_gaussian_data(key, process, t):
+    denoiser, log_density = gaussian_case(process)
+    prior = lambda x: log_density(x, process.t_max)  # noqa: E731
+    x = jax.random.normal(key, (3,))
+    answer = jax.jit(lambda x: diffusion.log_likelihood(x, t, denoiser, process, prior))(x)
+    np.testing.assert_allclose(answer.log_density, log_density(x, t), atol=1e-3)
+
+
+def test_the_probes_of_hutchinson_are_unbiased_and_exact_for_an_isotropic_jacobian(key):
+    process = diffusion.VE()
+    patterns, t = ring_points(4), 0.3
+    isotropic, log_density = gaussian_case(process)
+    x = jnp.array([0.4, -0.2])
+    run = jax.jit(
+        lambda key, denoiser, prior: (
+            diffusion.log_likelihood(
+                x, t, denoiser, process, prior, divergence="hutchinson", key=key
+            ).log_density
+        ),
+        static_argnums=(1, 2),
+    )
+    # Rademacher probes have z.z = N exactly, so a Jacobian c I needs only one of them.
+    one = run(key, isotropic, lambda x: log_density(x, 1.0))
+    np.testing.assert_allclose(one, log_density(x, t), atol=1e-4)
+
+    exact = memory.log_density(x, patterns, t, process)
+    prior = lambda x: memory.log_density(x, patterns, 1.0, process)  # noqa: E731
+    denoiser = memory.exact_denoiser(patterns, process)
+    many = jax.vmap(lambda key: run(key, denoiser, prior))(jax.random.split(key, 256))
+    error = np.std(many) / np.sqrt(256)
+    assert 0 < error < 0.05
+    assert abs(np.mean(many) - exact) < 4 * error
+
+
+def test_the_gaussian_prior_is_not_the_end_of_a_ve_process(key):
+    """With sigma = 1 the true p_1 is data * N(0, I): the choice of the prior shows in every energy."""
+    process, t, patterns = diffusion.VE(), 0.15, ring_points(9)
+    denoiser = memory.exact_denoiser(patterns, process)
+    exact_prior = lambda x: memory.log_density(x, patterns, 1.0, process)  # noqa: E731
+    x = jax.random.normal(key, (16, 2))
+
+    def energies(prior):
+        run = lambda x: diffusion.log_likelihood(x, t, denoiser, process, prior).log_density  # noqa: E731
+        return -2 * t * np.asarray(jax.jit(jax.vmap(run))(x))
+
+    shift = energies(diffusion.gaussian_prior(process)) - energies(exact_prior)
+    assert 0.1 < np.ptp(shift) < 0.9
+
+
+def test_the_gaussian_prior_is_the_normal_density():
+    process = diffusion.VE(sigma=2.0)
+    x = jnp.array([0.3, -1.0, 2.0])
+    expected = -0.5 * np.sum(np.square(x)) / 4 - 1.5 * np.log(2 * np.pi * 4)
+    np.testing.assert_allclose(diffusion.gaussian_prior(process)(x), expected, rtol=1e-6)
+
+
+def test_bits_per_dim_of_the_uniform_density_is_the_number_of_bits():
+    """Uniform over [-1, 1]^N: 1/2 per dimension, so about 8 - 0.006 bits for 255 level widths."""
+    np.testing.assert_allclose(
+        diffusion.bits_per_dim(jnp.array(-12 * np.log(2.0)), 12), np.log2(255), rtol=1e-6
+    )
+
+
+def test_a_score_that_is_not_finite_is_reported_not_returned_as_a_density():
+    process = diffusion.VE()
+    broken = lambda x, t: jnp.where(t > 0.5, jnp.nan, x)  # noqa: E731
+    prior = diffusion.gaussian_prior(process)
+    answer = jax.jit(lambda x: diffusion.log_likelihood(x, 0.1, broken, process, prior, max_steps=200))(
+        jnp.ones(2)
+    )
+    assert not answer.solved
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"t": 0.0}, r"t=0.0 must lie in \(0, 1\]"),
+        ({"t": 1.5}, r"t=1.5 must lie in \(0, 1\]"),
+        ({"divergence": "skilling"}, "'skilling' is not one of exact, hutchinson"),
+        ({"divergence": "hutchinson"}, "give a key"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(settings, message):
+    process = diffusion.VE()
+    arguments = {"t": 0.5} | settings
+    with pytest.raises(InputError, match=message):
+        diffusion.log_likelihood(
+            jnp.ones(2),
+            denoiser=lambda x, t: x,
+            process=process,
+            prior=diffusion.gaussian_prior(process),
+            **arguments,
+        )
+    with pytest.raises(InputError, match="num_dims=0"):
+        diffusion.bits_per_dim(jnp.ones(()), 0)
