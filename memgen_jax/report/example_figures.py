@@ -45,7 +45,7 @@ def examples(
     num_train: Mapping[str, int] | None = None,
     *,
     neighbors: int = 4,
-    image_inches: float = _INCHES,
+    image_inches: float | int = _INCHES,
 ) -> "matplotlib.figure.Figure":
     """Targets with their nearest neighbours in S above and in S' below, one column per phase.
 
@@ -82,7 +82,7 @@ def examples(
 def _draw_target(axes: "matplotlib.axes.Axes", target: Target, top: float, neighbors: int) -> None:
     from matplotlib.collections import PatchCollection
 
-    frames = [_draw_image(axes, target.image, 0, top + 0.5 * (1 + _TEXT))]
+    frames = [_draw_image(axes, target.image, 0.0, top + 0.5 * (1 + _TEXT))]
     kinds = (
         ("S", style.TRAIN_COLOR, target.train_images, target.train_distances),
         ("S'", style.SYNTHETIC_COLOR, target.synthetic_images, target.synthetic_distances),

@@ -42,8 +42,8 @@ class HistogramPanel:
     num_train: int
     train_distance: Float[np.ndarray, "sample"]
     synthetic_distance: Float[np.ndarray, "sample"]
-    delta_m: float
-    delta_s: float
+    delta_m: float | int
+    delta_s: float | int
     examples: Mapping[str, Pair] = dataclasses.field(default_factory=dict)
 
 

@@ -84,12 +84,12 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
-def percent(fraction: float | None, digits: int = 1) -> str:
+def percent(fraction: float | int | None, digits: int = 1) -> str:
     """0.0534 → "5.3%"; a dash where there is no number."""
     return "–" if _missing(fraction) else f"{100 * float(fraction):.{digits}f}%"  # type: ignore[arg-type]
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | int | None, digits: int = 3) -> str:
     """`digits` significant digits, whole numbers whole: 1437 → "1,437", 0.70211 → "0.702"."""
     if _missing(value):
         return "–"
@@ -101,12 +101,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
-def measure(value: float | None) -> str:
+def measure(value: float | int | None) -> str:
     """A measured number with three significant digits, zeros kept: 2.0 → "2.00"; a dash where missing."""
     return "–" if _missing(value) else f"{float(value):#.3g}".rstrip(".")  # type: ignore[arg-type]
 
 
-def _missing(value: float | None) -> bool:
+def _missing(value: float | int | None) -> bool:
     return value is None or not math.isfinite(value)
 
 

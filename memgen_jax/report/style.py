@@ -70,7 +70,7 @@ def settings() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float = 7.0, height: float = 4.0) -> "matplotlib.figure.Figure":
+def new_figure(width: float | int = 7.0, height: float | int = 4.0) -> "matplotlib.figure.Figure":
     """An empty figure of `width` × `height` inches that keeps its labels apart (constrained layout)."""
     from matplotlib.figure import Figure
 

@@ -33,9 +33,9 @@ class CriticalSize:
     """
 
     label: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    value: float | int | None
+    low: float | int | None = None
+    high: float | int | None = None
     phase: str = "memorized"
 
     @property
