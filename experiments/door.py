@@ -1,0 +1,196 @@
+"""The way into every program: flags in, frozen settings out, mistakes as one sentence.
+
+A program defines `main(config, workdir_path)` and ends with `door.enter(main)`. Exit codes: 0 done, 2 a
+user's mistake (one line on stderr), 130 interrupted.
+"""
+
+import dataclasses
+import errno
+import os
+import signal
+import sys
+import time
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import ConfigDict, config_flags
+from tqdm import tqdm
+
+from memgen_jax.errors import InputError
+from memgen_jax.sweep.mesh import use_all_cpu_cores
+
+Settings = TypeVar("Settings")
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The settings: FILE.py or FILE.py:VARIANT.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run continues there.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what the run would cost, and stop.")
+
+
+def enter(main: Callable[[ConfigDict, str], None], dry_run: Callable[[ConfigDict], None] | None = None):
+    """Parses the command line and runs the program; see the module's text for exit codes.
+
+    Args:
+      main: called with the locked config and the workdir's path.
+      dry_run: called with the config alone when `--dry_run` is given.
+    """
+    use_all_cpu_cores()
+    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax tells every step of every save
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    app.run(lambda _: _guarded(main, dry_run), flags_parser=_parse)
+
+
+def _guarded(main, dry_run) -> None:
+    try:
+        if _DRY_RUN.value:
+            if dry_run is None:
+                raise InputError("this program has no --dry_run.")
+            dry_run(_CONFIG.value)
+        else:
+            main(_CONFIG.value, _WORKDIR.value)
+    except InputError as error:
+        _stop(str(error))
+    except KeyboardInterrupt:
+        print(f"\nInterrupted; the same command continues from {_WORKDIR.value}.", file=sys.stderr)
+        os._exit(130)  # background writers hold nothing that a restart does not redo
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        _stop(f"{error.strerror}{where}: make room in {_WORKDIR.value}; the same command continues there.")
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """absl's parser, with every mistake as one sentence."""
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _stop(_first_line(error))
+    except (AttributeError, KeyError) as error:
+        _stop(f"--config: {_first_line(error)}.")
+    except (OSError, ImportError) as error:
+        _stop(f"cannot read the config file: {_first_line(error)}.")
+    except (ValueError, TypeError) as error:
+        _stop(f"--config: {_first_line(error)}")
+    if _CONFIG.value is None:
+        _stop("no --config given; for example --config=configs/digits.py.")
+    if _WORKDIR.value is None and not _DRY_RUN.value:
+        _stop("no --workdir given; name the folder for the results, for example --workdir=runs/digits.")
+    if len(rest) > 1:
+        _stop(f"unexpected argument {rest[1]!r}: settings are given as --config.NAME=VALUE.")
+    return rest
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _stop(sentence: str) -> typing.NoReturn:
+    print(f"memgen_jax: {sentence}", file=sys.stderr)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(2)  # without waiting for background writers: a full disk would make them raise again
+
+
+def settings(cls: type[Settings], config: ConfigDict | dict) -> Settings:
+    """Turns a config into the frozen dataclass of the same shape, nested dataclasses included.
+
+    Raises:
+      InputError: the config has a field that the settings lack, or lacks one that has no default.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(config) - set(known))
+    if unknown:
+        raise InputError(f"config field {unknown[0]!r} is not a setting; there are {', '.join(known)}.")
+    values = {}
+    for name, field in known.items():
+        if name not in config:
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise InputError(f"the config lacks the field {name!r}.")
+            continue
+        value = config[name]
+        if dataclasses.is_dataclass(hints[name]):
+            value = settings(hints[name], value)
+        elif isinstance(value, list) or (isinstance(value, tuple) and hints[name] is not tuple):
+            value = tuple(value)
+        values[name] = value
+    return cls(**values)
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """The config as nested dicts of JSON values, for `config.json`."""
+    return config.to_dict()
+
+
+class Stage:
+    """One stage's progress: a bar on a terminal, a line a minute elsewhere."""
+
+    _SECONDS_BETWEEN_LINES = 60.0
+
+    def __init__(self, name: str, total: float, unit: str):
+        self._name, self._total, self._unit = name, total, unit
+        self._done = 0.0
+        self._start = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            total=total, desc=name, unit=unit, unit_scale=True, disable=not sys.stderr.isatty(),
+            dynamic_ncols=True, leave=False, smoothing=0.1,
+        )  # fmt: skip
+
+    def advance(self, amount: float) -> None:
+        self._done += amount
+        self._bar.update(amount)
+        now = time.monotonic()
+        if self._bar.disable and now - self._last_line > self._SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            rate = self._done / (now - self._start)
+            left = (self._total - self._done) / rate if rate else float("inf")
+            print(
+                f"{self._name}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, "
+                f"{rate:,.1f} {self._unit}/s, {duration(left)} left",
+                flush=True,
+            )
+
+    def note(self, sentence: str) -> None:
+        """Prints a sentence without tearing the bar."""
+        self._bar.write(sentence) if not self._bar.disable else print(sentence, flush=True)
+
+    def close(self) -> float:
+        self._bar.close()
+        return time.monotonic() - self._start
+
+
+@contextmanager
+def stage(name: str, total: float, unit: str) -> Iterator[Stage]:
+    """A stage with its bar; prints one line when it is finished."""
+    progress = Stage(name, total, unit)
+    try:
+        yield progress
+    except BaseException:
+        progress.close()
+        raise
+    seconds = progress.close()
+    print(f"{name}: {total:,.0f} {unit} in {duration(seconds)}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 5 h 12 min."""
+    if seconds == float("inf"):
+        return "unknown time"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A plain-text table, columns right-aligned."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)

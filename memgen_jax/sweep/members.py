@@ -1,0 +1,100 @@
+"""The models of one sweep: one member per (training-set size, seed, width).
+
+Members never exchange anything, so the member is the unit of work, of checkpointing and of naming:
+every file of a member carries its name, and every random number its identity.
+"""
+
+import dataclasses
+import enum
+import itertools
+from collections.abc import Sequence
+
+import jax
+
+from memgen_jax.errors import InputError
+
+
+class Purpose(enum.IntEnum):
+    """What a random key is for; a part of the key's name, so that no two purposes share bits."""
+
+    INITIALIZE = 0
+    ORDER = 1
+    NOISE = 2
+    DROPOUT = 3
+    SAMPLE = 4
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Member:
+    """One model: its training set is the first `num_train` items of the sweep's one permutation.
+
+    Attributes:
+      num_train: K, the training-set size.
+      seed: of the initialisation, the order of items, the noise and the samples.
+      width: base width of the network; None stands for the exact score, which has no parameters.
+      batch_size: items per step, at most K where small sets are not repeated within a batch.
+      name: unique in the sweep; the stem of the member's files.
+    """
+
+    num_train: int
+    seed: int
+    width: int | None
+    batch_size: int
+    name: str
+
+    def key(self, purpose: Purpose) -> jax.Array:
+        """The key of everything this member draws for one purpose."""
+        key = jax.random.key(self.seed)
+        for part in (int(purpose), self.num_train, self.width or 0):
+            key = jax.random.fold_in(key, part)
+        return key
+
+
+def make_members(
+    num_train: Sequence[int],
+    *,
+    total: int,
+    batch_size: int,
+    seeds: Sequence[int] = (0,),
+    widths: Sequence[int | None] = (None,),
+    repeat_small: bool = False,
+    prefix: str = "",
+) -> tuple[Member, ...]:
+    """Every combination of training-set size, seed and width, smallest sets first.
+
+    Args:
+      num_train: the sizes K; duplicates count once.
+      total: number of items that there are to train on.
+      batch_size: of the largest sets. Smaller sets use min(batch_size, K) (Pham et al. 2025, App. D), or
+        the full batch with `repeat_small`: the same items several times with fresh noise.
+      prefix: put before every name.
+    Raises:
+      InputError: a size outside 1..total, or nothing to train.
+    """
+    sizes = sorted(set(num_train))
+    if not sizes or not seeds or not widths:
+        raise InputError("the sweep has no members: give at least one num_train and one seed.")
+    for size in sizes:
+        if not 1 <= size <= total:
+            raise InputError(
+                f"num_train={size} is not in 1..{total}, the number of training items of this data set."
+            )
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size} must be at least 1.")
+    members = []
+    for size, width, seed in itertools.product(sizes, sorted(set(widths)), sorted(set(seeds))):
+        name = f"{prefix}num_train={size:06d}"
+        if len(set(widths)) > 1:
+            name += f",width={width:03d}"
+        if len(set(seeds)) > 1:
+            name += f",seed={seed}"
+        batch = batch_size if repeat_small else min(batch_size, size)
+        members.append(Member(size, seed, width, batch, name))
+    return tuple(members)
+
+
+def take_shard(members: Sequence[Member], index: int, count: int) -> tuple[Member, ...]:
+    """Every `count`-th member from `index` on: the share of one process or of one array job."""
+    if not 0 <= index < count:
+        raise InputError(f"shard={index}/{count}: the index must lie in 0..{count - 1}.")
+    return tuple(members[index::count])

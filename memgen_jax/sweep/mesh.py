@@ -1,0 +1,50 @@
+"""Devices: which there are, and how members and data lie on them."""
+
+import os
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from memgen_jax.errors import InputError
+
+MEMBER, DATA = "member", "data"
+
+
+def use_all_cpu_cores() -> None:
+    """Makes every CPU core a device of one thread, where nothing faster is at hand.
+
+    Members are independent, so two single-threaded devices beat one device with two threads (2.3 times for
+    a small U-Net on two cores). Has to run before JAX starts its backend, and leaves everything alone where
+    the user has set `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES`. Accelerators are not affected.
+    """
+    if "XLA_FLAGS" in os.environ or "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ["XLA_FLAGS"] = (
+        f"--xla_force_host_platform_device_count={cores} "
+        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    )
+
+
+def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int = 1) -> Mesh:
+    """A (member, data) mesh over this process's devices.
+
+    Processes share nothing but the workdir (each trains its own share of the members), so a mesh never
+    spans hosts: `data_parallel` devices of one host work on one member's batch.
+
+    Raises:
+      InputError: when the devices cannot be divided into groups of `data_parallel`.
+    """
+    devices = list(jax.local_devices() if devices is None else devices)
+    if data_parallel < 1 or len(devices) % data_parallel:
+        raise InputError(
+            f"data_parallel={data_parallel} does not divide the {len(devices)} devices of this process."
+        )
+    return jax.make_mesh(
+        (len(devices) // data_parallel, data_parallel),
+        (MEMBER, DATA),
+        axis_types=(jax.sharding.AxisType.Auto,) * 2,
+        devices=np.asarray(devices),
+    )

@@ -1,0 +1,182 @@
+"""Draws every member's synthetic set: the sampling work of all members, dealt out to all devices.
+
+A chunk is a fixed number of samples of one member; chunks of all members form one list, so devices stay busy
+although sets run from 8 to 240,000 samples. Sample i of a member depends on (seed, member, i) alone.
+"""
+
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from memgen_jax.data import encode
+from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
+from memgen_jax.files import write_whole
+from memgen_jax.sweep.members import Member, Purpose
+from memgen_jax.sweep.mesh import MEMBER
+from memgen_jax.sweep.workdir import Workdir
+
+PyTree = Any
+
+
+class Chunk(NamedTuple):
+    """Samples first, first + 1, … of one member."""
+
+    member: Member
+    first: int
+
+
+def synthesize(
+    members: Sequence[Member],
+    num_samples: Callable[[Member], int],
+    params_of: Callable[[Member], PyTree],
+    denoiser_of: Callable[[PyTree], Denoiser],
+    *,
+    process: Process,
+    step: Step,
+    num_steps: int,
+    item_shape: tuple[int, ...],
+    images: bool,
+    chunk_size: int,
+    steps_per_call: int,
+    mesh: Mesh,
+    workdir: Workdir,
+    advanced: Callable[[int], None] = lambda samples: None,
+) -> None:
+    """Writes `samples/<member name>.npz` for every member that has none yet.
+
+    The file holds `images`, uint8 [sample, height, width, channel], or `points`, float32 [sample, dim].
+    Finished chunks wait in `samples/.chunks` until their member is complete, so a kill costs one chunk.
+
+    Args:
+      num_samples: size of a member's synthetic set.
+      params_of: loads what `denoiser_of` needs for one member (NumPy or JAX arrays of the same shapes for
+        every member); called when the member's first chunk is due.
+      denoiser_of: makes the denoiser from these parameters, inside the compiled program.
+      step, num_steps: the sampler and its number of steps.
+      images: whether items are images in [-1, 1], to be stored as uint8.
+      chunk_size: samples that one device draws at once. Changes rounding, hence single samples, only.
+      steps_per_call: sampler steps in one compiled call.
+      advanced: told the number of samples finished since it was last called (those found included).
+    """
+    key = "images" if images else "points"
+    parts = workdir / "samples" / ".chunks"
+    waiting: list[Chunk] = []
+    for member in members:
+        count = num_samples(member)
+        if workdir.read_npz(_file(member), key) is not None:
+            advanced(count)
+            continue
+        for first in range(0, count, chunk_size):
+            if (parts / _part(member, first)).exists():
+                advanced(min(chunk_size, count - first))
+            else:
+                waiting.append(Chunk(member, first))
+
+    places = mesh.size
+    flat_mesh = jax.make_mesh(
+        (places,), (MEMBER,), axis_types=(jax.sharding.AxisType.Auto,), devices=mesh.devices.ravel()
+    )
+    draw = _make_draw(flat_mesh, denoiser_of, process, step, item_shape, chunk_size)
+    times = time_grid(process, num_steps)
+    sharding = NamedSharding(flat_mesh, P(MEMBER))
+    loaded: tuple[list[Member], PyTree] = ([], None)
+
+    for start in range(0, len(waiting), places):
+        work = waiting[start : start + places]
+        placed = [work[i % len(work)] for i in range(places)]  # spare places repeat a chunk
+        owners = [chunk.member for chunk in placed]
+        if owners != loaded[0]:
+            loaded = (owners, _stack_params(owners, params_of, sharding))
+        keys = jax.device_put(jnp.stack([m.key(Purpose.SAMPLE) for m in owners]), sharding)
+        firsts = jax.device_put(jnp.asarray([chunk.first for chunk in placed], jnp.int32), sharding)
+        x = draw.start(keys, firsts)
+        for now in range(0, num_steps, steps_per_call):
+            window = jnp.asarray(times[now : now + steps_per_call + 1])
+            x = draw.advance(loaded[1], keys, firsts, x, window, now)
+        items = np.asarray(x)
+        for place, chunk in enumerate(work):
+            count = min(chunk_size, num_samples(chunk.member) - chunk.first)
+            own = items[place, :count]
+            _write_part(parts / _part(*chunk), encode(own) if images else own)
+            advanced(count)
+
+    for member in members:
+        if workdir.read_npz(_file(member), key) is None:
+            names = [_part(member, first) for first in range(0, num_samples(member), chunk_size)]
+            own = np.concatenate([np.load(io.BytesIO((parts / n).read_bytes())) for n in names])
+            workdir.write_npz(_file(member), **{key: own})
+            for name in names:
+                (parts / name).unlink()
+
+
+class _Draw(NamedTuple):
+    start: Callable
+    advance: Callable
+
+
+def _make_draw(
+    mesh: Mesh,
+    denoiser_of: Callable[[PyTree], Denoiser],
+    process: Process,
+    step: Step,
+    item_shape: tuple[int, ...],
+    chunk_size: int,
+) -> _Draw:
+    """The two compiled programs of a round, one chunk a device: draw the prior; take some steps."""
+    shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=P(MEMBER), check_vma=False)
+
+    def sample_keys(keys, firsts):
+        return jax.vmap(jax.random.fold_in, (None, 0))(keys[0], firsts[0] + jnp.arange(chunk_size))
+
+    def start(keys, firsts):
+        prior = functools.partial(draw_prior, item_shape=item_shape, process=process)
+        return jax.vmap(prior)(sample_keys(keys, firsts))[None]
+
+    def some_steps(params, keys, firsts, x, times, first_step):
+        denoiser = denoiser_of(jax.tree.map(lambda leaf: leaf[0], params))
+
+        def one(key, x):
+            return advance(key, x, times, first_step, step, denoiser, process)
+
+        return jax.vmap(one)(sample_keys(keys, firsts), x[0])[None]
+
+    over = P(MEMBER)
+    return _Draw(
+        jax.jit(shard_map(start, in_specs=(over, over))),
+        jax.jit(shard_map(some_steps, in_specs=(over, over, over, over, P(), P())), donate_argnums=3),
+    )
+
+
+def _stack_params(
+    owners: list[Member], params_of: Callable[[Member], PyTree], sharding: NamedSharding
+) -> PyTree:
+    params = {member: params_of(member) for member in dict.fromkeys(owners)}
+
+    def stack(*leaves):
+        shape = (len(leaves), *np.shape(leaves[0]))
+        return jax.make_array_from_callback(
+            shape, sharding, lambda index: np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
+        )
+
+    return jax.tree.map(stack, *[params[member] for member in owners])
+
+
+def _file(member: Member) -> str:
+    return f"samples/{member.name}.npz"
+
+
+def _part(member: Member, first: int) -> str:
+    return f"{member.name},first={first:09d}.npy"
+
+
+def _write_part(path, array: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,187 @@
+"""The folder of one run: who may write in it, and how (whole files only)."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from memgen_jax.errors import InputError
+from memgen_jax.files import write_whole
+
+
+class Workdir:
+    """A run's folder, claimed for one configuration and, while the object lives, for one process.
+
+    Every file appears under its final name only when it is whole. On remote folders (`gs://…`), which have
+    no locks, two simultaneous runs are not detected.
+    """
+
+    def __init__(
+        self, path: epath.PathLike, config: Mapping[str, Any], *, free: Iterable[str] = (), lock: str = "lock"
+    ):
+        """Opens or creates the folder.
+
+        Args:
+          config: every setting of the run, nested dicts of plain values; kept in `config.json`.
+          free: dotted names of settings that may differ between runs in the same folder.
+          lock: name of the lock; processes that share a folder by agreement use different names.
+        Raises:
+          InputError: the folder cannot be written, belongs to another configuration or to nobody we know,
+            or another process is at work in it.
+        """
+        self.path = epath.Path(path)
+        config = json.loads(json.dumps(config))
+        known = self._read_known_config()
+        if known is not None:
+            _require_same(config, known, frozenset(free), self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._take_lock(lock)
+            if known is None:
+                self.write_json("config.json", config)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise InputError(
+                f"cannot write in workdir {self.path} ({reason}): choose another --workdir."
+            ) from None
+
+    def _read_known_config(self) -> Any:
+        file = self.path / "config.json"
+        try:
+            if file.exists():
+                return json.loads(file.read_text())
+            strangers = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"cannot read {file} ({type(error).__name__}): choose another --workdir."
+            ) from None
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"workdir {self.path} is a file: choose another --workdir.")
+        if any(not name.startswith(".") for name in strangers):
+            raise InputError(
+                f"workdir {self.path} is not empty and holds no config.json of a run: "
+                "choose an empty or a new folder."
+            )
+        return None
+
+    def _take_lock(self, name: str):
+        if "://" in os.fspath(self.path):
+            return None
+        file = open(os.fspath(self.path / f".{name}"), "w")  # noqa: SIM115  (held until `close`)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, also after kill -9
+        except BlockingIOError:
+            raise InputError(
+                f"another process is at work in {self.path}: wait for it, or choose another --workdir."
+            ) from None
+        return file
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def __truediv__(self, name: str) -> epath.Path:
+        return self.path / name
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_whole(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
+
+    def write_csv(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Writes a table; the columns are those of the first row, None is an empty cell."""
+        rows = list(rows)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self.path / name, text.getvalue().encode())
+
+    def write_npz(self, name: str, **arrays: np.ndarray) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_whole(self.path / name, buffer.getvalue())
+
+    def read_npz(self, name: str, *needed: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a file, or None where it is absent, damaged or lacks one that is `needed`."""
+        file = self.path / name
+        if not file.exists():
+            return None
+        try:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+                read = {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+        return read if all(key in read for key in needed) else None
+
+    def append_json_line(self, name: str, record: Mapping[str, Any]) -> None:
+        with (self.path / name).open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def write_environment(self) -> None:
+        """Writes `environment.json`: versions, devices and the code's git hash."""
+        self.write_json("environment.json", environment())
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and git hash of this process: what a reader needs to repeat a run."""
+    import importlib.metadata
+
+    import jax
+
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "memgen-jax")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    here = os.path.dirname(os.path.abspath(__file__))
+    git = subprocess.run(
+        ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True
+    )
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": versions,
+        "backend": jax.default_backend(),
+        "devices": [str(device.device_kind) for device in jax.devices()],
+        "processes": jax.process_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "git": git.stdout.strip() or None,
+    }
+
+
+def _require_same(config: Any, known: Any, free: frozenset[str], path: epath.Path) -> None:
+    ours, theirs = _flatten(config), _flatten(known)
+    differing = sorted(
+        name
+        for name in ours.keys() | theirs.keys()
+        if ours.get(name) != theirs.get(name) and name not in free
+    )
+    if differing:
+        shown = ", ".join(
+            f"{name} ({theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} now)"
+            for name in differing[:5]
+        )
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise InputError(
+            f"workdir {path} belongs to a run with other settings: {shown}{more}; choose another --workdir."
+        )
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

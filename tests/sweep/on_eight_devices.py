@@ -1,0 +1,111 @@
+"""Run by test_devices.py in a process of its own, with eight CPU devices."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from memgen_jax import diffusion, models
+from memgen_jax.diffusion import denoiser_from_network
+from memgen_jax.errors import InputError
+from memgen_jax.sweep import (
+    TrainSettings,
+    Workdir,
+    load_ema,
+    make_members,
+    member_mesh,
+    synthesize,
+    train_members,
+)
+
+PROCESS = diffusion.DDPM(num_steps=20)
+MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
+SETTINGS = TrainSettings(num_steps=6, batch_size=8, learning_rate=1e-2, warmup_steps=3, steps_per_call=3)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+MEMBERS = make_members((2, 3, 5, 9, 12, 17, 20, 25, 31, 40), total=40, batch_size=8)
+
+
+def train(folder, num_devices, num_steps=6, data_parallel=1):
+    settings = dataclasses.replace(SETTINGS, num_steps=num_steps, data_parallel=data_parallel)
+    train_members(
+        MEMBERS,
+        IMAGES,
+        model=MODEL,
+        process=PROCESS,
+        settings=settings,
+        mesh=member_mesh(jax.devices()[:num_devices], data_parallel),
+        folder=folder,
+        log=lambda record: None,
+    )
+    return [load_ema(m, MODEL, settings, folder) for m in MEMBERS]
+
+
+def samples(folder, num_devices, emas):
+    workdir = Workdir(folder, {"devices": num_devices})
+    synthesize(
+        MEMBERS,
+        lambda member: member.num_train,
+        dict(zip(MEMBERS, emas, strict=True)).__getitem__,
+        lambda params: denoiser_from_network(
+            lambda x, t: MODEL.apply_fn(params, x, t), PROCESS, SETTINGS.prediction
+        ),
+        process=PROCESS,
+        step=diffusion.make_step("ancestral"),
+        num_steps=20,
+        item_shape=(2, 2, 1),
+        images=True,
+        chunk_size=4,
+        steps_per_call=7,
+        mesh=member_mesh(jax.devices()[:num_devices]),
+        workdir=workdir,
+    )
+    return [workdir.read_npz(f"samples/{m.name}.npz")["images"] for m in MEMBERS]
+
+
+def test_parameters_and_samples_have_the_same_bits_on_1_2_4_and_8_devices(tmp_path):
+    assert jax.device_count() == 8
+    emas = {n: train(tmp_path / f"train{n}", n) for n in (1, 2, 4, 8)}
+    for n in (2, 4, 8):
+        jax.tree.map(np.testing.assert_array_equal, emas[n], emas[1])
+    images = {n: samples(tmp_path / f"samples{n}", n, emas[1]) for n in (1, 4, 8)}
+    assert [len(own) for own in images[1]] == [m.num_train for m in MEMBERS]
+    for n in (4, 8):
+        for own, other in zip(images[n], images[1], strict=True):
+            np.testing.assert_array_equal(own, other)
+
+
+def test_a_run_started_on_8_devices_ends_with_the_same_bits_on_3(tmp_path):
+    whole = train(tmp_path / "whole", 2)
+
+    class Stop(Exception):
+        pass
+
+    def stop(record):
+        raise Stop
+
+    with pytest.raises(Stop):
+        train_members(
+            MEMBERS, IMAGES, model=MODEL, process=PROCESS,
+            settings=dataclasses.replace(SETTINGS, checkpoint_seconds=0.0, log_every=6, steps_per_call=3),
+            mesh=member_mesh(), folder=tmp_path / "moved", log=stop,
+        )  # fmt: skip
+    moved = train(tmp_path / "moved", 3)
+    jax.tree.map(np.testing.assert_array_equal, moved, whole)
+
+
+def test_the_data_axis_changes_rounding_only(tmp_path):
+    one = train(tmp_path / "one", 1)
+    split = train(tmp_path / "split", 8, data_parallel=4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, split)
+
+
+def test_devices_and_batches_that_do_not_divide_are_mistakes_with_both_numbers(tmp_path):
+    with pytest.raises(InputError, match=r"data_parallel=3 does not divide the 8 devices"):
+        member_mesh(data_parallel=3)
+    settings = dataclasses.replace(SETTINGS, batch_size=6, data_parallel=4)
+    with pytest.raises(InputError, match=r"batch_size=6 is not divisible by train.data_parallel=4"):
+        train_members(
+            MEMBERS, IMAGES, model=MODEL, process=PROCESS, settings=settings,
+            mesh=member_mesh(data_parallel=4), folder=tmp_path, log=print,
+        )  # fmt: skip

@@ -1,0 +1,47 @@
+import jax
+import numpy as np
+import pytest
+
+from memgen_jax.errors import InputError
+from memgen_jax.sweep import Purpose, make_members, take_shard
+
+
+def test_the_batch_is_never_larger_than_the_training_set_unless_repeated():
+    members = make_members((2, 200), total=200, batch_size=128)
+    assert [m.batch_size for m in members] == [2, 128]
+    repeated = make_members((2, 200), total=200, batch_size=128, repeat_small=True)
+    assert [m.batch_size for m in repeated] == [128, 128]
+
+
+def test_names_are_zero_padded_and_tell_seeds_apart_only_where_there_are_several():
+    assert [m.name for m in make_members((9, 10), total=10, batch_size=1)] == [
+        "num_train=000009",
+        "num_train=000010",
+    ]
+    names = [m.name for m in make_members((9,), total=10, batch_size=1, seeds=(0, 1), widths=(32, 64))]
+    assert len(set(names)) == 4 and "num_train=000009,width=032,seed=1" in names
+
+
+def test_every_purpose_size_seed_and_width_has_a_key_of_its_own():
+    members = make_members((2, 3), total=10, batch_size=1, seeds=(0, 1), widths=(32, 64))
+    keys = {tuple(jax.random.key_data(m.key(p)).tolist()) for m in members for p in Purpose}
+    assert len(keys) == len(members) * len(Purpose)
+
+
+def test_shards_partition_the_members():
+    members = make_members(range(1, 12), total=20, batch_size=4)
+    shards = [take_shard(members, i, 3) for i in range(3)]
+    assert sorted(m for shard in shards for m in shard) == list(members)
+    assert np.ptp([len(shard) for shard in shards]) <= 1
+
+
+@pytest.mark.parametrize("sizes", [(0,), (11,), ()])
+def test_sizes_outside_the_data_are_a_mistake(sizes):
+    with pytest.raises(InputError, match="num_train"):
+        make_members(sizes, total=10, batch_size=4)
+
+
+@pytest.mark.parametrize("index,count", [(3, 3), (-1, 2), (0, 0)])
+def test_a_shard_out_of_range_is_a_mistake(index, count):
+    with pytest.raises(InputError, match="shard"):
+        take_shard(make_members((2,), total=10, batch_size=4), index, count)

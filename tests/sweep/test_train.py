@@ -1,0 +1,195 @@
+import dataclasses
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from memgen_jax import diffusion, models
+from memgen_jax.data import decode
+from memgen_jax.diffusion import denoising_loss
+from memgen_jax.sweep import (
+    Purpose,
+    TrainingDiverged,
+    TrainSettings,
+    load_ema,
+    make_members,
+    member_mesh,
+    train_members,
+)
+from memgen_jax.sweep.order import epoch_index
+from memgen_jax.sweep.train import make_blocks
+
+PROCESS = diffusion.DDPM(num_steps=50)
+MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
+SETTINGS = TrainSettings(
+    num_steps=12,
+    batch_size=4,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    steps_per_call=4,
+    ema_decay=0.9,
+    log_every=4,
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8)
+MEMBERS = make_members((2, 3, 10), total=10, batch_size=4)
+
+
+def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, **options):
+    records = []
+    train_members(
+        members,
+        IMAGES,
+        model=model,
+        process=PROCESS,
+        settings=settings,
+        mesh=member_mesh(jax.devices()[:1]),
+        folder=folder,
+        log=log or records.append,
+        **options,
+    )
+    return records
+
+
+def emas(folder, members=MEMBERS, settings=SETTINGS):
+    return [load_ema(m, MODEL, settings, folder) for m in members]
+
+
+def assert_same_bits(trees, others):
+    jax.tree.map(np.testing.assert_array_equal, trees, others)
+
+
+def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
+    """A straightforward loop over one member, written with optax alone, ends at the same parameters."""
+    train(tmp_path)
+    for member, ema in zip(MEMBERS, emas(tmp_path), strict=True):
+        params = MODEL.init_fn(member.key(Purpose.INITIALIZE))
+        average = params
+        adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(0.0, 1e-2, 3)))
+        state = adam.init(params)
+
+        @jax.jit
+        def gradient(params, clean, noise, times):
+            def loss(params):
+                def network(x, t):
+                    return MODEL.apply_fn(params, x, t)
+
+                each = [
+                    denoising_loss(network, PROCESS, "noise", c, n, t)
+                    for c, n, t in zip(clean, noise, times, strict=True)
+                ]
+                return sum(each) / len(each)
+
+            return jax.grad(loss)(params)
+
+        for step in range(12):
+            batch = min(4, member.num_train)
+            clean, noise, times = [], [], []
+            for slot in range(batch):
+                item = epoch_index(
+                    member.key(Purpose.ORDER), jnp.int32(step * batch + slot), jnp.int32(member.num_train)
+                )
+                key = jax.random.fold_in(jax.random.fold_in(member.key(Purpose.NOISE), step), slot)
+                time_key, noise_key = jax.random.split(key)
+                clean.append(jnp.asarray(decode(IMAGES[: member.num_train][int(item)])))
+                noise.append(jax.random.normal(noise_key, (2, 2, 1)))
+                times.append(PROCESS.draw_time(time_key))
+
+            updates, state = adam.update(gradient(params, clean, noise, times), state, params)
+            params = optax.apply_updates(params, updates)
+            decay = min(0.9, (1 + step) / (10 + step))
+            average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), ema, average)
+
+
+EAGER = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)
+
+
+def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
+    train(tmp_path / "whole")
+
+    def stop_at_eight(record):
+        if record["step"] >= 8:
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "stopped", settings=EAGER, log=stop_at_eight)
+    train(tmp_path / "stopped")
+    assert_same_bits(emas(tmp_path / "whole"), emas(tmp_path / "stopped"))
+
+
+def test_a_signal_saves_and_stops_and_the_next_run_continues_there(tmp_path):
+    train(tmp_path / "whole", members=MEMBERS[:1])
+
+    def interrupt(record):
+        if record["step"] == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "stopped", members=MEMBERS[:1], log=interrupt)
+    restored = []
+    train(tmp_path / "stopped", members=MEMBERS[:1], advanced=restored.append)
+    assert sum(restored) == 12 and max(restored[:2]) >= 4  # it did not start over
+    assert_same_bits(emas(tmp_path / "whole", MEMBERS[:1]), emas(tmp_path / "stopped", MEMBERS[:1]))
+
+
+def test_a_finished_member_is_not_trained_again(tmp_path):
+    train(tmp_path)
+    assert train(tmp_path) == []
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(tmp_path):
+    train(tmp_path / "whole", members=MEMBERS[:1])
+
+    def stop_at_the_end(record):
+        if record["step"] >= 12:
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "cut", members=MEMBERS[:1], settings=EAGER, log=stop_at_the_end)
+    steps = sorted(int(p.name) for p in (tmp_path / "cut" / MEMBERS[0].name).iterdir() if p.name.isdigit())
+    latest = tmp_path / "cut" / MEMBERS[0].name / str(steps[-1])
+    for file in latest.rglob("*"):
+        if file.is_file() and file.stat().st_size > 100:
+            file.write_bytes(file.read_bytes()[:50])
+    said = []
+    train(tmp_path / "cut", members=MEMBERS[:1], warn=said.append)
+    assert any("damaged checkpoint" in sentence and str(steps[-1]) in sentence for sentence in said)
+    assert_same_bits(emas(tmp_path / "whole", MEMBERS[:1]), emas(tmp_path / "cut", MEMBERS[:1]))
+
+
+def test_a_loss_that_is_not_finite_names_the_member_and_the_step(tmp_path):
+    def poisoned(params, x, t, dropout_key=None):
+        output = MODEL.apply_fn(params, x, t)
+        return jnp.where(jnp.abs(params["output"]["bias"]).sum() > 0.02, jnp.nan, output)
+
+    with pytest.raises(TrainingDiverged, match=r"num_train=000002 is nan at step \d+"):
+        train(tmp_path, model=MODEL._replace(apply_fn=poisoned))
+
+
+def test_metrics_name_members_losses_and_speed(tmp_path):
+    records = train(tmp_path)
+    last = records[-1]
+    assert last["step"] == 12 and last["members"] == ["num_train=000010"]
+    assert np.isfinite(last["loss"]).all() and last["model_steps_per_second"] > 0
+
+
+def test_members_per_step_changes_rounding_only(tmp_path):
+    together = dataclasses.replace(SETTINGS, members_per_step=3)
+    train(tmp_path / "one")
+    train(tmp_path / "three", settings=together)
+    for one, three in zip(emas(tmp_path / "one"), emas(tmp_path / "three"), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, three)
+
+
+def test_blocks_restart_from_the_oldest_latest_step_that_all_hold():
+    a, b, c = MEMBERS
+    assert make_blocks([a, b, c], {a: [4, 8], b: [4, 8], c: [4]}, 3) == [(4, [a, b, c])]
+    # One that has never been saved does not drag the others back to the start.
+    assert make_blocks([a, b, c], {a: [4, 8], b: [8], c: []}, 3) == [(8, [a, b]), (0, [c])]
+    assert make_blocks([a, b, c], {a: [], b: [], c: []}, 2) == [(0, [a, b]), (0, [c])]

@@ -1,0 +1,70 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from memgen_jax.errors import InputError
+from memgen_jax.sweep import Workdir
+
+CONFIG = {"train": {"steps": 3, "sizes": (2, 4)}, "shard": "0/1"}
+
+
+def test_the_same_configuration_may_come_back(tmp_path):
+    Workdir(tmp_path / "run", CONFIG).close()
+    Workdir(tmp_path / "run", CONFIG).close()
+
+
+def test_another_configuration_is_refused_and_the_difference_named(tmp_path):
+    Workdir(tmp_path, CONFIG).close()
+    with pytest.raises(InputError, match=r"train\.steps \(3 there, 4 now\)"):
+        Workdir(tmp_path, {"train": {"steps": 4, "sizes": (2, 4)}, "shard": "0/1"})
+
+
+def test_free_settings_may_differ(tmp_path):
+    Workdir(tmp_path, CONFIG, free=("shard",)).close()
+    Workdir(tmp_path, CONFIG | {"shard": "1/2"}, free=("shard",)).close()
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("important")
+    with pytest.raises(InputError, match="not empty"):
+        Workdir(tmp_path, CONFIG)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_processes_cannot_work_in_one_folder(tmp_path):
+    first = Workdir(tmp_path, CONFIG)
+    code = f"from memgen_jax.sweep import Workdir; Workdir({str(tmp_path)!r}, {CONFIG!r})"
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "another process is at work" in second.stderr
+    first.close()
+
+
+@pytest.mark.parametrize("path", ["/proc/nope", "/dev/null"])
+def test_a_place_that_cannot_be_written_is_a_mistake(path):
+    with pytest.raises(InputError, match="workdir"):
+        Workdir(path, CONFIG)
+
+
+def test_arrays_come_back_and_damaged_files_count_as_absent(tmp_path):
+    workdir = Workdir(tmp_path, CONFIG)
+    workdir.write_npz("samples/a.npz", images=np.arange(4))
+    np.testing.assert_array_equal(workdir.read_npz("samples/a.npz", "images")["images"], np.arange(4))
+    assert workdir.read_npz("samples/a.npz", "points") is None
+    assert workdir.read_npz("samples/b.npz") is None
+    whole = (tmp_path / "samples/a.npz").read_bytes()
+    (tmp_path / "samples/a.npz").write_bytes(whole[: len(whole) // 2])
+    assert workdir.read_npz("samples/a.npz") is None
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path):
+    workdir = Workdir(tmp_path, CONFIG)
+    np.savez(tmp_path / "evil.npz", images=np.array([object()], dtype=object))
+    assert workdir.read_npz("evil.npz") is None
+
+
+def test_tables_have_the_columns_of_their_first_row(tmp_path):
+    workdir = Workdir(tmp_path, CONFIG)
+    workdir.write_csv("t.csv", [{"a": 1, "b": None}, {"a": 2, "b": 0.5}])
+    assert (tmp_path / "t.csv").read_text() == "a,b\n1,\n2,0.5\n"
