@@ -1,0 +1,222 @@
+"""The transition as curves over the training-set size: fractions, sensitivity, critical sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import isotonic_regression
+
+from memgen_jax.errors import InputError
+from memgen_jax.phases.classify import (
+    GENERALIZED,
+    MEMORIZED,
+    NAMES,
+    SPURIOUS,
+    classify,
+    wilson_interval,
+)
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """One point of the transition: the three fractions of one synthetic set, and 95% intervals.
+
+    `dataclasses.asdict` of it is one row of `fractions.csv`.
+    """
+
+    num_train: int
+    num_synthetic: int
+    memorized: float
+    memorized_low: float
+    memorized_high: float
+    spurious: float
+    spurious_low: float
+    spurious_high: float
+    generalized: float
+    generalized_low: float
+    generalized_high: float
+    delta_m: float
+    delta_s: float
+
+
+def fractions(
+    labels: Int[np.ndarray, "sample"],
+    num_train: int,
+    delta_m: float,
+    delta_s: float,
+    confidence: float = 0.95,
+) -> Fractions:
+    """The three fractions of one synthetic set with Wilson intervals.
+
+    The intervals treat samples as independent draws of one model; they hold no spread over seeds.
+
+    Args:
+      labels: `classify`'s, at least one.
+      num_train: size of the training set of the model that made the samples.
+      delta_m, delta_s: the thresholds that made the labels, carried along.
+      confidence: two-sided level of the intervals.
+    """
+    counts = np.bincount(labels, minlength=len(NAMES))
+    values: dict[str, float] = {}
+    for name, count in zip(NAMES, counts.tolist(), strict=True):
+        values[name] = count / len(labels) if len(labels) else 0.0
+        low, high = wilson_interval(count, len(labels), confidence)
+        values[f"{name}_low"], values[f"{name}_high"] = low, high
+    return Fractions(
+        num_train=num_train,
+        num_synthetic=len(labels),
+        delta_m=float(delta_m),
+        delta_s=float(delta_s),
+        **values,
+    )
+
+
+def sensitivity(
+    train_distance: Float[np.ndarray, "sample"],
+    synthetic_distance: Float[np.ndarray, "sample"],
+    delta_m: Float[np.ndarray, "m"],
+    delta_s: Float[np.ndarray, "s"],
+) -> Float[np.ndarray, "m s phase=3"]:
+    """The three fractions at every pair of thresholds: how much a result owes to their choice."""
+    table = np.empty((len(delta_m), len(delta_s), len(NAMES)))
+    for row, m in enumerate(delta_m):
+        for column, s in enumerate(delta_s):
+            labels = classify(train_distance, synthetic_distance, float(m), float(s))
+            table[row, column] = np.bincount(labels, minlength=len(NAMES)) / len(labels)
+    return table
+
+
+def critical_sizes(
+    num_train: Sequence[int],
+    labels: Sequence[Sequence[np.ndarray]],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict:
+    """Where the curves cross one half, and where spurious samples peak, with 95% intervals.
+
+    The memorized fraction is made non-increasing in K and the generalized one non-decreasing, by
+    isotonic regression weighted with the number of samples; the crossing of 0.5 is interpolated
+    linearly in log K. The spurious peak is the K of the largest fraction as it stands (the
+    smallest such K where several tie).
+
+    The interval comes from a bootstrap: for every K the replicates (seeds) are drawn with
+    replacement, then the samples of each. With one replicate it holds sampling noise only.
+
+    Args:
+      num_train: the sizes K, increasing.
+      labels: for every K a list of label arrays, one for each replicate (seed).
+      resamples: bootstrap resamples.
+      seed: of the resampling.
+
+    Returns:
+      A dict that JSON takes: `memorized_half` and `generalized_half`, each
+      `{"num_train", "low", "high", "crossed"}` (None where the curve does not cross within the
+      sizes; `crossed` is the share of resamples that do, and the interval is over those), and
+      `spurious_peak`: `{"num_train", "low", "high", "fraction", "fraction_low", "fraction_high"}`,
+      and `replicates`, the smallest number of them at any K.
+
+    Raises:
+      InputError: sizes not increasing, or a size without labels.
+    """
+    sizes = np.asarray(num_train, np.float64)
+    if len(sizes) == 0 or (np.diff(sizes) <= 0).any():
+        raise InputError(f"sizes {list(num_train)} are not increasing; sort them, each once")
+    if len(labels) != len(sizes) or not all(len(r) and all(len(a) for a in r) for r in labels):
+        raise InputError("every size needs at least one array of at least one label")
+    counts = [
+        np.array([np.bincount(one, minlength=len(NAMES)) for one in replicates]) for replicates in labels
+    ]
+    rng = np.random.default_rng(seed)
+    measured = _landmarks(sizes, np.array([count.sum(0) for count in counts]))
+    drawn = np.array(
+        [_landmarks(sizes, np.array([_resample(rng, count) for count in counts])) for _ in range(resamples)]
+    )
+    result: dict = {}
+    for column, name in enumerate(("memorized_half", "generalized_half")):
+        crossed = drawn[np.isfinite(drawn[:, column]), column]
+        value = measured[column] if np.isfinite(measured[column]) else None
+        low, high = _interval(crossed, value)
+        result[name] = {
+            "num_train": value,
+            "low": low,
+            "high": high,
+            "crossed": len(crossed) / resamples if resamples else None,
+        }
+    low, high = _interval(drawn[:, 2], measured[2])
+    fraction_low, fraction_high = _interval(drawn[:, 3], measured[3])
+    result["spurious_peak"] = {
+        "num_train": int(measured[2]),
+        "low": low,
+        "high": high,
+        "fraction": measured[3],
+        "fraction_low": fraction_low,
+        "fraction_high": fraction_high,
+    }
+    result["replicates"] = min(len(count) for count in counts)
+    return result
+
+
+def half_crossing(
+    num_train: Float[np.ndarray, "size"],
+    fraction: Float[np.ndarray, "size"],
+    weight: Float[np.ndarray, "size"],
+    increasing: bool,
+) -> float:
+    """The K at which a curve, made monotone, crosses one half; NaN where it does not.
+
+    Linear in log K between the two sizes around the crossing; the middle, in log K, of a stretch
+    that lies at one half exactly.
+    """
+    return _half_crossing(num_train, fraction, weight, increasing)
+
+
+def _half_crossing(sizes: np.ndarray, fraction: np.ndarray, weight: np.ndarray, increasing: bool):
+    curve = isotonic_regression(fraction, weights=weight, increasing=increasing).x
+    if not increasing:
+        curve = 1 - curve
+    curve = np.round(curve, 12)
+    if not curve[0] <= 0.5 <= curve[-1]:
+        return float("nan")
+    log_size = np.log(sizes)
+
+    def reach(last: int, first: int) -> float:
+        """log K where the line through two neighbouring points is at one half."""
+        if last == first:
+            return log_size[first]
+        step = (0.5 - curve[last]) / (curve[first] - curve[last])
+        return log_size[last] + step * (log_size[first] - log_size[last])
+
+    first_at = int(np.argmax(curve >= 0.5))
+    last_at = len(curve) - 1 - int(np.argmax(curve[::-1] <= 0.5))
+    start = reach(max(first_at - 1, 0), first_at)
+    end = reach(last_at, min(last_at + 1, len(curve) - 1))
+    return float(np.exp((start + end) / 2))
+
+
+def _landmarks(sizes: np.ndarray, counts: np.ndarray) -> tuple[float, float, float, float]:
+    """Memorized and generalized crossing, place and height of the spurious peak."""
+    total = counts.sum(1).astype(np.float64)
+    share = counts / total[:, None]
+    peak = int(share[:, SPURIOUS].argmax())
+    return (
+        _half_crossing(sizes, share[:, MEMORIZED], total, increasing=False),
+        _half_crossing(sizes, share[:, GENERALIZED], total, increasing=True),
+        float(sizes[peak]),
+        float(share[peak, SPURIOUS]),
+    )
+
+
+def _resample(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
+    """Counts of one bootstrap resample: replicates first, then the samples of each."""
+    chosen = counts[rng.integers(len(counts), size=len(counts))]
+    return sum(rng.multinomial(count.sum(), count / count.sum()) for count in chosen)
+
+
+def _interval(drawn: np.ndarray, value: float | None) -> tuple[float | None, float | None]:
+    """95% percentile interval, widened where needed to hold the measured value."""
+    if value is None or not len(drawn):
+        return None, None
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return min(float(low), value), max(float(high), value)

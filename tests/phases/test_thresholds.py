@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from memgen_jax import phases
+from memgen_jax.errors import InputError
+
+
+def two_modes(seed, copies, others, low=0.3, high=6.0):
+    rng = np.random.default_rng(seed)
+    return np.exp(np.r_[rng.normal(np.log(low), 0.3, copies), rng.normal(np.log(high), 0.3, others)])
+
+
+def test_the_papers_table_is_kept_and_tied_to_its_metric():
+    assert phases.paper("mnist", "l2").delta_s == 3.5
+    assert phases.paper("cifar10", "lpips").delta_m == 0.03
+    assert phases.paper("lsun_church", "lpips").delta_m == 0.12
+    assert phases.paper("fashion_mnist", "l2").delta_m == 4.5
+    with pytest.raises(InputError, match="lpips distances, not l2"):
+        phases.paper("cifar10", "l2")
+    with pytest.raises(InputError, match="choose one of"):
+        phases.paper("imagenet", "l2")
+
+
+@pytest.mark.parametrize("copies", [150, 500, 900])
+def test_the_valley_parts_two_groups_and_its_interval_holds_it(copies):
+    distance = two_modes(0, copies, 1000 - copies)
+    found = phases.valley(distance)
+    assert found.threshold is not None and found.p_value < 0.05
+    assert found.low <= found.threshold <= found.high
+    # Almost no item of either group lies on the other's side.
+    assert abs((distance <= found.threshold).sum() - copies) <= 5
+
+
+def test_the_valley_is_at_the_minimum_of_the_density_that_made_the_distances():
+    distance = two_modes(1, 20_000, 20_000, low=1.0, high=3.0)
+    # Two equal bells at log 1 and log 3: the minimum lies half way, at sqrt(3).
+    assert phases.valley(distance).threshold == pytest.approx(np.sqrt(3), rel=0.08)
+
+
+def test_one_group_has_no_valley_and_the_sentence_says_what_is_needed():
+    distance = np.exp(np.random.default_rng(2).normal(size=800))
+    found = phases.valley(distance)
+    assert found.threshold is None and found.low is None and found.p_value > 0.05
+    with pytest.raises(InputError, match=r"training set look unimodal.*held-out"):
+        phases.find_valleys(distance, two_modes(3, 300, 300))
+    with pytest.raises(InputError, match="samples look unimodal"):
+        phases.find_valleys(two_modes(3, 300, 300), distance)
+
+
+def test_exact_copies_at_distance_zero_make_a_mode_of_their_own():
+    distance = np.r_[np.zeros(200), two_modes(4, 0, 500)]
+    threshold = phases.valley(distance).threshold
+    assert 0 < threshold < distance[200:].min() * 1.05
+
+
+def test_a_valley_scales_with_the_distances():
+    distance = two_modes(5, 300, 500)
+    one, other = phases.valley(distance), phases.valley(7 * distance)
+    assert other.threshold == pytest.approx(7 * one.threshold, rel=1e-6)
+
+
+def test_too_few_distances_for_a_valley_are_refused():
+    with pytest.raises(InputError, match="at least 10"):
+        phases.valley(np.ones(9))
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_held_out_calibration_holds_its_false_positive_rate_on_new_images(rate):
+    rng = np.random.default_rng(6)
+    wrong = [
+        (rng.normal(size=500) <= phases.held_out(rng.normal(size=999), np.ones(999), rate).delta_m).mean()
+        for _ in range(300)
+    ]
+    # The mean over calibrations is floor(rate (n + 1)) / (n + 1) = rate, with s.e. below rate/20.
+    assert np.mean(wrong) == pytest.approx(rate, rel=0.15)
+
+
+def test_the_calibrated_threshold_is_the_stated_order_statistic():
+    found = phases.held_out(np.arange(1.0, 200.0), np.arange(1.0, 100.0) / 10, 0.01)
+    assert found.delta_m == 2.0 and found.delta_s == pytest.approx(0.1)
+    assert found.delta_m_interval[0] <= 2.0 <= found.delta_m_interval[1]
+
+
+def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed():
+    with pytest.raises(InputError, match="at least 99"):
+        phases.held_out(np.ones(98), np.ones(1000), 0.01)
+    assert phases.held_out(np.ones(99), np.ones(99), 0.01).delta_m == 1.0
+    with pytest.raises(InputError, match="outside"):
+        phases.held_out(np.ones(98), np.ones(1000), 1.5)
+
+
+def test_the_ratio_rule_by_hand():
+    first, second = np.array([1.0, 1.0, 0.0, 2.0]), np.array([3.1, 2.9, 0.0, 2.0])
+    assert phases.copies_by_ratio(first, second).tolist() == [True, False, True, False]
+    with pytest.raises(InputError, match="outside"):
+        phases.copies_by_ratio(first, second, 0.0)
