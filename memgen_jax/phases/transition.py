@@ -169,30 +169,26 @@ def half_crossing(
     Linear in log K between the two sizes around the crossing; the middle, in log K, of a stretch
     that lies at one half exactly.
     """
-    return _half_crossing(num_train, fraction, weight, increasing)
-
-
-def _half_crossing(sizes: np.ndarray, fraction: np.ndarray, weight: np.ndarray, increasing: bool):
     curve = isotonic_regression(fraction, weights=weight, increasing=increasing).x
     if not increasing:
         curve = 1 - curve
     curve = np.round(curve, 12)
     if not curve[0] <= 0.5 <= curve[-1]:
         return float("nan")
-    log_size = np.log(sizes)
-
-    def reach(last: int, first: int) -> float:
-        """log K where the line through two neighbouring points is at one half."""
-        if last == first:
-            return log_size[first]
-        step = (0.5 - curve[last]) / (curve[first] - curve[last])
-        return log_size[last] + step * (log_size[first] - log_size[last])
-
+    log_size = np.log(num_train)
     first_at = int(np.argmax(curve >= 0.5))
     last_at = len(curve) - 1 - int(np.argmax(curve[::-1] <= 0.5))
-    start = reach(max(first_at - 1, 0), first_at)
-    end = reach(last_at, min(last_at + 1, len(curve) - 1))
+    start = _reach(log_size, curve, max(first_at - 1, 0), first_at)
+    end = _reach(log_size, curve, last_at, min(last_at + 1, len(curve) - 1))
     return float(np.exp((start + end) / 2))
+
+
+def _reach(log_size: np.ndarray, curve: np.ndarray, last: int, first: int) -> float:
+    """log K where the line through two neighbouring points is at one half."""
+    if last == first:
+        return log_size[first]
+    step = (0.5 - curve[last]) / (curve[first] - curve[last])
+    return log_size[last] + step * (log_size[first] - log_size[last])
 
 
 def _landmarks(sizes: np.ndarray, counts: np.ndarray) -> tuple[float, float, float, float]:
@@ -201,8 +197,8 @@ def _landmarks(sizes: np.ndarray, counts: np.ndarray) -> tuple[float, float, flo
     share = counts / total[:, None]
     peak = int(share[:, SPURIOUS].argmax())
     return (
-        _half_crossing(sizes, share[:, MEMORIZED], total, increasing=False),
-        _half_crossing(sizes, share[:, GENERALIZED], total, increasing=True),
+        half_crossing(sizes, share[:, MEMORIZED], total, increasing=False),
+        half_crossing(sizes, share[:, GENERALIZED], total, increasing=True),
         float(sizes[peak]),
         float(share[peak, SPURIOUS]),
     )
