@@ -2,9 +2,9 @@
 
   python -m experiments.transition --config=configs/digits.py --workdir=runs/digits
 
-Twelve sizes from K = 2 to all 1,437 training images, one small MLP each (0.71M parameters, velocity prediction), 8,000
-steps, 4K samples each (at least 256, at most 2,048), DDIM in 50 steps. The paper's recipe in miniature;
-what differs from it is a setting below with its reason.
+Ten sizes from K = 2 to all 1,437 training images (360 more are held out), one MLP of 0.45M parameters each,
+5,000 steps, 4K samples each (at least 256, at most 2,048), DDIM in 50 steps: under 8 minutes on two cores.
+The paper's recipe in miniature; what differs from it is a setting below with its reason.
 
 Variants: `:smoke` runs the whole path in seconds; `:unet` trains the paper's U-Net at width 32 instead.
 """
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.data = ConfigDict({"name": "digits"})
-    config.num_train = (2, 4, 8, 16, 32, 64, 128, 192, 256, 512, 1024, 1437)
+    config.num_train = (2, 8, 16, 32, 64, 96, 128, 256, 512, 1437)
     config.seeds = (0,)
     config.shard = "0/1"
 
@@ -24,13 +24,14 @@ def get_config(variant: str = "") -> ConfigDict:
             "name": "mlp",
             "width": 256,
             "num_blocks": 3,
-            "time_in_blocks": True,
+            # The time enters beside the pixels alone: a third cheaper than through every block.
+            "time_in_blocks": False,
         }
     )
     config.process = ConfigDict({"name": "ddpm", "num_steps": 1000})
     config.train = ConfigDict(
         {
-            "num_steps": 8000,
+            "num_steps": 5000,
             "batch_size": 128,
             # Small sets fill the batch with repeated items: 128 rows are computed in any case.
             "repeat_small": True,

@@ -111,6 +111,16 @@ class Run:
             s.num_train, batch_size=s.train.batch_size, repeat_small=s.train.repeat_small, **common
         )
         self.controls = sweep.make_members(s.num_train, batch_size=1, prefix="exact,", **common)
+        self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
+        diffusion.time_grid(self.process, s.sampler.num_steps)  # refuses a bad number of steps now
+        if s.train.prediction not in diffusion.PREDICTIONS:
+            raise InputError(
+                f"train.prediction={s.train.prediction!r} is not one of {', '.join(diffusion.PREDICTIONS)}."
+            )
+        if s.phases.rule not in transition_report.RULES:
+            raise InputError(
+                f"phases.rule={s.phases.rule!r} is not one of {', '.join(transition_report.RULES)}."
+            )
         shard = parse_shard(s.shard)
         self.own_members = sweep.take_shard(self.members, *shard)
         self.own_controls = sweep.take_shard(self.controls, *shard) if s.control.run else ()
@@ -248,7 +258,7 @@ def draw_sets(
             params_of,
             clipped_denoiser_of,
             process=run.process,
-            step=diffusion.make_step(sampler.name, eta=sampler.eta, variance=sampler.variance),
+            step=run.step,
             num_steps=sampler.num_steps,
             item_shape=run.dataset.item_shape,
             images=run.dataset.is_image,

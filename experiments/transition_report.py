@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from experiments.transition import Run
 
 METRIC = "L2 distance"
+RULES = ("given", "paper", "valley", "held_out")
 NUM_EXAMPLES = 6
 NUM_NEIGHBORS = 4
 
@@ -52,15 +53,13 @@ def make_thresholds(run: "Run", workdir: sweep.Workdir) -> phases.Thresholds:
         unseen = neighbors.search(run.dataset.held_out, run.train, scale=run.scale)
         real = neighbors.search(run.train, run.train, exclude_self=True, scale=run.scale)
         return phases.held_out(unseen.distance[:, 0], real.distance[:, 0], s.false_positive_rate)
-    if s.rule == "valley":
-        pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
-        for member in run.members:
-            found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-            for name, parts in pooled.items():
-                parts.append(found[name])
-        valleys = {name: phases.valley(np.concatenate(parts)) for name, parts in pooled.items()}
-        return phases.from_valleys(valleys["train_distance"], valleys["synthetic_distance"])
-    raise InputError(f"phases.rule={s.rule!r} is not one of given, paper, valley, held_out.")
+    pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
+    for member in run.members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        for name, parts in pooled.items():
+            parts.append(found[name])
+    train_distance, synthetic_distance = (np.concatenate(parts) for parts in pooled.values())
+    return phases.find_valleys(train_distance, synthetic_distance)
 
 
 def classify(run: "Run", workdir: sweep.Workdir) -> None:
@@ -287,15 +286,19 @@ def load_samples(workdir: sweep.Workdir, member: sweep.Member) -> np.ndarray:
 
 
 def choose_examples(run: "Run", workdir: sweep.Workdir, rows, thresholds: phases.Thresholds):
-    """The first samples of each phase, in the order in which they were drawn, where that phase is largest.
+    """The first samples of each phase, in the order in which they were drawn.
+
+    Memorized ones are taken at the largest K where they are still half of the samples, the other two where
+    their share is largest.
 
     Returns:
-      phase -> targets, and phase -> the K that they come from. Of sizes with the same share, the largest.
+      phase -> targets, and phase -> the K that they come from.
     """
     groups: dict[str, list[example_figures.Target]] = {}
     sizes: dict[str, int] = {}
     for number, phase in enumerate(phases.NAMES):
-        best = max(rows, key=lambda row, phase=phase: (row[phase], row["num_train"]))
+        usual = [row for row in rows if row[phase] >= 0.5] if phase == "memorized" else []
+        best = usual[-1] if usual else max(rows, key=lambda row, phase=phase: row[phase])
         member = member_of_size(run, best["num_train"])
         samples = load_samples(workdir, member)
         chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]

@@ -1,0 +1,217 @@
+import csv
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SMOKE = "--config=configs/digits.py:smoke"
+TINY = (
+    SMOKE,
+    "--config.num_train=(2,8,32)",
+    "--config.train.num_steps=40",
+    "--config.train.steps_per_call=10",
+    "--config.train.checkpoint_seconds=0.0",
+    "--config.train.log_every=20",
+    "--config.sampler.chunk_size=16",
+)
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "experiments.transition", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True)
+
+
+def table(path):
+    with open(path) as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The smoke run of the digits, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("a run")
+    done = run(SMOKE, f"--workdir={folder}/digits")
+    assert done.returncode == 0, done.stderr
+    return folder / "digits", done
+
+
+def test_the_run_leaves_every_file_of_its_contract(smoke):
+    folder, _ = smoke
+    for name in (
+        "config.json", "environment.json", "metrics.jsonl", "members.csv", "fractions.csv", "control.csv",
+        "transition.json", "report.html", "figures/transition.png", "figures/transition.pdf",
+        "figures/histograms.png", "figures/examples.png",
+    ):  # fmt: skip
+        assert (folder / name).stat().st_size > 0, name
+
+
+def test_fractions_follow_from_the_distances_on_disk(smoke):
+    folder, _ = smoke
+    for row in table(folder / "fractions.csv"):
+        name = f"num_train={int(row['num_train']):06d}.npz"
+        found = np.load(folder / "neighbors" / name)
+        memorized = found["train_distance"] <= float(row["delta_m"])
+        spurious = ~memorized & (found["synthetic_distance"] <= float(row["delta_s"]))
+        assert float(row["memorized"]) == pytest.approx(memorized.mean())
+        assert float(row["spurious"]) == pytest.approx(spurious.mean())
+        assert float(row["memorized_low"]) <= memorized.mean() <= float(row["memorized_high"])
+
+
+def test_distances_on_disk_are_those_of_the_images_on_disk(smoke):
+    """Brute force over the saved uint8 images, in [-1, 1]."""
+    from memgen_jax import data
+
+    folder, _ = smoke
+    digits = data.load("digits")
+    train = digits.train[data.permutation(digits.num_train)][:16].reshape(16, -1) / 127.5
+    images = np.load(folder / "samples/num_train=000016.npz")["images"]
+    assert images.dtype == np.uint8 and images.shape == (64, 8, 8, 1)
+    points = images.reshape(64, -1) / 127.5
+    found = np.load(folder / "neighbors/num_train=000016.npz")
+    to_train = np.linalg.norm(points[:, None] - train[None], axis=-1)
+    among = np.linalg.norm(points[:, None] - points[None], axis=-1) + np.diag(np.full(64, np.inf))
+    np.testing.assert_allclose(found["train_distance"], to_train.min(1), atol=1e-5)
+    np.testing.assert_array_equal(found["train_index"], to_train.argmin(1))
+    np.testing.assert_allclose(found["synthetic_distance"], among.min(1), atol=1e-5)
+
+
+def test_the_exact_score_memorizes_at_every_size(smoke):
+    """The pipeline's own control: sampler, search and thresholds together."""
+    folder, _ = smoke
+    assert all(float(row["memorized"]) == 1.0 for row in table(folder / "control.csv"))
+
+
+def test_a_model_of_two_images_memorizes_them(smoke):
+    folder, _ = smoke
+    assert float(table(folder / "fractions.csv")[0]["memorized"]) > 0.5
+
+
+def test_the_terminal_shows_stages_the_table_and_where_the_pictures_are(smoke):
+    folder, done = smoke
+    assert re.search(r"train: 900 model-steps in \d+ s", done.stdout)
+    assert re.search(r"\n\s+2\s+32\s+\d\.\d{3} \(", done.stdout)
+    assert f"{folder}/report.html" in done.stdout
+
+
+def test_a_finished_run_says_so_and_changes_nothing(smoke):
+    folder, _ = smoke
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+    again = run(SMOKE, f"--workdir={folder}")
+    assert again.returncode == 0 and "finished" in again.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke):
+    folder, _ = smoke
+    refused = run(SMOKE, f"--workdir={folder}", "--config.train.num_steps=301")
+    assert refused.returncode == 2
+    assert "train.num_steps (300 there, 301 now)" in refused.stderr
+
+
+def test_the_page_stands_alone(smoke):
+    folder, _ = smoke
+    html = (folder / "report.html").read_text()
+    assert "data:image/png" in html
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
+
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [
+        ((SMOKE, "--config.train.num_stepz=3"), "num_stepz"),
+        ((SMOKE, "--config.train.num_steps=many"), "num_steps"),
+        (("--config=configs/nope.py",), "nope.py"),
+        (("--config=configs/digits.py:enormous",), "enormous"),
+        ((SMOKE, "--config.data.name=cats"), "cats"),
+        ((SMOKE, "--config.num_train=(2,5000)"), "5000"),
+        ((SMOKE, "--config.sampler.name=dimm"), "dimm"),
+        ((SMOKE, "--config.sampler.num_steps=2000"), "2000"),
+        ((SMOKE, "--config.train.prediction=epsilon"), "epsilon"),
+        ((SMOKE, "--config.phases.rule=eye"), "eye"),
+        ((SMOKE, "--config.shard=4/4"), "4/4"),
+        ((SMOKE, "--nosuchflag"), "nosuchflag"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
+    refused = run(*arguments, f"--workdir={tmp_path}/run")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1 and words in refused.stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_no_workdir_is_a_mistake_of_one_sentence():
+    refused = run(SMOKE)
+    assert refused.returncode == 2 and "--workdir" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def finish(folder):
+    done = run(*TINY, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    return (folder / "fractions.csv").read_bytes(), (folder / "control.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_kill_at_any_moment_of_any_stage_then_the_same_command_ends_with_the_same_bytes(tmp_path):
+    """kill -9 as soon as a trace of each stage appears, and at times in between."""
+    whole = finish(tmp_path / "whole")
+    traces = (
+        "config.json", "checkpoints", "metrics.jsonl", "checkpoints/num_train=000032", "samples",
+        "samples/num_train=000008.npz", "neighbors", "neighbors/num_train=000032.npz", "transition.json",
+        "figures",
+    )  # fmt: skip
+    folder = tmp_path / "killed"
+    deaths = 0
+    for trace in traces:
+        process = subprocess.Popen(
+            command(*TINY, f"--workdir={folder}"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and not (folder / trace).exists():
+            time.sleep(0.01)
+        time.sleep(0.05 * (deaths % 4))
+        process.send_signal(signal.SIGKILL)
+        deaths += process.wait() == -signal.SIGKILL
+    assert deaths >= 5
+    assert finish(folder) == whole
+
+
+def test_ctrl_c_says_how_to_continue(tmp_path):
+    process = subprocess.Popen(
+        command(*TINY, f"--workdir={tmp_path}/run"), cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (tmp_path / "run/checkpoints").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.strip().count("\n") == 0 and "same command continues" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small file system")
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder])
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        refused = run(*TINY, f"--workdir={folder}/run")
+        assert refused.returncode == 2
+        assert "make room" in refused.stderr and "Traceback" not in refused.stderr
+        subprocess.run(["mount", "-o", "remount,size=60m", folder], check=True)
+        done = run(*TINY, f"--workdir={folder}/run")
+        assert done.returncode == 0, done.stderr
+        assert json.loads((folder / "run/transition.json").read_text())["data"] == "digits"
+    finally:
+        subprocess.run(["umount", folder])
