@@ -7,8 +7,8 @@ same command continues an interrupted run and ends with the same bytes.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -184,6 +184,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
 
 def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
     """Stage 1: checkpoints/<member>/<step> for every member."""
+    assert run.model is not None
     total = len(run.own_members) * run.settings.train.num_steps
     with door.stage("train", total, "model-steps") as stage:
         sweep.train_members(
@@ -200,54 +201,73 @@ def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
         )
 
 
-def synthesize(run: Run, workdir: sweep.Workdir, mesh) -> None:
-    """Stage 2: samples/<member>.npz, drawn from the averaged parameters."""
-    s = run.settings
-    if run.exact:
-        draw_sets(run, workdir, mesh, run.own_members, s.sampler.size, "sample")
-        return
+class Source(NamedTuple):
+    """Where a member's samples come from: its parameters, and the denoiser that they make."""
+
+    params_of: Callable[[sweep.Member], Any]
+    denoiser_of: Callable[[Any], diffusion.Denoiser]
+
+
+def network_source(run: Run, workdir: sweep.Workdir) -> Source:
+    """The trained networks, by their averaged parameters."""
+    model, train_settings = run.model, run.settings.train
+    assert model is not None
 
     def params_of(member: sweep.Member):
-        return sweep.load_ema(member, run.model, s.train, workdir / "checkpoints")
+        return sweep.load_ema(member, model, train_settings, workdir / "checkpoints")
 
     def denoiser_of(params) -> diffusion.Denoiser:
         def network(x, t):
-            return run.model.apply_fn(params, x, t)
+            return model.apply_fn(params, x, t)
 
-        return diffusion.denoiser_from_network(network, run.process, s.train.prediction)
+        return diffusion.denoiser_from_network(network, run.process, train_settings.prediction)
 
-    draw_sets(run, workdir, mesh, run.own_members, s.sampler.size, "sample", params_of, denoiser_of)
+    return Source(params_of, denoiser_of)
+
+
+def exact_source(run: Run) -> Source:
+    """The exact score of each member's training set: a perfect memorizer."""
+    patterns = data.decode(run.train)
+    return Source(
+        lambda member: np.int32(member.num_train),
+        lambda num_train: memory.exact_denoiser(patterns, run.process, num_valid=num_train),
+    )
+
+
+def synthesize(run: Run, workdir: sweep.Workdir, mesh) -> None:
+    """Stage 2: samples/<member>.npz."""
+    source = exact_source(run) if run.exact else network_source(run, workdir)
+    draw_sets(run, workdir, mesh, run.own_members, run.settings.sampler.size, "sample", source)
 
 
 def synthesize_controls(run: Run, workdir: sweep.Workdir, mesh) -> None:
     """The same sampler with the exact score in place of a network: samples/exact,<member>.npz."""
-    size = min(run.settings.control.num_samples, run.settings.sampler.size(10**9))
-    draw_sets(run, workdir, mesh, run.own_controls, lambda num_train: size, "sample the exact score")
+    size = run.settings.control.num_samples
+    draw_sets(
+        run,
+        workdir,
+        mesh,
+        run.own_controls,
+        lambda num_train: size,
+        "sample the exact score",
+        exact_source(run),
+    )
 
 
 def draw_sets(
     run: Run,
     workdir: sweep.Workdir,
     mesh,
-    members,
+    members: Sequence[sweep.Member],
     size: Callable[[int], int],
     title: str,
-    params_of: Callable | None = None,
-    denoiser_of: Callable | None = None,
+    source: Source,
 ) -> None:
-    """Draws the synthetic sets of `members`: from the exact score where no network is given."""
+    """Draws the synthetic sets of `members`, of `size(num_train)` samples each."""
     sampler = run.settings.sampler
-    if denoiser_of is None:
-        patterns = data.decode(run.train)
 
-        def denoiser_of(num_train) -> diffusion.Denoiser:
-            return memory.exact_denoiser(patterns, run.process, num_valid=num_train)
-
-        def params_of(member: sweep.Member):
-            return np.int32(member.num_train)
-
-    def clipped_denoiser_of(params) -> diffusion.Denoiser:
-        denoiser = denoiser_of(params)
+    def denoiser_of(params) -> diffusion.Denoiser:
+        denoiser = source.denoiser_of(params)
         return diffusion.clipped(denoiser) if sampler.clip and run.dataset.is_image else denoiser
 
     total = sum(size(member.num_train) for member in members)
@@ -255,8 +275,8 @@ def draw_sets(
         sweep.synthesize(
             members,
             lambda member: size(member.num_train),
-            params_of,
-            clipped_denoiser_of,
+            source.params_of,
+            denoiser_of,
             process=run.process,
             step=run.step,
             num_steps=sampler.num_steps,
