@@ -7,7 +7,7 @@ same command continues an interrupted run and ends with the same bytes.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +106,7 @@ class Run:
         self.scale = 1 / 127.5 if self.dataset.is_image else 1.0
         self.exact = s.model["name"] == "exact"
         self.model = None if self.exact else build_model(s.model, self.dataset.item_shape)
-        common = {"total": len(self.train), "seeds": s.seeds}
+        common: dict[str, Any] = {"total": len(self.train), "seeds": s.seeds}
         self.members = sweep.make_members(
             s.num_train, batch_size=s.train.batch_size, repeat_small=s.train.repeat_small, **common
         )
@@ -145,7 +145,7 @@ def build_model(settings: dict[str, Any], item_shape: tuple[int, ...]) -> models
     return _build("model", {"mlp": models.mlp, "unet": models.unet}, settings, item_shape)
 
 
-def _build(what: str, kinds: dict[str, Callable], settings: dict[str, Any], *arguments) -> Any:
+def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *arguments) -> Any:
     settings = dict(settings)
     name = settings.pop("name")
     if name not in kinds:

@@ -82,7 +82,7 @@ def make_members(
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1.")
     members = []
-    for size, width, seed in itertools.product(sizes, sorted(set(widths)), sorted(set(seeds))):
+    for size, width, seed in itertools.product(sizes, dict.fromkeys(widths), sorted(set(seeds))):
         name = f"{prefix}num_train={size:06d}"
         if len(set(widths)) > 1:
             name += f",width={width:03d}"

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from memgen_jax.errors import InputError
 
+PyTree = Any
 MEMBER, DATA = "member", "data"
 
 
@@ -46,5 +48,21 @@ def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int 
         (len(devices) // data_parallel, data_parallel),
         (MEMBER, DATA),
         axis_types=(jax.sharding.AxisType.Auto,) * 2,
-        devices=np.asarray(devices),
+        devices=devices,
     )
+
+
+def stack_over_members(trees: Sequence[PyTree], sharding: NamedSharding) -> PyTree:
+    """Stacks one tree of host arrays per member along a leading axis, laid out by `sharding`.
+
+    Every device receives its own members only; nothing but one stacked slice exists besides.
+    """
+
+    def stack(*leaves):
+        def own(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None
+            return np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
+
+        return jax.make_array_from_callback((len(leaves), *np.shape(leaves[0])), sharding, own)
+
+    return jax.tree.map(stack, *trees)

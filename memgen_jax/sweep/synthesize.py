@@ -19,7 +19,7 @@ from memgen_jax.data import encode
 from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
 from memgen_jax.files import write_whole
 from memgen_jax.sweep.members import Member, Purpose
-from memgen_jax.sweep.mesh import MEMBER
+from memgen_jax.sweep.mesh import MEMBER, stack_over_members
 from memgen_jax.sweep.workdir import Workdir
 
 PyTree = Any
@@ -81,7 +81,7 @@ def synthesize(
 
     places = mesh.size
     flat_mesh = jax.make_mesh(
-        (places,), (MEMBER,), axis_types=(jax.sharding.AxisType.Auto,), devices=mesh.devices.ravel()
+        (places,), (MEMBER,), axis_types=(jax.sharding.AxisType.Auto,), devices=mesh.devices.ravel().tolist()
     )
     draw = _make_draw(flat_mesh, denoiser_of, process, step, item_shape, chunk_size)
     times = time_grid(process, num_steps)
@@ -93,7 +93,8 @@ def synthesize(
         placed = [work[i % len(work)] for i in range(places)]  # spare places repeat a chunk
         owners = [chunk.member for chunk in placed]
         if owners != loaded[0]:
-            loaded = (owners, _stack_params(owners, params_of, sharding))
+            params = {member: params_of(member) for member in dict.fromkeys(owners)}
+            loaded = (owners, stack_over_members([params[member] for member in owners], sharding))
         keys = jax.device_put(jnp.stack([m.key(Purpose.SAMPLE) for m in owners]), sharding)
         firsts = jax.device_put(jnp.asarray([chunk.first for chunk in placed], jnp.int32), sharding)
         x = draw.start(keys, firsts)
@@ -152,20 +153,6 @@ def _make_draw(
         jax.jit(shard_map(start, in_specs=(over, over))),
         jax.jit(shard_map(some_steps, in_specs=(over, over, over, over, P(), P())), donate_argnums=3),
     )
-
-
-def _stack_params(
-    owners: list[Member], params_of: Callable[[Member], PyTree], sharding: NamedSharding
-) -> PyTree:
-    params = {member: params_of(member) for member in dict.fromkeys(owners)}
-
-    def stack(*leaves):
-        shape = (len(leaves), *np.shape(leaves[0]))
-        return jax.make_array_from_callback(
-            shape, sharding, lambda index: np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
-        )
-
-    return jax.tree.map(stack, *[params[member] for member in owners])
 
 
 def _file(member: Member) -> str:

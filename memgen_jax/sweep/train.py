@@ -28,7 +28,7 @@ from memgen_jax.models import Model
 from memgen_jax.sweep.checkpoints import MemberCheckpoints
 from memgen_jax.sweep.interrupts import deferred_interrupts
 from memgen_jax.sweep.members import Member, Purpose
-from memgen_jax.sweep.mesh import DATA, MEMBER
+from memgen_jax.sweep.mesh import DATA, MEMBER, stack_over_members
 from memgen_jax.sweep.order import epoch_index
 
 PyTree = Any
@@ -254,9 +254,10 @@ def train_members(
         for wanted_start, block in make_blocks(unfinished, saved, block_size):
             states, start = _restore_block(block, wanted_start, checkpoints, model, settings)
             places = [i % len(block) for i in range(block_size)]  # spare places repeat a member
-            state = _stack_on_mesh([states[i] for i in places], mesh)
+            over_members = NamedSharding(mesh, P(MEMBER))
+            state = stack_over_members([states[i] for i in places], over_members)
             del states
-            inputs = jax.device_put(_stack_inputs([block[i] for i in places]), NamedSharding(mesh, P(MEMBER)))
+            inputs = jax.device_put(_stack_inputs([block[i] for i in places]), over_members)
             advanced(start * len(block))
             step = logged_step = start
             last_save = last_log = time.monotonic()
@@ -367,19 +368,6 @@ def _restore_block(
         if len(states) == len(block):
             return states, candidate
     return [init_state(member, model, optimizer) for member in block], 0
-
-
-def _stack_on_mesh(states: list[TrainState], mesh: Mesh) -> TrainState:
-    """Stacks member states along a leading axis that is sharded over the mesh's members."""
-    sharding = NamedSharding(mesh, P(MEMBER))
-
-    def stack(*leaves):
-        shape = (len(leaves), *np.shape(leaves[0]))
-        return jax.make_array_from_callback(
-            shape, sharding, lambda index: np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
-        )
-
-    return jax.tree.map(stack, *states)
 
 
 def _stack_inputs(members: Sequence[Member]) -> MemberInputs:

@@ -138,7 +138,7 @@ def environment() -> dict[str, Any]:
     import jax
 
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "memgen-jax")
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
