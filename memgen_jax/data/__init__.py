@@ -9,11 +9,15 @@ from memgen_jax.data.datasets import (
     gaussian_pixels,
     load,
 )
+from memgen_jax.data.images import Items
+from memgen_jax.data.sources import read
 from memgen_jax.data.subsets import SUBSET_SEED, coarse_grid, paper_grid, permutation
+from memgen_jax.data.tfds import prepare_fashion_mnist
 
 __all__ = [
     "SUBSET_SEED",
     "Dataset",
+    "Items",
     "circle",
     "coarse_grid",
     "decode",
@@ -23,4 +27,6 @@ __all__ = [
     "load",
     "paper_grid",
     "permutation",
+    "prepare_fashion_mnist",
+    "read",
 ]

@@ -1,12 +1,15 @@
 """One shape for every data set: training items, held-out items, the range of their values."""
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from memgen_jax.data.sources import KINDS, read
 from memgen_jax.errors import InputError
 
 SPLIT_SEED = 0  # of the split that sets items aside where a data set comes without one
@@ -23,18 +26,17 @@ class Dataset:
       train: uint8 [num_train, height, width, channel] for images, float32 [num_train, ...] else.
       held_out: the same kind of items, disjoint from `train`; may be empty ([0, ...]).
       value_range: interval that holds every decoded value. Images are decoded to [-1, 1].
+      note: one line on what reading changed or left out; "" where nothing was.
     """
 
     name: str
     train: Shaped[np.ndarray, "num_train *item"]
     held_out: Shaped[np.ndarray, "num_held_out *item"]
     value_range: tuple[float, float] = (-1.0, 1.0)
+    note: str = ""
 
     def __post_init__(self) -> None:
-        if (
-            self.train.dtype not in (np.uint8, np.float32)
-            or self.train.dtype != self.held_out.dtype
-        ):
+        if self.train.dtype not in (np.uint8, np.float32) or self.train.dtype != self.held_out.dtype:
             raise InputError(
                 f"data set {self.name}: items must be uint8 images or float32 vectors, train and "
                 f"held-out alike, not {self.train.dtype} and {self.held_out.dtype}: convert them"
@@ -135,18 +137,60 @@ def gaussian_pixels(
     return Dataset("gaussian_pixels", draw(num_train, 0), draw(num_held_out, 1), (low, high))
 
 
-def load(name: str) -> Dataset:
-    """Loads a data set by name.
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    num_held_out: int = 0,
+    skip_bad: bool = False,
+) -> Dataset:
+    """Loads a data set by its name or from where it is stored.
 
     Args:
-      name: "digits", "circle" or "gaussian_pixels".
+      name: "digits", "circle", "gaussian_pixels"; or a source as `read` takes it: an .npz or .npy file,
+        a folder of images, "tfds:NAME", "idx:FOLDER".
+      data_dir, size, channels, skip_bad: see `read`; they apply to stored data sets only.
+      num_held_out: items to set aside, chosen by `SPLIT_SEED`, where a source has none of its own. At 0
+        such a data set has no held-out items.
     Raises:
-      InputError: for any other name.
+      InputError: names what cannot be found, read or used.
     """
     named = {"digits": digits, "circle": circle, "gaussian_pixels": gaussian_pixels}
     if name in named:
+        if size is not None or channels is not None or num_held_out:
+            raise InputError(
+                f"data set {name} comes as it is: leave out size, channels and num_held_out, which apply "
+                "to stored images"
+            )
         return named[name]()
-    raise InputError(f"unknown data set {name!r}: give one of {', '.join(sorted(named))}")
+    if not Path(name).expanduser().exists() and not any(mark in name for mark in (":", "/", ".np")):
+        raise InputError(f"unknown data set {name!r}: give one of {', '.join(named)}, or {KINDS}")
+    items, held_out = read(name, data_dir=data_dir, size=size, channels=channels, skip_bad=skip_bad)
+    if held_out is not None:
+        if num_held_out:
+            raise InputError(
+                f"{name} has {len(held_out.values)} held-out items of its own: leave out num_held_out"
+            )
+        train, rest = items.values, held_out.values
+    else:
+        if not 0 <= num_held_out < len(items.values):
+            raise InputError(
+                f"num_held_out={num_held_out} must lie in 0..{len(items.values) - 1} for the "
+                f"{len(items.values)} items of {name}: change it"
+            )
+        train, rest = _set_aside(items.values, num_held_out)
+    value_range = (-1.0, 1.0)
+    if train.dtype != np.uint8:
+        both = [part for part in (train, rest) if len(part)]
+        value_range = (float(min(p.min() for p in both)), float(max(p.max() for p in both)))
+    return Dataset(_short_name(name), train, rest, value_range, items.note)
+
+
+def _short_name(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return rest if kind == "tfds" else Path(rest if kind == "idx" else name).name
 
 
 def _set_aside(

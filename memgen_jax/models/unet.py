@@ -73,7 +73,7 @@ class UNet(nn.Module):
                 h = h.repeat(2, axis=0).repeat(2, axis=1)  # nearest neighbour
                 h = _conv(h.shape[-1], self.dtype, name=f"up_{level}_double")(h)
 
-        h = nn.swish(_norm(self.groups, self.dtype, name="output_norm")(h))
+        h = nn.swish(_norm(h, self.groups, name="output_norm"))
         h = _conv(x.shape[-1], self.dtype, kernel_init=ZEROS, name="output")(h)
         return h.astype(jnp.float32)
 
@@ -93,11 +93,11 @@ class ResidualBlock(nn.Module):
         time: Float[Array, "features"],
         train: bool,
     ) -> Float[Array, "height width {self.channels}"]:
-        h = nn.swish(_norm(self.groups, self.dtype, name="norm_0")(x))
+        h = nn.swish(_norm(x, self.groups, name="norm_0"))
         h = _conv(self.channels, self.dtype, name="input")(h)
         shift = _dense(self.channels, self.dtype, name="time")(nn.swish(time))
         h = h + shift[None, None, :]
-        h = nn.swish(_norm(self.groups, self.dtype, name="norm_1")(h))
+        h = nn.swish(_norm(h, self.groups, name="norm_1"))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         # Zero at the start, so that every block begins as the identity.
         h = _conv(self.channels, self.dtype, kernel_init=ZEROS, name="output")(h)
@@ -115,7 +115,7 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "height width channel"]) -> Float[Array, "height width channel"]:
         height, width, channels = x.shape
-        h = _norm(self.groups, self.dtype, name="norm")(x).reshape(height * width, channels)
+        h = _norm(x, self.groups, name="norm").reshape(height * width, channels)
         query, key, value = (_dense(channels, self.dtype, name=name)(h) for name in ("query", "key", "value"))
         logits = jnp.einsum("qc,kc->qk", query, key) / math.sqrt(channels)
         weights = jax.nn.softmax(logits.astype(jnp.float32)).astype(self.dtype)
@@ -177,9 +177,13 @@ def unet(
     return from_module(module, tuple(item_shape), convolutional=True)
 
 
-def _norm(groups: int, dtype: str, name: str) -> nn.GroupNorm:
+def _norm(
+    x: Float[Array, "height width channel"], groups: int, name: str
+) -> Float[Array, "height width channel"]:
+    """GroupNorm, computed in float32 whatever the activations are."""
     # The axes are given because an item has no batch axis for GroupNorm to leave out.
-    return nn.GroupNorm(groups, epsilon=1e-6, reduction_axes=(-3, -2, -1), dtype=dtype, name=name)
+    norm = nn.GroupNorm(groups, epsilon=1e-6, reduction_axes=(-3, -2, -1), name=name)
+    return norm(x.astype(jnp.float32)).astype(x.dtype)
 
 
 def _dense(channels: int, dtype: str, name: str, kernel_init=KERNEL_INIT) -> nn.Dense:

@@ -1,0 +1,107 @@
+"""Items stored as numpy arrays: `.npz` and `.npy` files, uint8 or float."""
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped, UInt8
+
+from memgen_jax.data.images import Items
+from memgen_jax.errors import InputError
+
+ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
+
+
+def read_array(path: str | os.PathLike) -> tuple[Items, Items | None]:
+    """Reads the items of one file, and its held-out items if it has any.
+
+    The array is `images` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
+    `.npz` holds real items kept out of training. Images are [n, height, width] or [n, height, width,
+    channel] with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the two ranges
+    is inferred from whether any value is negative, and said in `note`. Floats are rounded to uint8.
+    Arrays [n, dim] of floats are vectors and are kept as float32.
+
+    Raises:
+      InputError: names the file and what is wrong with it.
+    """
+    path = Path(path)
+    arrays = _stored_arrays(path)
+    held_out = arrays.pop("held_out", None)
+    if "images" in arrays:
+        main = arrays["images"]
+    elif len(arrays) == 1:
+        (main,) = arrays.values()
+    else:
+        raise InputError(
+            f"{path} holds the arrays {', '.join(sorted(arrays)) or 'none'}: name one of them 'images'"
+        )
+    parts = {"images": main} if held_out is None else {"images": main, "held_out": held_out}
+    parts = {name: _in_item_shape(array, f"{path} ({name})") for name, array in parts.items()}
+    note = ""
+    if all(array.ndim == 4 and array.dtype == np.float32 for array in parts.values()):
+        # One range for both parts: a held-out part without dark pixels must not be read differently.
+        low = min(array.min() for array in parts.values())
+        high = max(array.max() for array in parts.values())
+        parts = {name: _to_pixels(array, low, high, path) for name, array in parts.items()}
+        note = f"floats in {'[0, 1]' if low >= -ROUNDING else '[-1, 1]'} rounded to 256 levels"
+    items = {
+        name: Items(array, [f"{path.name}[{i}]" for i in range(len(array))], note)
+        for name, array in parts.items()
+    }
+    return items["images"], items.get("held_out")
+
+
+def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: give an .npz or .npy file that exists")
+    try:
+        stored: Any = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return {"images": stored}
+        with stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(
+            f"cannot read {path} as numpy arrays ({reason}): save plain numbers with np.savez or np.save"
+        ) from error
+
+
+def _in_item_shape(array: Shaped[np.ndarray, "..."], what: str) -> Shaped[np.ndarray, "item ..."]:
+    """uint8 [n, h, w, c] or float32 [n, h, w, c] or float32 [n, d]; refuses all else."""
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{what} has type {array.dtype}: save it as uint8 0..255 or as floats")
+    if array.ndim == 3:
+        array = array[..., None]
+    vectors = array.ndim == 2 and array.dtype != np.uint8
+    if not vectors and (array.ndim != 4 or array.shape[-1] not in (1, 3)):
+        raise InputError(
+            f"{what} has shape {array.shape}: images must be [n, height, width] or [n, height, width, "
+            "channel] with 1 or 3 channels, the channels last"
+        )
+    if array.size == 0:
+        raise InputError(f"{what} has shape {array.shape}, which holds nothing: give at least one item")
+    if array.dtype == np.uint8:
+        return array
+    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"{what} has NaN or infinite values, first in item {int(np.argmin(finite))} of {len(array)}: "
+            "remove such items"
+        )
+    return array.astype(np.float32)
+
+
+def _to_pixels(
+    images: Float32[np.ndarray, "*shape"], low: float, high: float, path: Path
+) -> UInt8[np.ndarray, "*shape"]:
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            f"the float images of {path} run from {low:g} to {high:g}: save them as uint8 0..255, or scale "
+            "them to [0, 1] or [-1, 1]"
+        )
+    unit = images if low >= -ROUNDING else (images + 1) / 2
+    return (unit * 255).round().clip(0, 255).astype(np.uint8)

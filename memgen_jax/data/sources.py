@@ -1,0 +1,79 @@
+"""One way to name where items are stored: a path, or a kind and a name."""
+
+import os
+import re
+from pathlib import Path
+
+from memgen_jax.data import idx, tfds
+from memgen_jax.data.arrays import read_array
+from memgen_jax.data.images import Items, read_folder, resize
+from memgen_jax.errors import InputError
+
+KINDS = "an .npz or .npy file, a folder of images, tfds:NAME, or idx:FOLDER"
+
+
+def read(
+    source: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    skip_bad: bool = False,
+) -> tuple[Items, Items | None]:
+    """Reads the items of a source, and its own held-out items where it has some.
+
+    | source | items | held out |
+    |---|---|---|
+    | FILE.npz, FILE.npy | `images`, see `read_array` | `held_out` of the .npz |
+    | a folder | all images below it, see `read_folder` | – |
+    | tfds:NAME | split "train" of prepared data, see `read_tfds` | split "test", else "validation" |
+    | tfds:NAME:SPLIT | that split | – |
+    | idx:FOLDER | train-images of MNIST's four files | t10k-images |
+
+    Args:
+      source: one of the above.
+      data_dir: for tfds, the folder of prepared data sets.
+      size: brings images to size × size: central square, then bicubic.
+      channels, skip_bad: for folders, see `read_folder`.
+    Raises:
+      InputError: when there is no such source, or it does not hold what it should.
+    """
+    source = os.fspath(source)
+    kind, _, rest = source.partition(":")
+    if kind == "tfds":
+        return _read_tfds(rest, data_dir, size)
+    if kind == "idx":
+        parts = [
+            Items(images, [f"{split}[{i}]" for i in range(len(images))])
+            for split in ("train", "test")
+            for images in [idx.read_idx_images(rest, split)]
+        ]
+        return _sized(parts[0], size), _sized(parts[1], size)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return read_folder(path, size=size, channels=channels, skip_bad=skip_bad), None
+    if path.suffix in (".npz", ".npy"):
+        items, held_out = read_array(path)
+        return _sized(items, size), held_out and _sized(held_out, size)
+    if path.exists():
+        raise InputError(f"{source} is neither a folder nor an .npz or .npy file: give {KINDS}")
+    raise InputError(f"there is nothing at {source}: give {KINDS}")
+
+
+def _read_tfds(name: str, data_dir: str | os.PathLike | None, size: int | None) -> tuple[Items, Items | None]:
+    if match := re.fullmatch(r"(.+):(\w+)", name):
+        return tfds.read_tfds(match[1], match[2], data_dir=data_dir, size=size), None
+    items = tfds.read_tfds(name, "train", data_dir=data_dir, size=size)
+    there = tfds.split_names(name, data_dir)
+    for split in ("test", "validation"):
+        if split in there:
+            return items, tfds.read_tfds(name, split, data_dir=data_dir, size=size)
+    return items, None
+
+
+def _sized(items: Items, size: int | None) -> Items:
+    if size is None:
+        return items
+    if items.values.ndim != 4:
+        raise InputError(f"size={size} applies to images, not to vectors: leave it out")
+    return items._replace(values=resize(items.values, size))
