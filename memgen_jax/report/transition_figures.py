@@ -43,6 +43,12 @@ class CriticalSize:
         """Whether the sweep holds this size."""
         return self.value is not None and math.isfinite(self.value)
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its ends, or None where they are unknown or fall together (every resample chose one K)."""
+        low, high = style.column([self], "low")[0], style.column([self], "high")[0]
+        return (float(low), float(high)) if low < high else None
+
 
 @dataclasses.dataclass(frozen=True)
 class TransitionPanel:
@@ -208,7 +214,8 @@ def _draw_panel(
     main.set_ylim(-0.03, 1.04)
     style.percent_axis(main, "share of samples" if first else "")
     spurious_curve(enlarged, rows, "spurious only" if first else "")
-    reached = [size for size in panel.critical if size.reached]
+    values = style.column(panel.critical, "value")
+    reached = [panel.critical[index] for index in np.argsort(values) if panel.critical[index].reached]
     for size in reached:
         for axes in (main, enlarged):
             axes.axvline(
@@ -229,18 +236,18 @@ def _draw_critical(
 ) -> None:
     """One line of text and one interval per critical size, so that close ones cannot hide each other."""
     middle = math.sqrt(float(sizes.min()) * float(sizes.max()))
-    values, lows, highs = (style.column(critical, name) for name in ("value", "low", "high"))
-    for line, (size, value, low, high) in enumerate(zip(critical, values, lows, highs, strict=True)):
+    for line, (size, value) in enumerate(zip(critical, style.column(critical, "value"), strict=True)):
         color = style.PHASE_COLORS[size.phase]
         text = f"{size.label}: {value:,.0f}"
-        if math.isfinite(low + high):
+        low, high = size.interval or (value, value)
+        if size.interval:
             axes.plot([low, high], [line, line], color=color, linewidth=3, alpha=0.4)
             text += f" ({low:,.0f}–{high:,.0f})"
         axes.plot([value], [line], color=color, marker="|", markersize=9, markeredgewidth=1.8)
         left = value > middle  # the text goes to the wider side
         axes.annotate(
             text,
-            (np.nanmin([low, value]) if left else np.nanmax([high, value]), line),
+            (min(low, value) if left else max(high, value), line),
             xytext=(-7 if left else 7, 0),
             textcoords="offset points",
             ha="right" if left else "left",

@@ -42,7 +42,7 @@ def render(
       rows: one row per K with the fields of `fractions.csv`.
       delta_m, delta_s: thresholds on the distance to S and within S'.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
-      threshold_rule: how the thresholds were chosen, a phrase that follows "The thresholds were".
+      threshold_rule: how the thresholds were set, a phrase without a full stop.
       transition, histograms, galleries, quality, curves: the figures.
       critical: sizes at which something happens; those not reached are said to be so.
       control_rows: rows of the exact empirical score.
