@@ -1,0 +1,71 @@
+"""Asks how deep an attractor is: basins, curvature, energy gaps; for any model that is a `Denoiser`."""
+
+from memgen_jax.geometry.basins import (
+    Basin,
+    basin,
+    basin_radius,
+    bisect,
+    critical_time,
+    default_levels,
+    go_and_return,
+    log_volume,
+    return_distances,
+)
+from memgen_jax.geometry.curvature import (
+    Spectrum,
+    columns_within,
+    curvature_matrix,
+    flipd,
+    local_dimension,
+    log_determinant,
+    near_zero,
+    scaled_score,
+    sharpness,
+    spectrum,
+)
+from memgen_jax.geometry.energy_gap import energy_gap, potential_gradient
+from memgen_jax.geometry.matrix_free import (
+    FlatDirections,
+    Trace,
+    curvature_trace,
+    flat_directions,
+    slope_products,
+    top_singular,
+    trace,
+)
+from memgen_jax.geometry.order import Mean, Trend, mean_interval, trend_test
+
+__all__ = [
+    "Basin",
+    "FlatDirections",
+    "Mean",
+    "Spectrum",
+    "Trace",
+    "Trend",
+    "basin",
+    "basin_radius",
+    "bisect",
+    "columns_within",
+    "critical_time",
+    "curvature_matrix",
+    "curvature_trace",
+    "default_levels",
+    "energy_gap",
+    "flat_directions",
+    "flipd",
+    "go_and_return",
+    "local_dimension",
+    "log_determinant",
+    "log_volume",
+    "mean_interval",
+    "near_zero",
+    "potential_gradient",
+    "return_distances",
+    "scaled_score",
+    "sharpness",
+    "slope_products",
+    "spectrum",
+    "top_singular",
+    "trace",
+    "trend_test",
+]
