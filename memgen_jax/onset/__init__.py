@@ -1,0 +1,45 @@
+"""The second paper's closed forms: when does a model come closer to the truth than to its data?"""
+
+from memgen_jax.onset.distances import (
+    LogOverlaps,
+    log_cross_overlap,
+    log_gaussian_overlap,
+    log_ratio,
+    log_self_overlap,
+    log_squared_distance,
+)
+from memgen_jax.onset.gaussians import Gaussian, isotropic, squared_hellinger
+from memgen_jax.onset.linear_denoiser import (
+    COVARIANCES,
+    LinearDenoiser,
+    fit,
+    generated,
+    hellinger_floor,
+    limit_variance,
+)
+from memgen_jax.onset.simulations import LinearModel, Outcome, simulate
+from memgen_jax.onset.widths import KERNEL_WIDTHS, kernel_width, mixing_time
+
+__all__ = [
+    "COVARIANCES",
+    "KERNEL_WIDTHS",
+    "Gaussian",
+    "LinearDenoiser",
+    "LinearModel",
+    "LogOverlaps",
+    "Outcome",
+    "fit",
+    "generated",
+    "hellinger_floor",
+    "isotropic",
+    "kernel_width",
+    "limit_variance",
+    "log_cross_overlap",
+    "log_gaussian_overlap",
+    "log_ratio",
+    "log_self_overlap",
+    "log_squared_distance",
+    "mixing_time",
+    "simulate",
+    "squared_hellinger",
+]
