@@ -22,7 +22,7 @@ from memgen_jax.report import (
 if TYPE_CHECKING:
     from experiments.transition import Run
 
-METRIC = "L2 distance"
+METRIC = "L2"
 RULES = ("given", "paper", "valley", "held_out")
 NUM_EXAMPLES = 6
 NUM_NEIGHBORS = 4
@@ -92,10 +92,52 @@ def classify(run: "Run", workdir: sweep.Workdir) -> None:
             "metric": f"{METRIC}, {value_range(run)}",
             "thresholds": dataclasses.asdict(thresholds),
             "critical": critical,
+            "sensitivity": sensitivity(run, workdir, thresholds),
             "held_out_quality": quality(run, workdir, thresholds),
         },
     )
     workdir.write_csv("fractions.csv", [dataclasses.asdict(row) for row in rows])
+
+
+def sensitivity(run: "Run", workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+    """The spurious peak and the last K that is mostly memorized, at scaled thresholds."""
+    factors = np.array([0.5, 0.7, 1.0, 1.2])
+    shares = []
+    for member in run.members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        table = phases.sensitivity(
+            found["train_distance"],
+            found["synthetic_distance"],
+            factors * thresholds.delta_m,
+            factors * thresholds.delta_s,
+        )
+        shares.append(table)
+    by_member = np.array(shares)
+    rows = []
+    for i, j in np.ndindex(len(factors), len(factors)):
+        spurious = by_member[:, i, j, phases.SPURIOUS]
+        memorized = [m.num_train for m, s in zip(run.members, by_member[:, i, j], strict=True) if s[0] >= 0.5]
+        rows.append(
+            {
+                "delta_m": factors[i] * thresholds.delta_m,
+                "delta_s": factors[j] * thresholds.delta_s,
+                "spurious_peak": float(spurious.max()),
+                "spurious_peak_num_train": run.members[int(spurious.argmax())].num_train,
+                "largest_mostly_memorized_num_train": max(memorized, default=None),
+            }
+        )
+    return rows
+
+
+def sensitivity_sentence(rows: list[dict[str, Any]]) -> str:
+    """How much the spurious peak owes to its threshold, for the page."""
+    middle = rows[len(rows) * 2 // 4 :][:4]  # delta_m as chosen
+    parts = [
+        f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
+        f"for delta_s = {row['delta_s']:.2f}"
+        for row in middle
+    ]
+    return f"The height of the spurious peak depends on its threshold: it is {', '.join(parts)}."
 
 
 def quality(run: "Run", workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
@@ -135,9 +177,9 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
     critical = critical_marks(outcome["critical"])
     metric = outcome["metric"]
 
-    def figure(name: str, drawn, alt: str) -> page.Picture:
-        style.save(drawn, workdir / "figures" / name)
-        return page.picture(drawn, alt=alt)
+    def figure(name: str, drawn, alt: str, caption: str = "") -> page.Picture:
+        png, _ = style.save(drawn, workdir / "figures" / name)
+        return page.picture(png, alt=alt, caption=caption)
 
     panel = transition_figures.TransitionPanel(
         rows,
@@ -151,6 +193,8 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
             "transition",
             transition_figures.transition([panel]),
             "Fractions of memorized, spurious and generalized samples against the training-set size.",
+            "Bands are 95% intervals over samples. The dashed line is the exact score put through the same "
+            "sampler, search and thresholds: it can only copy.",
         ),
         "histograms": figure(
             "histograms",
@@ -163,6 +207,7 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
                 metric=metric,
             ),
             "Histograms of the distances to the training set and within the synthetic set.",
+            "Insets: the first sample on either side of a threshold, with its nearest neighbour.",
         ),
     }
     if (workdir / "metrics.jsonl").exists():
@@ -173,14 +218,17 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
     if len(run.dataset.held_out):
         pictures["quality"] = figure(
             "sample_quality",
-            transition_figures.sample_quality(quality_rows),
+            transition_figures.sample_quality(quality_rows, metric),
             "Distance to the training set of new samples and of held-out items.",
         )
     if run.dataset.is_image:
         groups, sizes = choose_examples(run, workdir, rows, thresholds)
         style.save(example_figures.examples(groups, sizes), workdir / "figures" / "examples")
+        captions = "Not picked: the first samples of this phase. Numbers are distances."
         pictures["galleries"] = [
-            page.picture(example_figures.examples({phase: targets}, sizes), alt=f"{phase} samples")
+            page.picture(
+                example_figures.examples({phase: targets}, sizes), alt=f"{phase} samples", caption=captions
+            )
             for phase, targets in groups.items()
             if targets
         ]
@@ -198,6 +246,7 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
         delta_s=thresholds.delta_s,
         metric=metric,
         threshold_rule=thresholds.rule,
+        limits=[sensitivity_sentence(outcome["sensitivity"])],
         num_steps=None if run.exact else run.settings.train.num_steps,
         command="python -m experiments.transition " + " ".join(sys.argv[1:]),
         settings=json.loads((workdir / "config.json").read_text()),
@@ -298,7 +347,8 @@ def choose_examples(run: "Run", workdir: sweep.Workdir, rows, thresholds: phases
     sizes: dict[str, int] = {}
     for number, phase in enumerate(phases.NAMES):
         usual = [row for row in rows if row[phase] >= 0.5] if phase == "memorized" else []
-        best = usual[-1] if usual else max(rows, key=lambda row, phase=phase: row[phase])
+        shares = [row[phase] for row in rows]
+        best = usual[-1] if usual else rows[int(np.argmax(shares))]
         member = member_of_size(run, best["num_train"])
         samples = load_samples(workdir, member)
         chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]
