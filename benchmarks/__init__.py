@@ -1,0 +1,1 @@
+"""Side-by-side speed: every file answers one question with ratios measured in one run."""
