@@ -114,7 +114,8 @@ def critical_sizes(
       A dict that JSON takes: `memorized_half` and `generalized_half`, each
       `{"num_train", "low", "high", "crossed"}` (None where the curve does not cross within the
       sizes; `crossed` is the share of resamples that do, and the interval is over those), and
-      `spurious_peak`: `{"num_train", "low", "high", "fraction", "fraction_low", "fraction_high"}`,
+      `spurious_peak`: `{"num_train", "low", "high", "fraction", "fraction_low", "fraction_high"}`
+      (the interval of its K reaches to the neighbouring sizes on either side),
       and `replicates`, the smallest number of them at any K.
 
     Raises:
@@ -145,6 +146,9 @@ def critical_sizes(
             "crossed": len(crossed) / resamples if resamples else None,
         }
     low, high = _interval(drawn[:, 2], measured[2])
+    if low is not None and high is not None:  # a peak on a grid is no more exact than the grid
+        low = float(sizes[max(int(np.searchsorted(sizes, low)) - 1, 0)])
+        high = float(sizes[min(int(np.searchsorted(sizes, high, side="right")), len(sizes) - 1)])
     fraction_low, fraction_high = _interval(drawn[:, 3], measured[3])
     result["spurious_peak"] = {
         "num_train": int(measured[2]),
@@ -207,7 +211,7 @@ def _landmarks(sizes: np.ndarray, counts: np.ndarray) -> tuple[float, float, flo
 def _resample(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
     """Counts of one bootstrap resample: replicates first, then the samples of each."""
     chosen = counts[rng.integers(len(counts), size=len(counts))]
-    return sum(rng.multinomial(count.sum(), count / count.sum()) for count in chosen)
+    return np.sum([rng.multinomial(count.sum(), count / count.sum()) for count in chosen], axis=0)
 
 
 def _interval(drawn: np.ndarray, value: float | None) -> tuple[float | None, float | None]:
