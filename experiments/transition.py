@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -227,7 +228,7 @@ def network_source(run: Run, workdir: sweep.Workdir) -> Source:
 
 def exact_source(run: Run) -> Source:
     """The exact score of each member's training set: a perfect memorizer."""
-    patterns = data.decode(run.train)
+    patterns = jnp.asarray(data.decode(run.train))
     return Source(
         lambda member: np.int32(member.num_train),
         lambda num_train: memory.exact_denoiser(patterns, run.process, num_valid=num_train),

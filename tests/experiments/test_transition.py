@@ -174,7 +174,10 @@ def test_kill_at_any_moment_of_any_stage_then_the_same_command_ends_with_the_sam
     deaths = 0
     for trace in traces:
         process = subprocess.Popen(
-            command(*TINY, f"--workdir={folder}"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(*TINY, f"--workdir={folder}"),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while process.poll() is None and not (folder / trace).exists():
             time.sleep(0.01)

@@ -1,0 +1,45 @@
+import dataclasses
+
+import pytest
+from ml_collections import ConfigDict
+
+from experiments import door
+from memgen_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    rate: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    sizes: tuple
+    name: str = "x"
+
+
+def test_a_config_becomes_the_frozen_settings_of_the_same_shape():
+    config = ConfigDict({"inner": {"rate": 0.5}, "sizes": (1, 2)})
+    assert door.settings(Outer, config) == Outer(Inner(0.5), (1, 2), "x")
+
+
+def test_fields_that_nobody_reads_and_fields_that_are_missing_are_named():
+    with pytest.raises(InputError, match="rat"):
+        door.settings(Outer, ConfigDict({"inner": {"rat": 0.5}, "sizes": (1, 2)}))
+    with pytest.raises(InputError, match="sizes"):
+        door.settings(Outer, ConfigDict({"inner": {"rate": 0.5}}))
+
+
+@pytest.mark.parametrize(
+    "seconds,words",
+    [(45.2, "45 s"), (200, "3 min 20 s"), (18720, "5 h 12 min"), (float("inf"), "unknown time")],
+)
+def test_durations_read_as_people_say_them(seconds, words):
+    assert door.duration(seconds) == words
+
+
+def test_tables_align_their_columns():
+    assert door.table(("K", "share"), [("2", "1.000"), ("1437", "0.0")]) == (
+        "   K  share\n   2  1.000\n1437    0.0"
+    )

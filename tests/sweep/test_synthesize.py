@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memgen_jax import diffusion, memory
+from memgen_jax.data import decode
+from memgen_jax.sweep import Workdir, make_members, member_mesh, synthesize
+
+PROCESS = diffusion.DDPM(num_steps=100)
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8)
+MEMBERS = make_members((2, 7), total=10, batch_size=4)
+
+
+def draw(folder, members=MEMBERS, count=10, chunk_size=4, sampler="ddim", advanced=lambda n: None):
+    workdir = Workdir(folder, {})
+    synthesize(
+        members,
+        lambda member: count,
+        lambda member: np.int32(member.num_train),
+        lambda num_train: memory.exact_denoiser(jnp.asarray(decode(IMAGES)), PROCESS, num_valid=num_train),
+        process=PROCESS,
+        step=diffusion.make_step(sampler),
+        num_steps=20,
+        item_shape=(2, 2, 1),
+        images=True,
+        chunk_size=chunk_size,
+        steps_per_call=7,
+        mesh=member_mesh(jax.devices()[:1]),
+        workdir=workdir,
+        advanced=advanced,
+    )
+    sets = [workdir.read_npz(f"samples/{member.name}.npz")["images"] for member in members]
+    workdir.close()
+    return sets
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+def test_the_exact_score_draws_nothing_but_its_members_own_first_items(tmp_path, sampler):
+    for member, images in zip(MEMBERS, draw(tmp_path, sampler=sampler), strict=True):
+        own = IMAGES[: member.num_train].reshape(member.num_train, -1).astype(int)
+        apart = np.abs(images.reshape(10, 1, -1).astype(int) - own).max(-1).min(-1)
+        assert images.dtype == np.uint8 and apart.max() <= 1
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_one(tmp_path):
+    for few, many in zip(draw(tmp_path / "few", count=3), draw(tmp_path / "many"), strict=True):
+        np.testing.assert_array_equal(few, many[:3])
+
+
+def test_finished_chunks_are_not_drawn_again(tmp_path):
+    whole = draw(tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_two(count, seen=[]):  # noqa: B006
+        seen.append(count)
+        if len(seen) == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        draw(tmp_path / "stopped", advanced=stop_after_two)
+    chunks = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "stopped/samples/.chunks").iterdir()}
+    assert len(chunks) == 2
+    counts = []
+    again = draw(tmp_path / "stopped", advanced=counts.append)
+    assert sum(counts) == 20
+    for a, b in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
+
+
+def test_members_draw_different_samples(tmp_path):
+    first, second = draw(tmp_path, members=make_members((7, 8), total=10, batch_size=4))
+    assert (first != second).any()
