@@ -43,8 +43,8 @@ def read_array(path: str | os.PathLike) -> tuple[Items, Items | None]:
     note = ""
     if all(array.ndim == 4 and array.dtype == np.float32 for array in parts.values()):
         # One range for both parts: a held-out part without dark pixels must not be read differently.
-        low = min(array.min() for array in parts.values())
-        high = max(array.max() for array in parts.values())
+        low = float(min(array.min() for array in parts.values()))
+        high = float(max(array.max() for array in parts.values()))
         parts = {name: _to_pixels(array, low, high, path) for name, array in parts.items()}
         note = f"floats in {'[0, 1]' if low >= -ROUNDING else '[-1, 1]'} rounded to 256 levels"
     items = {

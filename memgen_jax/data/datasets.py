@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -165,7 +166,7 @@ def load(
                 "to stored images"
             )
         return named[name]()
-    if not Path(name).expanduser().exists() and not any(mark in name for mark in (":", "/", ".np")):
+    if not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
         raise InputError(f"unknown data set {name!r}: give one of {', '.join(named)}, or {KINDS}")
     items, held_out = read(name, data_dir=data_dir, size=size, channels=channels, skip_bad=skip_bad)
     if held_out is not None:

@@ -1,10 +1,11 @@
 """Stored images (PNG, JPEG, WebP) as one uint8 array; folders of them."""
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CHUNK = 1024  # images decoded at a time, so that memory is set by the result and not by the queue
 
-File = str | Path | IO[bytes]
+File = Path | io.BytesIO
 
 
 class Items(NamedTuple):

@@ -73,7 +73,7 @@ def test_gaussian_pixels_are_independent_with_mean_and_width_of_the_paper(item_s
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match=r"'digit'.*circle.*digits"):
+    with pytest.raises(InputError, match=r"'digit'.*digits, circle, gaussian_pixels"):
         data.load("digit")
 
 

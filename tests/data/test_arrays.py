@@ -1,0 +1,142 @@
+"""Arrays from files: ranges inferred, nothing unpickled, every refusal names its file."""
+
+import numpy as np
+import pytest
+
+from memgen_jax import data
+from memgen_jax.data.arrays import read_array
+from memgen_jax.errors import InputError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+PIXELS[0, 0, 0] = [0, 128, 255]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "faces.npz"
+
+
+@pytest.mark.parametrize(
+    ("stored", "note"),
+    [
+        (PIXELS, ""),
+        (PIXELS / 255, r"[0, 1]"),
+        ((PIXELS / 127.5 - 1).astype(np.float32), "[-1, 1]"),
+        ((PIXELS / 255).astype(np.float16), "[0, 1]"),
+    ],
+)
+def test_every_range_comes_back_as_the_same_pixels_and_is_stated(path, stored, note):
+    np.savez(path, images=stored)
+    items, held_out = read_array(path)
+    assert items.values.dtype == np.uint8 and held_out is None
+    np.testing.assert_array_equal(items.values, PIXELS)
+    assert note in items.note
+    assert items.names[4] == "faces.npz[4]"
+
+
+def test_grey_images_gain_a_channel_and_npy_files_are_read_as_a_whole(tmp_path):
+    np.save(tmp_path / "grey.npy", PIXELS[..., 0])
+    np.testing.assert_array_equal(read_array(tmp_path / "grey.npy")[0].values, PIXELS[..., :1])
+
+
+def test_the_only_array_of_a_file_is_taken_whatever_its_name(path):
+    np.savez(path, PIXELS)
+    np.testing.assert_array_equal(read_array(path)[0].values, PIXELS)
+    np.savez(path, PIXELS, np.arange(5))
+    with pytest.raises(InputError, match=r"arr_0, arr_1.*'images'"):
+        read_array(path)
+
+
+def test_held_out_items_share_the_range_of_the_training_items(path):
+    bright = np.float32(PIXELS[:2] / 255 * 0.5 + 0.5)  # never negative, though stored in [-1, 1]
+    np.savez(path, images=PIXELS / 127.5 - 1, held_out=bright)
+    loaded = data.load(str(path))
+    assert loaded.held_out.min() >= 191 and loaded.train.min() == 0
+    with pytest.raises(InputError, match="2 held-out items of its own"):
+        data.load(str(path), num_held_out=1)
+
+
+def test_vectors_stay_floats_and_state_the_range_they_span(path):
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    np.savez(path, images=vectors)
+    loaded = data.load(str(path))
+    assert not loaded.is_image and loaded.train.dtype == np.float32
+    np.testing.assert_allclose(loaded.value_range, (vectors.min(), vectors.max()), rtol=1e-6)
+    with pytest.raises(InputError, match="size=8"):
+        data.load(str(path), size=8)
+
+
+def test_images_are_resized_on_request(path):
+    np.savez(path, images=PIXELS)
+    assert data.load(str(path), size=2).item_shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.float32(PIXELS), "from 0 to 255"),
+        (np.where(PIXELS == 255, np.nan, PIXELS / 255), "NaN or infinite values, first in item 0 of 5"),
+        (np.full((2, 4, 4, 1), np.inf), "NaN or infinite"),
+        (np.int64(PIXELS), "int64"),
+        (PIXELS.transpose(0, 3, 1, 2), r"\(5, 3, 4, 4\).*channels last"),
+        (PIXELS.reshape(5, -1), r"\(5, 48\)"),
+        (PIXELS[:0], "holds nothing"),
+        (np.float32(3), r"shape \(\)"),
+        (np.array(["a", "b"]), "<U1"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused_by_file_and_reason(path, images, message):
+    np.savez(path, images=images)
+    with pytest.raises(InputError, match=rf"faces\.npz.*{message}"):
+        read_array(path)
+
+
+def test_pickled_objects_are_never_loaded(path, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    np.savez(path, images=np.array([Trap(), 1], dtype=object))
+    np.save(tmp_path / "trap.npy", np.array([Trap(), 1], dtype=object))
+    for trap in (path, tmp_path / "trap.npy"):
+        with pytest.raises(InputError, match="allow_pickle"):
+            read_array(trap)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_a_file_cut_anywhere_is_refused_in_one_sentence(tmp_path, suffix):
+    path = tmp_path / f"cut{suffix}"
+    (np.savez if suffix == ".npz" else np.save)(path, PIXELS)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cannot read .*cut\.np") as error:
+            read_array(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere.npz", "no file nowhere.npz"),
+        ("some/folder", "nothing at some/folder"),
+        ("mnist", r"unknown data set 'mnist': give one of digits, .*tfds:NAME"),
+        ("http:data", "nothing at http:data"),
+        ("", "unknown data set ''"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_could_be_given(name, message):
+    with pytest.raises(InputError, match=message):
+        data.load(name)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "faces.tar").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"faces\.tar is neither"):
+        data.load(str(tmp_path / "faces.tar"))
+
+
+def test_settings_of_stored_images_are_refused_for_generated_data():
+    with pytest.raises(InputError, match="digits comes as it is"):
+        data.load("digits", size=16)
