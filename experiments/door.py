@@ -75,6 +75,11 @@ def _parse(argv: list[str]) -> list[str]:
         _stop(f"cannot read the config file: {_first_line(error)}.")
     except (ValueError, TypeError) as error:
         _stop(f"--config: {_first_line(error)}")
+    try:
+        len(_CONFIG.value or ())  # a config file that could not be loaded complains only when it is used
+    except OSError:
+        given = next((word for word in argv if word.lstrip("-").startswith("config=")), "--config")
+        _stop(f"cannot read the config file of {given}: give a FILE.py or FILE.py:VARIANT that exists.")
     if _CONFIG.value is None:
         _stop("no --config given; for example --config=configs/digits.py.")
     if _WORKDIR.value is None and not _DRY_RUN.value:
