@@ -76,7 +76,7 @@ def _parse(argv: list[str]) -> list[str]:
     except (ValueError, TypeError) as error:
         _stop(f"--config: {_first_line(error)}")
     try:
-        len(_CONFIG.value or ())  # a config file that could not be loaded complains only when it is used
+        list(_CONFIG.value or ())  # a config file that could not be loaded complains only when it is used
     except OSError:
         given = next((word for word in argv if word.lstrip("-").startswith("config=")), "--config")
         _stop(f"cannot read the config file of {given}: give a FILE.py or FILE.py:VARIANT that exists.")
