@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import struct
 import sys
 from pathlib import Path
@@ -117,6 +118,59 @@ def test_what_is_not_prepared_is_refused_with_what_is_there(data_dir, tmp_path):
         data.load("tfds:cifar10", data_dir=tmp_path)
     with pytest.raises(InputError, match=r"no folder .*nowhere.*data_dir"):
         data.load("tfds:cifar10", data_dir=tmp_path / "nowhere")
+
+
+@pytest.fixture(scope="module")
+def scenes_dir(tmp_path_factory):
+    """A data set like LSUN: a configuration, colour images of different sizes, no test split."""
+    import tensorflow_datasets
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("scenes")
+    with tensorflow_datasets.core.registered.skip_registration():
+
+        class Scenes(tensorflow_datasets.core.GeneratorBasedBuilder):
+            VERSION = tensorflow_datasets.core.Version("1.0.0")
+            BUILDER_CONFIGS = (tensorflow_datasets.core.BuilderConfig(name="church"),)
+            pkg_dir_path = None
+
+            def _info(self):
+                image = tensorflow_datasets.features.Image(encoding_format="jpeg")
+                return self.dataset_info_from_configs(
+                    features=tensorflow_datasets.features.FeaturesDict({"image": image})
+                )
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples(4), "validation": self._generate_examples(2)}
+
+            def _generate_examples(self, count):
+                for i in range(count):
+                    grey = np.full((20, 20 + i, 3), 40 * i + count, np.uint8)
+                    yield i, {"image": Image.fromarray(grey)}
+
+    Scenes(data_dir=str(folder), file_format="array_record").download_and_prepare()
+    return folder
+
+
+def test_colour_images_of_different_sizes_are_cropped_to_one(scenes_dir):
+    with pytest.raises(InputError, match=r"scenes/church:train\[\d\] has 20×2\d .*size="):
+        data.load("tfds:scenes/church", data_dir=scenes_dir)
+    scenes = data.load("tfds:scenes/church", data_dir=scenes_dir, size=16)
+    assert scenes.train.shape == (4, 16, 16, 3)
+    # The grey level tells which image it was; JPEG moves it by a little.
+    levels = sorted(scenes.train.mean(axis=(1, 2, 3)))
+    np.testing.assert_allclose(levels, [4, 44, 84, 124], atol=2)
+    np.testing.assert_allclose(sorted(scenes.held_out.mean(axis=(1, 2, 3))), [2, 42], atol=2)
+
+
+def test_data_prepared_as_tfrecord_are_refused_with_what_to_do(data_dir, tmp_path):
+    shutil.copytree(data_dir / "fashion_mnist", tmp_path / "fashion_mnist")
+    (info,) = tmp_path.glob("*/*/dataset_info.json")
+    info.write_text(info.read_text().replace("array_record", "tfrecord"))
+    for cache in info.parent.glob("memgen-*"):
+        cache.unlink()
+    with pytest.raises(InputError, match=r"tfrecord.*file_format=array_record"):
+        data.load("tfds:fashion_mnist", data_dir=tmp_path)
 
 
 @pytest.mark.slow
