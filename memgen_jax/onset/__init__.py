@@ -1,5 +1,6 @@
 """The second paper's closed forms: when does a model come closer to the truth than to its data?"""
 
+from memgen_jax.onset.critical import critical_size, probability_positive
 from memgen_jax.onset.distances import (
     LogOverlaps,
     log_cross_overlap,
@@ -28,6 +29,7 @@ __all__ = [
     "LinearModel",
     "LogOverlaps",
     "Outcome",
+    "critical_size",
     "fit",
     "generated",
     "hellinger_floor",
@@ -40,6 +42,7 @@ __all__ = [
     "log_self_overlap",
     "log_squared_distance",
     "mixing_time",
+    "probability_positive",
     "simulate",
     "squared_hellinger",
 ]

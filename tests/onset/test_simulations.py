@@ -66,7 +66,6 @@ def test_hellinger_at_four_times_the_dimension_is_the_reference():
     assert abs(values.mean() - 0.683) < 3 * np.hypot(0.005, error)
     assert abs(values.mean() - 0.6909) < 4 * error
     assert error < 0.006
-    assert probability(outcome) == 1
 
 
 def test_independent_sets_of_equal_size_are_even():
@@ -89,7 +88,7 @@ def test_hellinger_follows_the_reference_values_at_sixteen_dimensions():
 
 # P(Δ>0) at N = 10⁴ from 100-200 simulations with standard errors up to 0.05 (d, covariance, width).
 READINGS = {
-    (16, "derived", "silverman"): {4: 0, 8: 0, 10: 0.11, 12: 0.75, 14: 0.99, 16: 1},
+    (16, "derived", "silverman"): {4: 0, 8: 0, 10: 0.11, 12: 0.75, 14: 0.99, 16: 1, 64: 1},
     (16, "derived", "leading"): {4: 0, 16: 0, 24: 0.18, 28: 0.66, 32: 0.93, 64: 1},
     (16, "printed", "leading"): {4: 0.31, 8: 0.68, 12: 0.65, 16: 0, 20: 0.10, 24: 0.84, 28: 0.99},
     (16, "derived", "exact"): {4: 1, 8: 1, 16: 0},

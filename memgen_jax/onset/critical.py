@@ -1,0 +1,79 @@
+"""From the signs of Δ to a probability, and to the training-set size at which it turns."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from memgen_jax.errors import InputError
+from memgen_jax.phases import half_crossing, wilson_interval
+
+
+def probability_positive(signs: Float[np.ndarray, "replicate"]) -> tuple[float, float, float]:
+    """P(Δ > 0) with a 95% Wilson interval (Onset 2024, section 3.2).
+
+    Args:
+      signs: Δ, or anything with its sign, one for each replicate; a tie counts half.
+    Returns:
+      The probability and the ends of its interval, which take a half count both ways.
+    """
+    count = float(np.sum(positive(signs)))
+    low, _ = wilson_interval(math.floor(count), len(signs))
+    _, high = wilson_interval(math.ceil(count), len(signs))
+    return count / len(signs), low, high
+
+
+def positive(signs: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """1 where Δ > 0, 0 where Δ < 0, ½ for a tie."""
+    return (1 + np.sign(signs)) / 2
+
+
+def critical_size(
+    num_train: Sequence[int],
+    signs: Float[np.ndarray, "size replicate"],
+    *,
+    bootstrap: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, float | None]:
+    """The training-set size at which P(Δ > 0), made non-decreasing, crosses one half.
+
+    Args:
+      num_train: sizes in ascending order.
+      signs: Δ, or anything with its sign.
+      bootstrap: whether the replicates are resamples of one experiment, whose spread is then the
+        interval; otherwise they are independent repetitions, resampled here to see how well their
+        mean is known. Resamples of different sizes are taken to be independent.
+      resamples: for the interval of independent repetitions.
+      seed: of that resampling.
+    Returns:
+      `num_train` with its 95% interval `low`, `high`, and `crossed`, the share of resamples that
+      cross at all within the sizes; None where there is no crossing.
+    Raises:
+      InputError: when the sizes do not ascend or do not match the signs.
+    """
+    sizes = np.asarray(num_train, np.float64)
+    if len(sizes) == 0 or len(sizes) != len(signs) or (np.diff(sizes) <= 0).any():
+        raise InputError(f"sizes {list(num_train)} must ascend and match {len(signs)} rows of signs.")
+    share, weight = positive(signs), np.ones(len(sizes))
+
+    def crossing(fraction: Float[np.ndarray, "size"]) -> float:
+        return half_crossing(sizes, fraction, weight, increasing=True)
+
+    if bootstrap:
+        drawn = np.array([crossing(column) for column in share.T])
+    else:
+        rng = np.random.default_rng(seed)
+        chosen = rng.integers(share.shape[1], size=(resamples, share.shape[1]))
+        drawn = np.array([crossing(share[:, index].mean(1)) for index in chosen])
+    value, found = crossing(share.mean(1)), drawn[np.isfinite(drawn)]
+    if not math.isfinite(value) or not len(found):
+        return {"num_train": None, "low": None, "high": None, "crossed": len(found) / len(drawn)}
+    low, high = np.quantile(found, [0.025, 0.975])
+    return {
+        "num_train": value,
+        "low": min(float(low), value),
+        "high": max(float(high), value),
+        "crossed": len(found) / len(drawn),
+    }

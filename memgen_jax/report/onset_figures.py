@@ -1,0 +1,169 @@
+"""The onset paper drawn: H², the two distances and P(Δ > 0) against the number of training points.
+
+Rows are mappings with the columns of `onset.csv`: `dim`, `num_train`, `hellinger2`, `log10_e_tg`,
+`log10_e_og`, each with `_se`, and `p_delta_positive` with `_low` and `_high`.
+"""
+
+import typing
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from memgen_jax.report import style
+
+if typing.TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+Rows = Sequence[Mapping[str, typing.Any]]
+
+# Dark to light, so that the order survives a grey print.
+_COLORS = ("#0b3c6f", "#c2570c", "#4c9a8a", "#b08bbf")
+_MARKERS = ("o", "s", "^", "D")
+TRAIN_COLOR, ORIGINAL_COLOR = "#b3262a", "#0b5aa8"  # the paper's red and blue
+
+
+@style.settings()
+def hellinger(rows: Rows, floors: Mapping[int, float]) -> "matplotlib.figure.Figure":
+    """H² between the generated and the original Gaussian against n (Onset 2024, Fig. 2).
+
+    Args:
+      rows: of onset.csv, one reading.
+      floors: for each d the value that H² approaches as n grows.
+    """
+    dims = sorted({int(row["dim"]) for row in rows})
+    figure = style.new_figure(3.6 * len(dims) + 0.4, 3.1)
+    for index, (axes, dim) in enumerate(zip(_row_of_axes(figure, len(dims)), dims, strict=True)):
+        own = _of_dim(rows, dim)
+        sizes, value, error = (style.column(own, c) for c in ("num_train", "hellinger2", "hellinger2_se"))
+        axes.fill_between(sizes, value - 2 * error, value + 2 * error, color=_COLORS[0], alpha=0.2, lw=0)
+        axes.plot(sizes, value, color=_COLORS[0], marker="o")
+        _mark_dimension(axes, dim, sizes)
+        axes.axhline(floors[dim], color=style.MUTED_COLOR, linestyle="--", linewidth=1)
+        lowest = min(float(np.nanmin(value)), floors[dim])
+        axes.set_ylim(lowest - 0.09 * (1 - lowest), 1 + 0.05 * (1 - lowest))
+        axes.annotate(
+            f"floor {floors[dim]:.5f}", (0.02, floors[dim]), xycoords=("axes fraction", "data"),
+            xytext=(0, 3), textcoords="offset points", fontsize=8, color=style.MUTED_COLOR,
+        )  # fmt: skip
+        style.size_axis(axes, sizes, "training points n")
+        axes.set_ylabel("squared Hellinger distance H²" if index == 0 else "")
+        axes.set_title(f"d = {dim}")
+    return figure
+
+
+@style.settings()
+def probability(rows: Rows, num_original: int) -> "matplotlib.figure.Figure":
+    """P(Δ > 0) against n: around n = d for every d, and up to n = N for the first (Onset 2024, Fig. 3).
+
+    Args:
+      rows: of onset.csv, one reading.
+      num_original: N.
+    """
+    dims = sorted({int(row["dim"]) for row in rows})
+    figure = style.new_figure(7.6, 3.1)
+    left, right = _row_of_axes(figure, 2)
+    near = [row for row in rows if 10 * row["num_train"] <= num_original] or rows
+    for index, dim in enumerate(dims):
+        _probability_curve(left, _of_dim(near, dim), f"d = {dim}", index)
+        left.axvline(dim, color=_COLORS[index % 4], linestyle=":", linewidth=1)
+    style.size_axis(left, style.column(near, "num_train"), "training points n (dotted: n = d)")
+    left.set_title("n ≪ N")
+    left.legend(loc="center right")
+    reach = {dim: max(row["num_train"] for row in rows if row["dim"] == dim) for dim in dims}
+    farthest = max(dims, key=lambda dim: (reach[dim], -dim))
+    _probability_curve(right, _of_dim(rows, farthest), f"d = {farthest}", dims.index(farthest))
+    right.axvline(num_original, color=style.MUTED_COLOR, linestyle="--", linewidth=1)
+    sizes = style.column(_of_dim(rows, farthest), "num_train")
+    style.size_axis(
+        right, np.append(sizes, num_original), f"training points n (dashed: N = {num_original:,})"
+    )
+    right.set_title(f"n → N, d = {farthest}")
+    left.set_ylabel("P(Δ > 0)")
+    return figure
+
+
+@style.settings()
+def distances(rows: Rows) -> "matplotlib.figure.Figure":
+    """log10 of E_TG and E_OG against n > d, where they are finite (Onset 2024, Eqs. 19 and 21)."""
+    rows = [row for row in rows if row["log10_e_tg"] is not None]
+    dims = sorted({int(row["dim"]) for row in rows})
+    figure = style.new_figure(3.6 * len(dims) + 0.4, 3.1)
+    for index, (axes, dim) in enumerate(zip(_row_of_axes(figure, len(dims)), dims, strict=True)):
+        own = _of_dim(rows, dim)
+        sizes = style.column(own, "num_train")
+        for name, label, color, marker in (
+            ("log10_e_tg", "training to generated, E_TG", TRAIN_COLOR, "o"),
+            ("log10_e_og", "original to generated, E_OG", ORIGINAL_COLOR, "s"),
+        ):
+            value, error = style.column(own, name), style.column(own, f"{name}_se")
+            axes.fill_between(sizes, value - 2 * error, value + 2 * error, color=color, alpha=0.2, lw=0)
+            dashed = "-" if marker == "o" else "--"
+            axes.plot(sizes, value, dashed, color=color, marker=marker, markersize=3.5, label=label)
+        style.size_axis(axes, np.append(sizes, dim), "training points n")
+        _mark_dimension(axes, dim, sizes)
+        axes.set_title(f"d = {dim}")
+        if index == 0:
+            axes.set_ylabel("log10 of squared-L² distance\n(mean over simulations)")
+            axes.legend(loc="upper right")
+    return figure
+
+
+@style.settings()
+def readings(rows: Rows, chosen: tuple[str, str]) -> "matplotlib.figure.Figure":
+    """P(Δ > 0) under every reading of kernel width (lines) and covariance (columns).
+
+    Args:
+      rows: of readings.csv.
+      chosen: kernel width and covariance of onset.csv, named in the titles.
+    """
+    dims = sorted({int(row["dim"]) for row in rows})
+    covariances = list(dict.fromkeys(row["covariance"] for row in rows))
+    widths = list(dict.fromkeys(row["kernel_width"] for row in rows))
+    formula = {"derived": "σ_X² θ₁θ₁ᵀ", "printed": "σ_X² θ₁ᵀθ₁"}
+    figure = style.new_figure(7.8, 2.6 * len(dims) + 0.6)
+    grid = figure.subplots(len(dims), len(covariances), squeeze=False, sharey=True)
+    for line, dim in enumerate(dims):
+        for place, covariance in enumerate(covariances):
+            axes = grid[line, place]
+            own = [row for row in _of_dim(rows, dim) if row["covariance"] == covariance]
+            for index, width in enumerate(widths):
+                curve = [row for row in own if row["kernel_width"] == width]
+                name = width.replace("_", " ") + (" (chosen)" if width == chosen[0] else "")
+                _probability_curve(axes, curve, name, index)
+            sizes = style.column(own, "num_train")
+            axes.axvline(dim, color=style.MUTED_COLOR, linestyle=":", linewidth=1)
+            style.size_axis(axes, sizes, "training points n" if line == len(dims) - 1 else "")
+            marked = " (chosen)" if covariance == chosen[1] else ""
+            axes.set_title(f"d = {dim}, {covariance} covariance {formula[covariance]}{marked}")
+            axes.set_ylabel("P(Δ > 0)" if place == 0 else "")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(widths), title="kernel width")
+    return figure
+
+
+def _probability_curve(axes: "matplotlib.axes.Axes", rows: Rows, label: str, index: int) -> None:
+    sizes = style.column(rows, "num_train")
+    low, high = style.column(rows, "p_delta_positive_low"), style.column(rows, "p_delta_positive_high")
+    color = _COLORS[index % 4]
+    axes.fill_between(sizes, low, high, color=color, alpha=0.18, lw=0)
+    value = style.column(rows, "p_delta_positive")
+    axes.plot(sizes, value, color=color, marker=_MARKERS[index % 4], markersize=3.8, label=label)
+    axes.axhline(0.5, color=style.MUTED_COLOR, linewidth=0.8)
+    axes.set_ylim(-0.04, 1.04)
+
+
+def _mark_dimension(axes: "matplotlib.axes.Axes", dim: int, sizes: np.ndarray) -> None:
+    axes.axvline(dim, color=style.MUTED_COLOR, linestyle=":", linewidth=1)
+    axes.annotate(
+        "n = d", (dim, 0.5), xycoords=("data", "axes fraction"), xytext=(-3, 0), textcoords="offset points",
+        rotation=90, ha="right", va="center", fontsize=8, color=style.MUTED_COLOR,
+    )  # fmt: skip
+
+
+def _row_of_axes(figure: "matplotlib.figure.Figure", count: int) -> list["matplotlib.axes.Axes"]:
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _of_dim(rows: Rows, dim: int) -> Rows:
+    return sorted((row for row in rows if row["dim"] == dim), key=lambda row: row["num_train"])
