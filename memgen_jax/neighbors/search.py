@@ -3,7 +3,7 @@
 The search runs in three steps, so that it is as fast as a matrix product and still exact.
 
 1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r, on the devices. Of every
-   tile only a few candidates a query survive, and one number: the smallest score not kept.
+   tile only a few candidates a query survive, and a bound below all scores that were left out.
 2. The candidates' distances are computed again from differences, in float64 on the host: identical
    items give exactly 0, and no rounding of the Gram form reaches the result.
 3. If some item that was not kept could, within the Gram form's rounding error, be as near as the
@@ -174,6 +174,8 @@ class _Finder:
             kept = _step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
+        if candidates == len(self.references):  # nothing is left out
+            kept = kept._replace(bound=jnp.full_like(kept.bound, jnp.inf))
         count = len(queries)
         if not (np.isfinite(float(largest)) and np.isfinite(np.asarray(tile.norm)[:count]).all()):
             _name_what_is_not_finite(queries, self.references)
@@ -313,7 +315,7 @@ class _Prepared(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """Running candidates: score = |r|² - 2 q·r, and the smallest score that was not kept."""
+    """Running candidates: score = |r|² - 2 q·r, and a bound: no score left out is below it."""
 
     score: Float[np.ndarray | Array, "query candidate"]
     index: Int[np.ndarray | Array, "query candidate"]
@@ -378,11 +380,11 @@ def _compare(
     score, position, bound = _smallest_by_blocks(scores, kept.score.shape[1])
     scores = jnp.concatenate([kept.score, score], axis=1)
     index = jnp.concatenate([kept.index, position + first], axis=1)
-    score, position, next_score = _smallest(scores, kept.score.shape[1])
+    score, position, left_out = _smallest(scores, kept.score.shape[1])
     return _Kept(
         score=score,
         index=jnp.take_along_axis(index, position, axis=1),
-        bound=jnp.minimum(jnp.minimum(kept.bound, bound), next_score),
+        bound=jnp.minimum(jnp.minimum(kept.bound, bound), left_out),
     )
 
 
@@ -390,22 +392,22 @@ def _smallest_by_blocks(scores: Array, count: int) -> tuple[Array, Array, Array]
     """As `_smallest`, reading the scores once.
 
     The `count` smallest scores lie in the `count` blocks with the smallest minima, so only those
-    blocks are looked into. Block b holds columns b, b + blocks, b + 2 blocks, ...
+    blocks are looked into.
     """
     rows, columns = scores.shape
     blocks = columns // BLOCK
     if columns % BLOCK or blocks <= 2 * count:
         return _smallest(scores, min(count, columns))
-    split = scores.reshape(rows, BLOCK, blocks)
-    _, block, outside = _smallest(split.min(axis=1), count)
-    inside = jnp.take_along_axis(split, block[:, None, :], axis=2).reshape(rows, BLOCK * count)
-    score, position, next_score = _smallest(inside, count)
-    block = jnp.take_along_axis(block, position % count, axis=1)
-    return score, (position // count) * blocks + block, jnp.minimum(outside, next_score)
+    split = scores.reshape(rows, blocks, BLOCK)
+    _, block, outside = _smallest(split.min(axis=2), count)
+    inside = jnp.take_along_axis(split, block[:, :, None], axis=1).reshape(rows, count * BLOCK)
+    score, place, within = _smallest(inside, count)
+    block = jnp.take_along_axis(block, place // BLOCK, axis=1)
+    return score, block * BLOCK + place % BLOCK, jnp.minimum(outside, within)
 
 
 def _smallest(scores: Array, count: int) -> tuple[Array, Array, Array]:
-    """The `count` smallest of each row, their columns, and the smallest of the rest."""
+    """The `count` smallest of each row, their columns, and a bound that no other is below."""
     rows, columns = scores.shape
     if count == 1:
         position = jnp.argmin(scores, axis=1).astype(jnp.int32)
@@ -415,5 +417,6 @@ def _smallest(scores: Array, count: int) -> tuple[Array, Array, Array]:
     if count == columns:
         everything = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32)[None], scores.shape)
         return scores, everything, jnp.full((rows,), jnp.inf)
-    value, position = jax.lax.top_k(-scores, count + 1)
-    return -value[:, :count], position[:, :count].astype(jnp.int32), -value[:, count]
+    # Taking one more and slicing it off would give the bound too, but XLA then sorts whole rows.
+    value, position = jax.lax.top_k(-scores, count)
+    return -value, position.astype(jnp.int32), -value.min(axis=1)

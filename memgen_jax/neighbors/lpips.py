@@ -1,0 +1,163 @@
+"""LPIPS as a squared distance between fixed embeddings, so that all pairs are one matrix product.
+
+LPIPS (Zhang et al. 2018), AlexNet, version 0.1: with φ_l the ReLU feature of layer l divided by
+its norm over the channels, and w_l ≥ 0 the layer's learned channel weights,
+
+    LPIPS(x, y) = Σ_l 1/(H_l W_l) Σ_hw Σ_c w_lc (φ_l(x) - φ_l(y))²  =  |e(x) - e(y)|²,
+
+where e stacks √(w_lc / (H_l W_l)) φ_l. No root is taken before a threshold is applied.
+"""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Float32, Shaped
+from tqdm import tqdm
+
+from memgen_jax.errors import InputError
+from memgen_jax.neighbors.search import local_mesh
+from memgen_jax.neighbors.weights import load_weights
+
+# AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
+SMALLEST_SIDE = 28  # refused below; MNIST's size still carries meaning when brought up
+WORKING_SIDE = 32  # sides below this are resized up to it
+
+# ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+
+# Per layer: features, kernel, stride, padding; a max-pool (3, stride 2) goes before layers 1 and 2.
+LAYERS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
+
+
+class AlexNet(nn.Module):
+    """The five ReLU features of one image [height, width, 3]."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "height width 3"]) -> list[Float[Array, "_ _ _"]]:
+        features = []
+        x = image
+        for layer, (width, kernel, stride, padding) in enumerate(LAYERS):
+            if layer in (1, 2):
+                x = nn.max_pool(x, (3, 3), strides=(2, 2))
+            x = nn.Conv(
+                width,
+                (kernel, kernel),
+                strides=stride,
+                padding=padding,
+                precision="highest",
+                name=f"Conv_{layer}",
+            )(x)
+            x = nn.relu(x)
+            features.append(x)
+        return features
+
+
+def lpips_embedding(
+    images: Shaped[np.ndarray | Array, "item height width channel"],
+    *,
+    batch: int = 64,
+    dtype: str = "float32",
+    out: np.ndarray | None = None,
+    progress: bool = False,
+) -> Shaped[np.ndarray, "item feature"]:
+    """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
+
+    Pass them to `search(..., squared=True)`. 5,760 numbers an image at 32×32, 31,872 at 64×64:
+    channels of weight 0 are left out.
+
+    Args:
+      images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels
+        is resized (bilinear) to 32.
+      batch: images embedded at a time on each device.
+      dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
+      out: array [item, feature] to fill, for example memory-mapped; made anew where not given.
+      progress: show a bar on the terminal.
+
+    Returns:
+      Embeddings, in rows as the images.
+
+    Raises:
+      InputError: the weights are not there yet, a side is below 28 pixels, the channels are neither
+        1 nor 3, or float images leave [-1, 1].
+    """
+    _check(images)
+    weights = load_weights()
+    mesh = local_mesh()
+    by_item = NamedSharding(mesh, PartitionSpec("query"))
+    weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
+    step = min(batch, 1 << (len(images) - 1).bit_length()) * mesh.devices.size
+    bar = tqdm(total=len(images), desc="embedding", unit="image", disable=not progress)
+    with bar:
+        for start in range(0, len(images), step):
+            part = np.asarray(images[start : start + step])
+            padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
+            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item)))[: len(part)]
+            if out is None:
+                out = np.empty((len(images), rows.shape[1]), dtype)
+            out[start : start + len(part)] = rows
+            bar.update(len(part))
+    return out
+
+
+def lpips(
+    first: Shaped[np.ndarray | Array, "item height width channel"],
+    second: Shaped[np.ndarray | Array, "item height width channel"],
+    *,
+    batch: int = 64,
+) -> Float32[np.ndarray, "item"]:
+    """LPIPS of pairs of images, row by row; arguments as `lpips_embedding`'s."""
+    difference = lpips_embedding(first, batch=batch) - lpips_embedding(second, batch=batch)
+    return (difference**2).sum(1)
+
+
+def embedding_size(height: int, width: int) -> int:
+    """Numbers in the embedding of one image."""
+    image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
+    return jax.eval_shape(_embed, load_weights(), image).shape[1]
+
+
+def _check(images: np.ndarray | Array) -> None:
+    height, width, channels = images.shape[1:]
+    if len(images) == 0:
+        raise InputError("there is no image to embed; give at least one")
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"LPIPS needs images of at least {SMALLEST_SIDE} pixels a side, got {height}×{width}; "
+            "use the metric l2"
+        )
+    if channels not in (1, 3):
+        raise InputError(f"LPIPS needs 1 or 3 channels, got {channels}")
+    if images.dtype != np.uint8:
+        low, high = float(images.min()), float(images.max())
+        if not (low >= -1.001 and high <= 1.001):
+            raise InputError(f"float images run from {low:g} to {high:g}; bring them to [-1, 1]")
+
+
+@jax.jit
+def _embed(weights: Any, images: Shaped[Array, "item height width channel"]):
+    return jax.vmap(functools.partial(_embed_one, weights))(images)
+
+
+def _embed_one(weights: Any, image: Shaped[Array, "height width channel"]):
+    x = image.astype(jnp.float32)
+    if image.dtype == jnp.uint8:
+        x = x / 127.5 - 1
+    height, width, _ = image.shape
+    x = jnp.broadcast_to(x, (height, width, 3))
+    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), "bilinear")
+    x = (x - jnp.asarray(SHIFT)[None, None]) / jnp.asarray(SCALE)[None, None]
+    features = AlexNet().apply({"params": weights["trunk"]}, x)
+    parts = []
+    for feature, head in zip(features, weights["heads"], strict=True):
+        norm = jnp.sqrt(jnp.sum(feature**2, axis=-1, keepdims=True))
+        cells = feature.shape[0] * feature.shape[1]
+        unit = feature / (norm + 1e-10)
+        scale = jnp.sqrt(head.weight / cells)
+        parts.append((unit[..., head.channel] * scale[None, None]).reshape(-1))
+    return jnp.concatenate(parts)

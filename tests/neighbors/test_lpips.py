@@ -1,0 +1,104 @@
+"""LPIPS against numbers from PyPI's `lpips` 0.1.4 (PyTorch 2.13), and against its own definition."""
+
+import numpy as np
+import pytest
+
+from memgen_jax import neighbors
+from memgen_jax.errors import InputError
+from memgen_jax.neighbors import lpips, lpips_embedding, search
+
+needs_weights = pytest.mark.skipif(
+    not neighbors.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
+)
+
+# Three pairs a row; 28 pixels resized to 32 (bilinear) on both sides.
+REFERENCE = {
+    ("random", 28): (0.099887066, 0.050886706, 0.075794399),
+    ("random", 32): (0.081394918, 0.057654340, 0.058735855),
+    ("random", 64): (0.138819531, 0.110296808, 0.105888382),
+    ("random", 128): (0.184626698, 0.176988065, 0.154333621),
+    ("random", 256): (0.202125862, 0.209775597, 0.197293609),
+    ("real", 28): (0.366196841, 0.393944949, 0.688837111),
+    ("real", 32): (0.363506258, 0.413369715, 0.685573339),
+    ("real", 64): (0.570750117, 0.755978107, 0.910387874),
+    ("real", 128): (0.808206320, 0.802992821, 0.931383133),
+    ("real", 256): (0.880976140, 0.866564512, 1.078991771),
+}
+
+
+def pairs(kind, side):
+    """Two stacks of three images: noise, or places in the two photographs of scikit-learn."""
+    if kind == "random":
+        return np.random.default_rng(side).integers(0, 256, (2, 3, side, side, 3), dtype=np.uint8)
+    from sklearn.datasets import load_sample_images
+
+    places = ((20, 30), (120, 200), (150, 330))
+    return np.stack(
+        [
+            [photo[top : top + side, left : left + side] for top, left in places]
+            for photo in load_sample_images().images
+        ]
+    )
+
+
+@needs_weights
+@pytest.mark.parametrize(("kind", "side"), list(REFERENCE))
+def test_lpips_equals_the_pytorch_package(kind, side):
+    np.testing.assert_allclose(lpips(*pairs(kind, side)), REFERENCE[kind, side], atol=1e-5)
+
+
+@needs_weights
+def test_all_pairs_through_embeddings_equal_the_pairs_one_by_one():
+    first, second = pairs("real", 32)
+    found = search(lpips_embedding(first), lpips_embedding(second), k=3, squared=True)
+    for row in range(3):
+        one_by_one = lpips(first[[row] * 3], second[found.index[row]])
+        np.testing.assert_allclose(found.distance[row], one_by_one, atol=1e-5)
+
+
+@needs_weights
+def test_the_search_in_bfloat16_gives_the_same_neighbours():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    embedding = lpips_embedding(images)
+    exact = search(embedding, embedding, k=2, exclude_self=True, squared=True)
+    rounded = search(embedding, embedding, k=2, exclude_self=True, squared=True, dtype="bfloat16")
+    np.testing.assert_array_equal(rounded.index, exact.index)
+    np.testing.assert_array_equal(rounded.distance, exact.distance)
+
+
+@needs_weights
+def test_an_image_is_at_distance_zero_of_itself_as_uint8_as_float_and_as_grey():
+    images = pairs("real", 32)[0]
+    decoded = (images / 127.5 - 1).astype(np.float32)
+    assert lpips(images, decoded).max() < 1e-6
+    grey = images[..., :1]
+    assert lpips(grey, np.repeat(grey, 3, axis=-1)).max() == 0
+
+
+@needs_weights
+def test_the_embedding_does_not_depend_on_the_batch_and_fills_the_array_given():
+    images = pairs("random", 32)[0]
+    whole = lpips_embedding(images)
+    assert whole.shape == (3, neighbors.embedding_size(32, 32))
+    out = np.zeros_like(whole)
+    assert lpips_embedding(images, batch=1, out=out) is out
+    np.testing.assert_allclose(out, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ((2, 27, 40, 3), np.uint8, "at least 28 pixels"),
+        ((2, 32, 32, 4), np.uint8, "1 or 3 channels"),
+        ((0, 32, 32, 3), np.uint8, "no image"),
+    ],
+)
+def test_images_that_lpips_cannot_see_are_refused(shape, dtype, words):
+    with pytest.raises(InputError, match=words):
+        lpips_embedding(np.zeros(shape, dtype))
+
+
+def test_floats_outside_the_stated_range_are_refused():
+    with pytest.raises(InputError, match=r"\[-1, 1\]"):
+        lpips_embedding(np.full((1, 32, 32, 3), 255.0, np.float32))
