@@ -56,6 +56,24 @@ def l2(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Float[Arr
     return jnp.sqrt(jnp.sum((first - second) ** 2))
 
 
+def lpips_between(picture_of: Callable[[jax.Array], jax.Array]) -> Distance:
+    """LPIPS (AlexNet, v0.1; a squared distance) between the pictures of two items.
+
+    Args:
+      picture_of: item -> [height, width, channel] in [-1, 1]; the identity for image items.
+    """
+    from memgen_jax.neighbors.lpips import _embed_one, load_weights
+
+    weights = load_weights()
+
+    def distance(first: jax.Array, second: jax.Array) -> jax.Array:
+        return jnp.sum(
+            (_embed_one(weights, picture_of(first)) - _embed_one(weights, picture_of(second))) ** 2
+        )
+
+    return distance
+
+
 def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, "level"]:
     """Fractions 1/count, 2/count, ..., 1 of the process's largest time (App. C: 0.05, 0.10, ..., 1)."""
     if count < 1:
@@ -129,6 +147,7 @@ def basin(
     copies: int = COPIES,
     num_steps: int = STEPS,
     required: float = REQUIRED,
+    levels_at_once: int | None = None,
 ) -> Basin:
     """Scans the levels of one sample (long version of Pham et al. 2025, App. C).
 
@@ -142,11 +161,13 @@ def basin(
       copies: noised copies per level.
       num_steps: DDIM steps of each return.
       required: share of the copies that must be recovered for a level to hold, in (0, 1].
+      levels_at_once: levels whose copies are in memory together; None takes all.
     """
     _check(levels, copies, num_steps, required)
     noise_key = jax.random.fold_in(key, _RECOVERY)
 
-    def one_level(index: jax.Array, t: jax.Array) -> jax.Array:
+    def one_level(index_level: tuple[jax.Array, jax.Array]) -> jax.Array:
+        index, t = index_level
         return return_distances(
             jax.random.fold_in(noise_key, index),
             clean,
@@ -158,7 +179,11 @@ def basin(
             num_steps=num_steps,
         )
 
-    distances = jax.vmap(one_level)(jnp.arange(len(levels)), levels)
+    numbered = (jnp.arange(len(levels)), levels)
+    if levels_at_once is None:
+        distances = jax.vmap(one_level)(numbered)
+    else:
+        distances = jax.lax.map(one_level, numbered, batch_size=levels_at_once)
     recovered = jnp.mean((distances <= delta).astype(jnp.float32), axis=1)
     t_c = critical_time(levels, holds(recovered, required))
     radius = basin_radius(key, clean, t_c, process, copies=copies)

@@ -138,7 +138,10 @@ def sharpness(
 def flipd(
     trace: Float[np.ndarray, "*item"], scaled_score: Float[np.ndarray, "*item"], dim: int
 ) -> Float[np.ndarray, "*item"]:
-    """Local intrinsic dimension N + s^2 (tr J + |score|^2) = N - tr A + s^2 |score|^2 (Kamkari et al. 2024)."""
+    """Local intrinsic dimension N + s^2 (tr J + |score|^2) = N - tr A + s^2 |score|^2.
+
+    FLIPD of Kamkari et al. 2024.
+    """
     return np.asarray(dim - trace + scaled_score)
 
 

@@ -177,6 +177,20 @@ def test_basins_of_a_batch_equal_basins_one_by_one(key):
         )
 
 
+def test_levels_in_portions_give_the_same_basin(key):
+    process = DDPM()
+    run = functools.partial(
+        geometry.basin,
+        key,
+        PATTERNS[0],
+        jnp.array([200.0, 600.0, 900.0]),
+        exact_denoiser(PATTERNS, process),
+        process,
+        delta=0.3,
+    )
+    np.testing.assert_allclose(run(levels_at_once=2).distance, run().distance, rtol=1e-4, atol=1e-5)
+
+
 def test_the_way_back_takes_whole_times_in_ddpm_and_ends_at_clean_data():
     times = np.asarray(basins.return_times(DDPM(), jnp.float32(7.0), 20))
     assert times[0] == 7 and times[-1] == 0 and np.all(np.diff(times) <= 0)

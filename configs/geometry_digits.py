@@ -1,0 +1,62 @@
+"""Basins, curvature and energy gaps of the digits run (`configs/digits.py`).
+
+  python -m experiments.geometry --config=configs/geometry_digits.py --config.run=runs/digits \\
+      --workdir=runs/digits_geometry
+
+Pham et al. 2025 (long version): memorized > spurious > generalized in basin volume and in curvature. The
+settings are ours where theirs are not public; each is below.
+
+Variant: `:smoke` measures a few samples coarsely, in seconds.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = ConfigDict()
+    config.run = ""
+    config.seed = 0
+    config.samples_at_once = 8
+    config.resamples = 1999
+    # All three phases must occur somewhere in the run; sizes where one is missing compare the others.
+    config.select = ConfigDict(
+        {"per_phase": 16, "phases": ("memorized", "spurious", "generalized"), "num_train": ()}
+    )
+    config.basins = ConfigDict(
+        {
+            "metric": "l2",
+            # Half the 1% quantile of the distance between different real digits (1.17): what comes back
+            # within it is the same picture. Smaller than delta_m, so that a sample's class and its basin
+            # are measured independently.
+            "delta": 0.5,
+            "levels": 20,
+            "copies": 10,
+            "num_steps": 20,
+            "required": 0.9,
+            "levels_at_once": 0,
+        }
+    )
+    # t = 20, 50, 100 and 200 of 1000: noise of 0.07, 0.14, 0.32 and 0.59 a pixel.
+    config.curvature = ConfigDict(
+        {
+            "times": (0.05, 0.02, 0.1, 0.2),
+            "near_zero": 0.1,
+            "full_up_to": 3072,
+            "memory_megabytes": 512,
+            "rank": 32,
+            "iterations": 8,
+            "probes": 32,
+            "draws": 16,
+        }
+    )
+    config.energy_gap = ConfigDict({"time": 0.1, "references": 8, "points": 65})
+
+    if variant == "smoke":
+        config.select.update({"per_phase": 4, "phases": ()})
+        config.basins.update({"levels": 5, "copies": 4, "num_steps": 5})
+        config.curvature.update({"times": (0.05, 0.2), "draws": 2})
+        config.energy_gap.update({"references": 2, "points": 17})
+        config.resamples = 199
+    elif variant:
+        raise ValueError(f"configs/geometry_digits.py has no variant {variant!r}; there is smoke.")
+    return config

@@ -1,0 +1,275 @@
+"""Where the samples come from whose geometry is measured: a transition run, or a PyTorch pipeline.
+
+Both become a `Source`: groups of labelled samples, and a denoiser for each. What measures them does not
+know the difference.
+"""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from experiments import transition
+from memgen_jax import bridges, data, diffusion, neighbors, phases, sweep
+from memgen_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Samples of one model.
+
+    Attributes:
+      name: stem of the group's file.
+      num_train: K of the model; None for a pipeline, whose training set is not known.
+      key_parts: integers that name the group's random numbers.
+      params_of: loads what the denoiser needs; called when the group is due.
+      items: the samples in the process's space, float32 [sample, *item].
+      labels: `phases.MEMORIZED`, ... per sample.
+      samples: index of each in the model's synthetic set.
+      references: other samples of the same model, for the energy gaps.
+      conditions: what else the denoiser of a sample needs, [sample, ...]; None for nothing.
+    """
+
+    name: str
+    num_train: int | None
+    key_parts: tuple[int, ...]
+    params_of: Callable[[], Any]
+    items: np.ndarray
+    labels: np.ndarray
+    samples: np.ndarray
+    references: np.ndarray
+    conditions: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Groups of samples and how their model is seen.
+
+    Attributes:
+      title: what the page calls it.
+      denoiser_of: (params, condition) -> E[x_0 | x_t].
+      in_range: the denoiser as the returns of the basins use it, clipped where the data have a range.
+      picture_of: (params, item) -> [height, width, channel] in [-1, 1], None for points; both are traced.
+    """
+
+    title: str
+    process: diffusion.Process
+    groups: tuple[Group, ...]
+    denoiser_of: Callable[[Any, Any], diffusion.Denoiser]
+    in_range: Callable[[diffusion.Denoiser], diffusion.Denoiser]
+    picture_of: Callable[[Any, Any], Any] | None
+
+
+def certainty(
+    train_distance: np.ndarray, synthetic_distance: np.ndarray, delta_m: float, delta_s: float
+) -> np.ndarray:
+    """How far each sample is from having another label: the smallest log ratio to a threshold that counts."""
+    labels = phases.classify(train_distance, synthetic_distance, delta_m, delta_s)
+    tiny = np.finfo(np.float32).tiny
+    copied = np.log((delta_m + tiny) / (train_distance + tiny))
+    repeated = np.log((delta_s + tiny) / (synthetic_distance + tiny))
+    by_label = [copied, np.minimum(-copied, repeated), np.minimum(-copied, -repeated)]
+    return np.choose(labels, by_label)
+
+
+def most_certain(labels: np.ndarray, score: np.ndarray, wanted: Sequence[int], count: int) -> np.ndarray:
+    """Indices of up to `count` samples per wanted label, most certain first, label by label."""
+    order = np.argsort(-score, kind="stable")
+    return np.concatenate([order[labels[order] == label][:count] for label in wanted]).astype(np.int64)
+
+
+def wanted_labels(asked: Sequence[str], found: np.ndarray, where: str) -> list[int]:
+    """The labels to measure: those asked for, each of which must occur; all that occur if none is asked for.
+
+    Raises:
+      InputError: a phase is unknown, or no sample has it (says how many of each there are).
+    """
+    counts = np.bincount(found, minlength=len(phases.NAMES))
+    for name in asked:
+        if name not in phases.NAMES:
+            raise InputError(f"select.phases names {name!r}, which is not one of {', '.join(phases.NAMES)}.")
+        if not counts[phases.NAMES.index(name)]:
+            have = ", ".join(f"{n} {phase}" for n, phase in zip(counts, phases.NAMES, strict=True))
+            raise InputError(
+                f"{where} has no {name} sample (it has {have}): "
+                "leave it out of select.phases or take another run."
+            )
+    return [label for label, name in enumerate(phases.NAMES) if (name in asked if asked else counts[label])]
+
+
+def from_run(settings: Any) -> Source:
+    """A finished transition run: its models, and samples by the labels it gave them.
+
+    Raises:
+      InputError: no finished run is there, or it lacks what `select` asks for.
+    """
+    select = settings.select
+    if not settings.run:
+        raise InputError("no run given: name a finished transition run with --config.run=DIR.")
+    folder = epath.Path(settings.run)
+    if not (folder / "config.json").exists() or not (folder / "fractions.csv").exists():
+        raise InputError(
+            f"{folder} holds no finished transition run (config.json and fractions.csv): "
+            "run experiments.transition there first."
+        )
+    run = transition.Run(ConfigDict(json.loads((folder / "config.json").read_text())))
+    with (folder / "fractions.csv").open() as stream:
+        first = next(csv.DictReader(stream))
+    deltas = (float(first["delta_m"]), float(first["delta_s"]))
+    source = transition.exact_source(run) if run.exact else transition.network_source(run, folder)
+
+    members = [m for m in run.members if not select.num_train or m.num_train in select.num_train]
+    unknown = sorted(set(select.num_train) - {m.num_train for m in run.members})
+    if unknown:
+        raise InputError(
+            f"select.num_train={unknown[0]} is not a size of {folder}; "
+            f"it has {', '.join(str(m.num_train) for m in run.members)}."
+        )
+    distances = {m: _distances(folder, m) for m in members}
+    labels = {m: phases.classify(*distances[m], *deltas) for m in members}
+    wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
+
+    groups = []
+    for member in members:
+        synthetic = _read(folder, f"samples/{member.name}.npz")
+        images = synthetic.get("images")
+        items = np.asarray(data.decode(images) if images is not None else synthetic["points"], np.float32)
+        chosen = most_certain(
+            labels[member], certainty(*distances[member], *deltas), wanted, select.per_phase
+        )
+        parts = (member.num_train, member.seed)
+        groups.append(
+            Group(
+                member.name,
+                member.num_train,
+                parts,
+                lambda member=member: source.params_of(member),
+                items[chosen],
+                labels[member][chosen],
+                chosen,
+                _draw(items, settings.energy_gap.references, parts),
+            )
+        )
+    return Source(
+        f"{run.settings.data['name']}, models of {folder.name}",
+        run.process,
+        tuple(groups),
+        lambda params, condition: source.denoiser_of(params),
+        diffusion.clipped if run.dataset.is_image else lambda denoiser: denoiser,
+        (lambda params, item: item) if run.dataset.is_image else None,
+    )
+
+
+def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
+    """A diffusers folder: many samples per prompt, labelled by the prompts' file or by what they repeat.
+
+    Raises:
+      InputError: the folder, the prompts or the training pictures cannot be used.
+    """
+    sampling, select = settings.sampling, settings.select
+    if not settings.pipeline:
+        raise InputError("no pipeline given: name a diffusers folder with --config.pipeline=PATH.")
+    pipeline = bridges.load(settings.pipeline)
+    prompts, given = bridges.read_prompts(settings.prompts) if settings.prompts else ([], [])
+    if pipeline.embed is None and prompts:
+        raise InputError(
+            f"{settings.pipeline} is a {pipeline.folder.kind}, which takes no prompts: leave them out."
+        )
+    if pipeline.embed is not None and not prompts:
+        raise InputError(
+            f"{settings.pipeline} is a {pipeline.folder.kind}: name a text file of prompts, one a line, "
+            "with --config.prompts=FILE."
+        )
+    prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
+    contexts = pipeline.contexts(prompts)[prompt] if prompts else None
+
+    drawn = workdir.read_npz("samples/pipeline.npz", "images", "items", "prompt")
+    if drawn is None:
+        items = bridges.sample_latents(
+            pipeline,
+            len(prompt),
+            contexts=contexts,
+            guidance_scale=sampling.guidance_scale,
+            num_steps=sampling.num_steps,
+            seed=sampling.seed,
+            batch_size=sampling.batch_size,
+        )
+        images = bridges.to_pictures(pipeline, items, batch_size=sampling.batch_size)
+        drawn = {"images": images, "items": items, "prompt": prompt}
+        workdir.write_npz("samples/pipeline.npz", **drawn)
+
+    distances = _pipeline_distances(drawn["images"], settings.train)
+    score = certainty(*distances, sampling.delta_m, sampling.delta_s)
+    if given and given[0] is not None:
+        labels = np.array([phases.NAMES.index(label) for label in given], np.int32)[prompt]
+    else:
+        labels = phases.classify(*distances, sampling.delta_m, sampling.delta_s)
+    wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
+    chosen = most_certain(labels, score, wanted, select.per_phase)
+    group = Group(
+        "pipeline",
+        None,
+        (sampling.seed,),
+        lambda: pipeline.params,
+        drawn["items"][chosen],
+        labels[chosen],
+        chosen,
+        _draw(drawn["items"], settings.energy_gap.references, (sampling.seed,)),
+        None if contexts is None else contexts[chosen],
+    )
+    return Source(
+        f"{pipeline.folder.kind} of {epath.Path(settings.pipeline).name}",
+        pipeline.process,
+        (group,),
+        lambda params, context: pipeline.denoiser(params, context, sampling.guidance_scale),
+        pipeline.in_range,
+        pipeline.decode,
+    )
+
+
+def _pipeline_distances(images: np.ndarray, train: str) -> tuple[np.ndarray, np.ndarray]:
+    """L2 in [-1, 1] to the nearest training picture (infinite where none are given) and other sample."""
+    scale = 1 / 127.5
+    if len(images) < 2:
+        raise InputError("samples_per_prompt gives a single sample: repeats need at least two.")
+    among = neighbors.search(images, images, exclude_self=True, scale=scale).distance[:, 0]
+    if not train:
+        return np.full(len(images), np.inf, np.float32), np.asarray(among)
+    height, width = images.shape[1:3]
+    known = data.load(train, size=height).train
+    if known.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"the training pictures in {train} have shape {known.shape[1:]}, "
+            f"the pipeline's {images.shape[1:]}: bring them to {height}×{width}."
+        )
+    return np.asarray(neighbors.search(images, known, scale=scale).distance[:, 0]), np.asarray(among)
+
+
+def _distances(folder: epath.Path, member: sweep.Member) -> tuple[np.ndarray, np.ndarray]:
+    found = _read(folder, f"neighbors/{member.name}.npz")
+    return found["train_distance"], found["synthetic_distance"]
+
+
+def _read(folder: epath.Path, name: str) -> dict[str, np.ndarray]:
+    try:
+        with (folder / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {name} of the run in {folder} ({error}): run it again.") from None
+
+
+def _draw(items: np.ndarray, count: int, parts: tuple[int, ...]) -> np.ndarray:
+    """`count` items by a draw that the group's name decides; all of them if there are fewer."""
+    order = np.random.default_rng((*parts, 7)).permutation(len(items))
+    return items[order[: min(count, len(items))]]
+
+
+def as_conditions(group: Group, rows: np.ndarray) -> Any:
+    """The conditions of some samples as device arrays; None where there are none."""
+    return None if group.conditions is None else jnp.asarray(group.conditions[rows])
