@@ -64,7 +64,7 @@ def lpips_embedding(
     batch: int = 64,
     dtype: str = "float32",
     out: np.ndarray | None = None,
-    progress: bool = False,
+    progress: str | None = None,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
 
@@ -77,7 +77,7 @@ def lpips_embedding(
       batch: images embedded at a time on each device.
       dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
       out: array [item, feature] to fill, for example memory-mapped; made anew where not given.
-      progress: show a bar on the terminal.
+      progress: what a bar on the terminal calls this; no bar where not given.
 
     Returns:
       Embeddings, in rows as the images.
@@ -92,8 +92,8 @@ def lpips_embedding(
     by_item = NamedSharding(mesh, PartitionSpec("query"))
     weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
     step = min(batch, 1 << (len(images) - 1).bit_length()) * mesh.devices.size
-    bar = tqdm(total=len(images), desc="embedding", unit="image", disable=not progress)
-    with bar:
+    hidden = None if progress else True  # None: shown on a terminal only
+    with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
             part = np.asarray(images[start : start + step])
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32, Int, Int32, Shaped
+from tqdm import tqdm
 
 from memgen_jax.errors import InputError
 
@@ -51,6 +52,7 @@ def search(
     memory: int = 2**28,
     dtype: str = "float32",
     mesh: Mesh | None = None,
+    progress: str | None = None,
 ) -> Neighbors:
     """Finds the k nearest references of every query, exactly.
 
@@ -68,6 +70,8 @@ def search(
       dtype: "bfloat16" makes the first step's products in bfloat16 (rounded first, norms from the
         rounded vectors); faster on accelerators, the same result.
       mesh: devices that share the queries; default all local ones.
+      progress: what a bar on the terminal calls this search; no bar where not given, and none
+        where the output is no terminal.
 
     Returns:
       Neighbors, NumPy arrays [query, k].
@@ -94,7 +98,8 @@ def search(
         )
     exclude = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
     finder = _Finder(references, memory, jnp.dtype(dtype), mesh or local_mesh())
-    square, index, certain = finder(queries, exclude, k, k if k == 1 else k + SPARE)
+    candidates = k if k == 1 else k + SPARE
+    square, index, certain = finder(queries, exclude, k, candidates, progress)
     if not certain.all():
         unsettled = np.flatnonzero(~certain)
         square[unsettled], index[unsettled] = _settle(finder, queries[unsettled], exclude[unsettled], k)
@@ -131,7 +136,12 @@ class _Finder:
         self.centre = references[:1024].mean(0, dtype=np.float64).astype(np.float32)
 
     def __call__(
-        self, queries: np.ndarray, exclude: np.ndarray, k: int, candidates: int
+        self,
+        queries: np.ndarray,
+        exclude: np.ndarray,
+        k: int,
+        candidates: int,
+        progress: str | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Squared distances (float64) and indices [query, k], and whether each row is proven."""
         candidates = min(candidates, len(self.references))

@@ -18,6 +18,7 @@ from memgen_jax.phases.classify import (
     wilson_interval,
     zero_bound,
 )
+from memgen_jax.phases.copying import auth_pct, data_copying
 from memgen_jax.phases.dip import dip_test
 from memgen_jax.phases.thresholds import (
     PAPER,
@@ -47,9 +48,11 @@ __all__ = [
     "Fractions",
     "Thresholds",
     "Valley",
+    "auth_pct",
     "classify",
     "copies_by_ratio",
     "critical_sizes",
+    "data_copying",
     "dip_test",
     "find_valleys",
     "fractions",

@@ -1,0 +1,50 @@
+"""Two numbers that others report for a whole set of samples: AuthPct and C_T."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+
+from memgen_jax.errors import InputError
+
+
+def auth_pct(
+    train_distance: Float[np.ndarray, "sample"],
+    train_index: Int[np.ndarray, "sample"],
+    train_own_distance: Float[np.ndarray, "train"],
+) -> float:
+    """Share of samples farther from their nearest training item than that item from its own nearest.
+
+    AuthPct as a fraction (Alaa et al. 2022, section 3.3; Stein et al. 2023). Needs no threshold, and
+    is 0.5 or above for samples that are as good as new data in high dimension; near 0 for copies.
+
+    Args:
+      train_distance: distance to the nearest training item.
+      train_index: which one it is.
+      train_own_distance: from every training item to its nearest *other* one.
+    """
+    return float((train_distance > train_own_distance[train_index]).mean())
+
+
+def data_copying(
+    unseen_distance: Float[np.ndarray, "unseen"],
+    train_distance: Float[np.ndarray, "sample"],
+) -> float:
+    """The data-copying statistic C_T with one cell: below about -3, samples are too near to S.
+
+    The z-score of the Mann-Whitney test between the distances to the training set of samples and of
+    unseen real items (Meehan, Chaudhuri & Dasgupta 2020, section 3.1, here without a partition of
+    space): 0 where both are alike, negative for copying, positive for samples far off the data.
+
+    Args:
+      unseen_distance: from held-out real items to their nearest training item.
+      train_distance: from samples to theirs.
+    """
+    unseen, samples = len(unseen_distance), len(train_distance)
+    if min(unseen, samples) < 2:
+        raise InputError(f"C_T needs two items of each kind, got {unseen} unseen, {samples} samples")
+    ranks = rankdata(np.concatenate([train_distance, unseen_distance]))
+    above = ranks[:samples].sum() - samples * (samples + 1) / 2
+    spread = math.sqrt(unseen * samples * (unseen + samples + 1) / 12)
+    return float((above - unseen * samples / 2) / spread)
