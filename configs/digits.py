@@ -79,7 +79,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "smoke":
         config.num_train = (2, 16, 128)
         config.model.width = 128
-        config.train.update({"num_steps": 1000, "learning_rate": 5e-3, "warmup_steps": 50})
+        config.train.update({"num_steps": 800, "learning_rate": 5e-3, "warmup_steps": 50})
         config.sampler.update({"num_steps": 20, "at_least": 32, "at_most": 64, "chunk_size": 32})
         config.phases.num_bootstrap = 100
         config.control.num_samples = 32
