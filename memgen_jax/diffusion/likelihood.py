@@ -78,7 +78,8 @@ def log_likelihood(
       divergence: "exact", the trace of the Jacobian from one product per dimension; or "hutchinson", its
         unbiased estimate from `num_probes` random signs, fixed along the trajectory (Eq. 30).
       key: of the probes; needed by "hutchinson" alone.
-      rtol, atol: tolerances of a step, relative and absolute.
+      rtol, atol: tolerances of a step, relative and absolute. DDPM's rate is a staircase: at every corner
+        that it meets the solver makes an error of this size, so ask for two digits more there.
       max_steps: the solver gives up after as many, and `solved` is False.
     """
     import diffrax

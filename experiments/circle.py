@@ -1,0 +1,323 @@
+"""The solvable world: networks on the unit circle beside the exact landscape (Pham et al. 2025, Fig. 1).
+
+  config -> training -> landscapes -> attractors -> phase diagram of the toy -> circle.csv -> figures
+
+Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
+same command continues an interrupted run. What the files hold:
+
+  landscape_num_train=000009.npz   one per K, and `=infinity` for the closed form, without a network:
+    train [K, 2], grid [G, G, 2], exact_energy and learned_energy [G, G], exact_score and learned_score
+    [G, G, 2], generated [n, 2], generated_energy [n] (the exact energy there), kind [n] (of attractor: 0 at
+    a training point, 1 off them, 2 flat), cluster [n], centroids [c, 2], centroid_energy [c], time, beta.
+    Energies are -2 sigma^2 t log p(x, t) (Eq. 22), absolute: subtract the minimum to compare with the paper.
+  attractors.csv   minima of the exact and of the learned energy of every K at several times, and the radius
+    at which descents from the unit circle end.
+  phase_diagram.csv   minima of E_AM of K random points on the circle, against beta and K.
+  circle.csv   one row per K: fractions, energy errors, minima.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import circle_report, circle_training, door
+from experiments.circle_report import landscape_name
+from experiments.circle_settings import Run
+from experiments.circle_training import over_members
+from memgen_jax import diffusion, memory, sweep
+from memgen_jax.errors import InputError
+
+
+def main(config: ConfigDict, workdir_path: str) -> None:
+    run = Run(config)
+    workdir = sweep.Workdir(workdir_path, door.plain(config))
+    if (workdir / "figures" / "landscapes.pdf").exists():
+        circle_report.print_outcome(workdir)
+        print(f"This run is finished: {workdir / 'figures'}.")
+        return
+    workdir.write_environment()
+    landscapes_left = not all((workdir / name).exists() for name in landscape_files(run))
+    attractors_left = not (workdir / "attractors.csv").exists()
+    if landscapes_left or attractors_left:
+        params = train(run, workdir)
+        if landscapes_left:
+            draw_landscapes(run, workdir, params)
+        if attractors_left:
+            find_attractors(run, workdir, params)
+    draw_phase_diagram(run, workdir)
+    workdir.write_csv(
+        "circle.csv", [circle_report.summarize(run, workdir, size) for size in run.settings.num_train]
+    )
+    circle_report.draw_figures(run, workdir)
+    circle_report.print_outcome(workdir)
+    print(f"Figures: {workdir / 'figures'}; the table: {workdir / 'circle.csv'}.")
+
+
+def train(run: Run, workdir: sweep.Workdir) -> Any:
+    """Stage 1: the ensemble; `training.npz` holds its last saved state."""
+    s = run.settings
+    with door.stage("train", s.train.num_steps * len(s.num_train), "model-steps") as stage:
+        return circle_training.train_ensemble(
+            s.num_train,
+            run.train,
+            run.model,
+            run.process,
+            s.train,
+            seed=s.seed,
+            workdir=workdir,
+            log=lambda record: workdir.append_json_line("metrics.jsonl", record),
+            advanced=stage.advance,
+        )
+
+
+def landscape_files(run: Run) -> list[str]:
+    return [landscape_name(size) for size in (*run.settings.num_train, None)]
+
+
+def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
+    """Stage 2: energies and scores on the grid, generated points, their attractors and clusters."""
+    s, process = run.settings, run.process
+    t, sizes = s.landscape.time, jnp.asarray(s.num_train, jnp.int32)
+    points, patterns = jnp.asarray(run.grid.reshape(-1, 2)), jnp.asarray(run.train)
+    keys = circle_training.sampling_keys(s.num_train, s.seed)
+
+    def prior(x, num_train):
+        if s.landscape.prior == "gaussian":
+            return diffusion.gaussian_prior(process)(x)
+        return memory.log_density(x, patterns, process.t_max, process, num_valid=num_train)
+
+    def learned_energy(params, num_train):
+        def one(x):
+            answer = diffusion.log_likelihood(
+                x,
+                t,
+                run.denoiser(params),
+                process,
+                lambda x: prior(x, num_train),
+                rtol=s.landscape.tolerance,
+                atol=s.landscape.tolerance,
+            )
+            return -2 * s.sigma**2 * t * answer.log_density, answer.solved
+
+        return jax.vmap(one)(points)
+
+    def learned_score(params):
+        denoiser = run.denoiser(params)
+        return jax.vmap(lambda x: process.score_from_denoised(denoiser(x, t), x, t))(points)
+
+    def generate(params, key):
+        step = diffusion.euler_maruyama_step
+
+        def draw(key):
+            return diffusion.sample(key, run.denoiser(params), process, step, s.sampler.num_steps, (2,))
+
+        return jax.vmap(draw)(jax.random.split(key, s.sampler.num_samples))
+
+    each = functools.partial(over_members, num_members=len(s.num_train))
+    with door.stage("landscapes", 4, "parts") as stage:
+        energy, solved = map(np.asarray, each(learned_energy)(params, sizes))
+        stage.advance(1)
+        score = np.asarray(each(learned_score)(params))
+        for size, values, ok in zip(s.num_train, score, solved, strict=True):
+            bad = int(np.sum(~(ok & np.isfinite(values).all(-1))))
+            if bad:
+                raise InputError(
+                    f"the learned score of K={size} is not finite, or its likelihood not solvable, at "
+                    f"{bad} of {len(points)} grid points at t={t}: train longer or lower train.learning_rate."
+                )
+        generated = np.asarray(each(generate)(params, keys))
+        stage.advance(1)
+        times = np.full(len(s.num_train), s.attractors.time, np.float32)
+        descents = each(make_descents(run, run.denoiser))
+        ends = jax.tree.map(np.asarray, descents(params, generated, times))
+        stage.advance(1)
+        for m, size in enumerate(s.num_train):
+            end = jax.tree.map(lambda leaf, m=m: leaf[m], ends)
+            workdir.write_npz(
+                landscape_name(size),
+                learned_energy=energy[m].reshape(run.grid.shape[:2]),
+                learned_score=score[m].reshape(run.grid.shape),
+                kind=memory.kind_of_attractor(
+                    end.x, end.stiffness, run.train[:size], s.attractors.distance, s.attractors.flat_below
+                ).astype(np.int32),
+                **exact_landscape(run, size, generated[m]),
+            )
+        empty = np.full(run.grid.shape[:2], np.nan, np.float32)
+        workdir.write_npz(
+            landscape_name(None),
+            learned_energy=empty,
+            learned_score=np.stack([empty] * 2, -1),
+            kind=np.zeros(0, np.int32),
+            **exact_landscape(run, None, np.zeros((0, 2), np.float32)),
+        )
+        stage.advance(1)
+
+
+def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> dict[str, np.ndarray]:
+    """The closed-form half of a landscape file; `num_train` None is the continuous circle."""
+    s = run.settings
+    if num_train is None:
+        beta = s.landscape.theory_beta
+        t = 1 / (2 * s.sigma**2 * beta)
+        train = run.train[:1000]
+        energy = lambda x: -memory.circle_log_density(x, beta) / beta  # noqa: E731
+        score = lambda x: memory.circle_score(x, beta)  # noqa: E731
+    else:
+        t = s.landscape.time
+        beta = run.beta(t)
+        train = run.train[:num_train]
+        patterns = jnp.asarray(train)
+        energy = lambda x: -memory.log_density(x, patterns, t, run.process) / beta  # noqa: E731
+        score = lambda x: memory.exact_score(x, patterns, t, run.process)  # noqa: E731
+    points = run.grid.reshape(-1, 2)
+    cluster, centroids = gather_clusters(generated, s.sampler.cluster_distance)
+    energies = np.asarray(jax.jit(jax.vmap(energy))(np.concatenate([points, generated, centroids])))
+    on_grid, on_generated, on_centroids = np.split(energies, np.cumsum([len(points), len(generated)]))
+    return {
+        "train": train,
+        "grid": run.grid,
+        "exact_energy": on_grid.reshape(run.grid.shape[:2]),
+        "exact_score": np.asarray(jax.jit(jax.vmap(score))(points)).reshape(run.grid.shape),
+        "generated": generated,
+        "generated_energy": on_generated,
+        "cluster": cluster,
+        "centroids": centroids,
+        "centroid_energy": on_centroids,
+        "time": np.float64(t),
+        "beta": np.float64(beta),
+    }
+
+
+def gather_clusters(points: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Agglomerative clusters (average linkage) of generated points: labels, largest first, and centroids."""
+    if len(points) < 2:
+        return np.zeros(len(points), np.int32), points[:1]
+    from sklearn.cluster import AgglomerativeClustering
+
+    clustering = AgglomerativeClustering(n_clusters=None, distance_threshold=distance, linkage="average")
+    labels = clustering.fit_predict(points)
+    order = np.argsort(-np.bincount(labels), kind="stable")
+    labels = np.argsort(order)[labels].astype(np.int32)
+    return labels, np.stack([points[labels == c].mean(axis=0) for c in range(len(order))])
+
+
+def make_descents(run: Run, denoiser_of: Callable[[Any], diffusion.Denoiser]) -> Callable:
+    """descents(landscape, starts, t) -> one `memory.Attractor` per start."""
+
+    def descents(landscape, starts, t):
+        denoiser = denoiser_of(landscape)
+
+        def one(x):
+            return memory.descend(lambda x: denoiser(x, t), x, max_steps=run.settings.attractors.max_steps)
+
+        return jax.vmap(one)(starts)
+
+    return descents
+
+
+def find_attractors(run: Run, workdir: sweep.Workdir, params: Any) -> None:
+    """Stage 3: attractors.csv, and in minima.npz where the minima lie, of both landscapes at every time."""
+    s = run.settings.attractors
+    sizes = run.settings.num_train
+    learned_descents = over_members(make_descents(run, run.denoiser), len(sizes))
+    exact_descents = jax.jit(
+        make_descents(run, lambda patterns: memory.exact_denoiser(patterns, run.process))
+    )
+    same_starts = np.broadcast_to(run.starts, (len(sizes), *run.starts.shape))
+    rows, minima = [], []
+    with door.stage("attractors", len(s.times) * len(sizes), "landscapes") as stage:
+        for t in s.times:
+            times = np.full(len(sizes), t, np.float32)
+            learned = jax.tree.map(np.asarray, learned_descents(params, same_starts, times))
+            theory = {"ring_radius_theory": float(memory.ring_radius(run.beta(t)))}
+            for m, size in enumerate(sizes):
+                patterns = run.train[:size]
+                # While they are few, each pattern is a start too, so that no sharp minimum is missed.
+                few = size <= len(run.ring)
+                starts = np.concatenate([run.starts, patterns]) if few else run.starts
+                exact = jax.tree.map(np.asarray, exact_descents(patterns, starts, jnp.float32(t)))
+                own = jax.tree.map(lambda leaf, m=m: leaf[m], learned)
+                for name, ends in (("exact", exact), ("learned", own)):
+                    counts, points = count_attractors(run, patterns, ends)
+                    where = {"num_train": size, "time": t, "beta": run.beta(t), "landscape": name}
+                    rows.append(where | counts | theory)
+                    minima += [(size, t, name == "learned", *x) for x in points]
+                stage.advance(1)
+    columns = np.array(minima, np.float64).reshape(-1, 5).T
+    workdir.write_npz(
+        "minima.npz", **dict(zip(("num_train", "time", "learned", "x", "y"), columns, strict=True))
+    )
+    workdir.write_csv("attractors.csv", sorted(rows, key=lambda row: (row["num_train"], row["landscape"])))
+
+
+def count_attractors(
+    run: Run, train: np.ndarray, ends: memory.Attractor
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Minima by kind with the mean radius at which descents from the unit circle end; and the minima."""
+    s = run.settings.attractors
+    minima = memory.distinct_minima(ends, s.merge_distance)
+    judge = functools.partial(memory.kind_of_attractor, minima.x, minima.stiffness, train, s.distance)
+    at, off, flat = np.bincount(judge(s.flat_below), minlength=3).tolist()
+    radius = np.linalg.norm(ends.x[: len(run.ring)], axis=-1)
+    return {
+        "minima": len(minima.x),
+        "minima_off_train": int(np.sum(judge(-np.inf) == memory.OFF_PATTERNS)),
+        "isolated_at_train": at,
+        "isolated_off_train": off,
+        "flat": flat,
+        "unsettled_starts": minima.unsettled,
+        "ring_radius": float(radius.mean()),
+        "ring_radius_std": float(radius.std()),
+    }, minima.x
+
+
+def draw_phase_diagram(run: Run, workdir: sweep.Workdir) -> None:
+    """Stage 4: phase_diagram.csv, the minima of E_AM of random memories on the circle."""
+    if (workdir / "phase_diagram.csv").exists():
+        return
+    s = run.settings.phase_diagram
+    largest = max(s.num_patterns)
+    angles = np.random.default_rng(run.settings.seed).uniform(0, 2 * np.pi, (s.draws, largest))
+    patterns = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None, None))
+    def ends(patterns, num_patterns, beta):
+        def one(x):
+            answer = lambda x: memory.retrieve_once(x, patterns, beta, num_valid=num_patterns)  # noqa: E731
+            return memory.descend(answer, x, max_steps=run.settings.attractors.max_steps)
+
+        return jax.vmap(one)(jnp.concatenate([run.starts, patterns]))
+
+    rows = []
+    with door.stage("phase diagram", len(s.num_patterns) * len(s.betas), "memories") as stage:
+        for size in s.num_patterns:
+            for beta in s.betas:
+                found = jax.tree.map(np.asarray, ends(jnp.asarray(patterns), size, jnp.float32(beta)))
+                counts = []
+                for d in range(s.draws):
+                    own = jax.tree.map(lambda leaf, d=d: leaf[d], found)
+                    counts.append(count_attractors(run, patterns[d, :size], own)[0])
+                minima = np.array([row["minima"] for row in counts])
+                off = np.array([row["minima_off_train"] for row in counts])
+                rows.append(
+                    {
+                        "num_patterns": size,
+                        "beta": beta,
+                        "minima": minima.mean(),
+                        "spurious": off.mean(),
+                        "recalled": (minima - off).mean() / size,
+                        "draws": s.draws,
+                    }
+                )
+                stage.advance(1)
+    workdir.write_csv("phase_diagram.csv", rows)
+
+
+if __name__ == "__main__":
+    door.enter(main)

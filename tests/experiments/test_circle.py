@@ -1,0 +1,185 @@
+"""The circle's program: wrong settings, the ensemble's training, and a whole small run."""
+
+import csv
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.circle import get_config
+from experiments import circle_training
+from experiments.circle_settings import Run
+from memgen_jax import data, diffusion, models, sweep
+from memgen_jax.errors import InputError
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+PROCESS = diffusion.VE()
+SETTINGS = circle_training.TrainSettings(
+    num_steps=4,
+    batch_size=16,
+    learning_rate=1e-2,
+    repeat_small=True,
+    warmup_steps=0,
+    schedule="constant",
+    grad_clip=1.0,
+    ema_decay=0.5,
+    prediction="denoised",
+    times="mixed",
+    weight="inverse_time",
+    steps_per_call=2,
+    checkpoint_seconds=1e9,
+)
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """optax's Adam raises a float to the power of an integer step."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def points():
+    return data.circle(num_train=100, num_held_out=1).train
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.mlp((2,), width=16, num_blocks=1, time_features="log_fourier", time_in_blocks=False)
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("num_train", (2, 2000), r"num_train=2000 must lie in 1\.\.1000"),
+        ("num_train", (9, 2), "ascending order"),
+        ("landscape.time", 0.0, r"landscape.time=0.0 must lie in \(0, 1\]"),
+        ("landscape.time", 1.5, r"landscape.time=1.5 must lie in \(0, 1\]"),
+        ("attractors.times", (0.1, -1.0), r"attractors.time=-1.0 must lie in \(0, 1\]"),
+        ("landscape.theory_beta", -3.0, "theory_beta=-3.0 must be positive"),
+        ("phase_diagram.betas", (1.0, 0.0), "holds 0.0: every beta must be positive"),
+        ("landscape.prior", "flat", "'flat' is not one of exact, gaussian"),
+        ("sampler.num_samples", 1, "num_samples=1 must be at least 2"),
+        ("train.times", "often", "'often' is not one of uniform, mixed"),
+        ("train.num_steps", 0, "num_steps=0 must be at least 1"),
+        ("train.ema_decay", 1.0, r"ema_decay=1.0 must lie in \[0, 1\)"),
+        ("sigma", 0.0, "sigma=0.0 must be positive"),
+        ("delta", 0.0, "delta=0.0 must be positive"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(name, value, message):
+    config = get_config("smoke")
+    with config.unlocked():
+        config.update_from_flattened_dict({name: value})
+    with pytest.raises(InputError, match=message):
+        Run(config)
+
+
+def test_every_variant_is_a_valid_setting():
+    for variant in ("", "smoke", "paper"):
+        run = Run(get_config(variant))
+        assert run.train.shape == (run.settings.total, 2)
+    paper = Run(get_config("paper")).settings
+    assert (paper.train.num_steps, paper.train.batch_size, paper.train.learning_rate) == (800_000, 500, 1e-4)
+    with pytest.raises(ValueError, match="no variant 'huge'"):
+        get_config("huge")
+
+
+def test_a_small_set_fills_the_batch_evenly_and_a_large_one_is_drawn_from_its_first_k_rows(key):
+    small = circle_training.draw_rows(key, jnp.asarray(3), 16)
+    np.testing.assert_array_equal(np.bincount(small), [6, 5, 5])
+    large = jax.vmap(lambda key: circle_training.draw_rows(key, jnp.asarray(40), 16))(
+        jax.random.split(key, 200)
+    )
+    assert set(np.unique(large)) == set(range(40))
+
+
+def test_half_of_the_mixed_times_are_logarithmic(key):
+    times = np.asarray(circle_training.draw_times(key, 20_000, PROCESS, "mixed"))
+    assert times.min() >= 0.99e-5 and times.max() <= 1
+    np.testing.assert_allclose(np.mean(times < 1e-3), 0.5 * np.log(100) / np.log(1e5) + 0.5e-3, atol=0.015)
+    uniform = np.asarray(circle_training.draw_times(key, 20_000, PROCESS, "uniform"))
+    np.testing.assert_allclose(np.mean(uniform < 0.3), 0.3, atol=0.02)
+
+
+def test_a_member_is_the_same_alone_and_in_company(points, model):
+    together = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS)
+    alone = circle_training.train_ensemble((9,), points, model, PROCESS, SETTINGS)
+    for left, right in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(left[1], right[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_continued_run_ends_with_the_same_bits(points, model, tmp_path):
+    whole = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS)
+    workdir = sweep.Workdir(tmp_path, {})
+    half = dataclasses.replace(SETTINGS, num_steps=2)
+    circle_training.train_ensemble((2, 9), points, model, PROCESS, half, workdir=workdir)
+    continued = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS, workdir=workdir)
+    jax.tree.map(np.testing.assert_array_equal, whole, continued)
+
+
+def test_rows_beyond_k_do_not_reach_a_member(points, model):
+    """Neither with repetitions nor with the paper's batch of min(K, 500)."""
+    changed = points.copy()
+    changed[9:] = 7.0
+    for repeat_small in (True, False):
+        settings = dataclasses.replace(SETTINGS, repeat_small=repeat_small, num_steps=2)
+        runs = [
+            circle_training.train_ensemble((9,), train, model, PROCESS, settings)
+            for train in (points, changed)
+        ]
+        jax.tree.map(np.testing.assert_array_equal, *runs)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_one_sentence(points, model):
+    broken = points.copy()
+    broken[5] = np.nan
+    with pytest.raises(InputError, match="the loss of K=9 is not finite between steps 0 and 2"):
+        circle_training.train_ensemble((2, 9), broken, model, PROCESS, SETTINGS)
+
+
+def test_the_command_line_tells_a_mistake_in_one_line_and_exits_with_2(tmp_path):
+    command = [sys.executable, "-m", "experiments.circle", "--config=configs/circle.py:smoke"]
+    command += ["--config.num_train=(2,5000)", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("memgen_jax: num_train=5000 must lie in 1..1000")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
+    command = [sys.executable, "-m", "experiments.circle", "--config=configs/circle.py:smoke"]
+    command.append(f"--workdir={tmp_path}")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for size in ("000002", "000009", "001000", "infinity"):
+        with np.load(tmp_path / f"landscape_num_train={size}.npz", allow_pickle=False) as file:
+            assert file["grid"].shape == (8, 8, 2) and file["exact_energy"].shape == (8, 8)
+            assert file["exact_score"].shape == file["learned_score"].shape == (8, 8, 2)
+            assert np.isfinite(file["exact_energy"]).all()
+            if size != "infinity":
+                assert np.isfinite(file["learned_energy"]).all()
+                assert len(file["train"]) == int(size) and file["generated"].shape == (100, 2)
+                assert len(file["centroids"]) == len(file["centroid_energy"]) == file["cluster"].max() + 1
+    with (tmp_path / "circle.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["num_train"] for row in rows] == ["2", "9", "1000"]
+    for row in rows:
+        for suffix in ("", "_by_distance"):
+            total = sum(float(row[f"{name}{suffix}"]) for name in ("memorized", "spurious", "generalized"))
+            assert abs(total - 1) < 1e-9
+        # Even 300 steps find the landscape's shape.
+        assert float(row["energy_correlation_exact"]) > 0.9
+        assert row["exact_minima_t=0.001_off_train"] == "0"
+    assert [rows[i]["exact_minima_t=0.001"] for i in (0, 1)] == ["2", "9"]
+    for name in ("landscapes", "temperature", "ring_radius", "phase_diagram"):
+        for kind in ("png", "pdf"):
+            assert (tmp_path / "figures" / f"{name}.{kind}").stat().st_size > 0
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 0 and "This run is finished" in again.stdout
