@@ -1,0 +1,129 @@
+"""Samples from a pipeline on disk, with our samplers on its own grid of times."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from jaxtyping import Float, UInt8
+
+from memgen_jax import data
+from memgen_jax.bridges.diffusers import Pipeline, load
+from memgen_jax.bridges.schedule import own_step, sampling_times
+from memgen_jax.diffusion import draw_prior
+from memgen_jax.errors import InputError
+
+
+def generate(
+    path: epath.PathLike,
+    num_samples: int,
+    *,
+    prompts: Sequence[str] = (),
+    guidance_scale: float = 7.5,
+    num_steps: int = 50,
+    seed: int = 0,
+    batch_size: int = 8,
+    advanced: Callable[[int], None] = lambda count: None,
+) -> UInt8[np.ndarray, "sample height width channel"]:
+    """Draws pictures from a diffusers folder.
+
+    Args:
+      path: the folder.
+      num_samples: pictures in all; the prompts take turns.
+      prompts: for Stable Diffusion at least one; none for a pipeline without prompts.
+      guidance_scale: of classifier-free guidance.
+      num_steps: sampler steps.
+      seed: sample i is drawn from fold_in(key(seed), i), whatever the batch is.
+      batch_size: samples at a time.
+      advanced: called with the number of samples just finished.
+    """
+    if num_samples < 1:
+        raise InputError(f"num_samples={num_samples} must be at least 1.")
+    pipeline = load(path)
+    if pipeline.embed is not None and not prompts:
+        raise InputError(f"{path} is a {pipeline.folder.kind}: give it at least one prompt.")
+    contexts = pipeline.contexts(prompts)[np.arange(num_samples) % len(prompts)] if prompts else None
+    latents = sample_latents(
+        pipeline,
+        num_samples,
+        contexts=contexts,
+        guidance_scale=guidance_scale,
+        num_steps=num_steps,
+        seed=seed,
+        batch_size=batch_size,
+        advanced=advanced,
+    )
+    return to_pictures(pipeline, latents, batch_size=batch_size)
+
+
+def sample_latents(
+    pipeline: Pipeline,
+    num_samples: int,
+    *,
+    contexts: Float[np.ndarray, "sample 2 token feature"] | None = None,
+    guidance_scale: float = 7.5,
+    num_steps: int = 50,
+    seed: int = 0,
+    batch_size: int = 8,
+    advanced: Callable[[int], None] = lambda count: None,
+) -> Float[np.ndarray, "sample *item"]:
+    """Draws samples in the pipeline's own space; see `generate`."""
+    step = own_step(pipeline.folder.scheduler_name, pipeline.folder.scheduler)
+    times = sampling_times(pipeline.folder.scheduler, num_steps)
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def start(index: jax.Array) -> jax.Array:
+        return jax.vmap(
+            lambda i: draw_prior(jax.random.fold_in(key, i), pipeline.item_shape, pipeline.process)
+        )(index)
+
+    # One compiled step called from Python: XLA on CPU runs a convolution several times slower in a loop.
+    @jax.jit
+    def advance(params, context, index, x, number, t, u):
+        def one(context, index, x):
+            denoiser = pipeline.in_range(pipeline.denoiser(params, context, guidance_scale))
+            step_key = jax.random.fold_in(jax.random.fold_in(key, index), number)
+            return step(step_key, x, t, u, denoiser, pipeline.process)
+
+        return jax.vmap(one)(context, index, x)
+
+    def draw(rows: np.ndarray) -> np.ndarray:
+        context = None if contexts is None else jnp.asarray(contexts[rows])
+        x = start(jnp.asarray(rows))
+        for number in range(num_steps):
+            t, u = jnp.float32(times[number]), jnp.float32(times[number + 1])
+            x = advance(pipeline.params, context, jnp.asarray(rows), x, jnp.int32(number), t, u)
+        return np.asarray(x)
+
+    return _in_batches(draw, num_samples, batch_size, advanced)
+
+
+def to_pictures(
+    pipeline: Pipeline, latents: Float[np.ndarray, "sample *item"], *, batch_size: int = 8
+) -> UInt8[np.ndarray, "sample height width channel"]:
+    """Decodes samples into pictures."""
+    decode = jax.jit(jax.vmap(pipeline.decode, in_axes=(None, 0)))
+
+    def pictures(rows: np.ndarray) -> np.ndarray:
+        return data.encode(np.asarray(decode(pipeline.params, jnp.asarray(latents[rows]))))
+
+    return _in_batches(pictures, len(latents), batch_size)
+
+
+def _in_batches(
+    function: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    batch_size: int,
+    advanced: Callable[[int], None] = lambda count: None,
+) -> np.ndarray:
+    """function(rows) for rows 0..count-1, always `batch_size` of them so that it compiles once."""
+    results = []
+    batch_size = min(batch_size, count)
+    for first in range(0, count, batch_size):
+        rows = np.minimum(np.arange(first, first + batch_size), count - 1)
+        kept = min(batch_size, count - first)
+        results.append(function(rows)[:kept])
+        advanced(kept)
+    return np.concatenate(results)

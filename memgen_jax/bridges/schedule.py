@@ -1,0 +1,135 @@
+"""A diffusers scheduler as a `Process`, a kind of prediction and a grid of times.
+
+Time: our t = 0 is clean data and t = 1..T are the noised ones; their timestep s = 0..T-1 is our t = s + 1.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from memgen_jax.diffusion import DDPM, Step, make_step
+from memgen_jax.errors import InputError
+
+# These differ in how they walk back; all noise forward by the same alpha_bar, which is what we take.
+SCHEDULERS = (
+    "DDPMScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "LMSDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "UniPCMultistepScheduler",
+    "DEISMultistepScheduler",
+)
+PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "denoised"}
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduledDDPM(DDPM):
+    """DDPM with any betas, beta_1..beta_T."""
+
+    betas: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.betas) != self.num_steps or not all(0 < beta < 1 for beta in self.betas):
+            raise InputError(
+                f"the schedule has {len(self.betas)} betas for {self.num_steps} steps; "
+                "it needs one in (0, 1) for each."
+            )
+
+    @functools.cached_property
+    def log_alpha_bar(self) -> np.ndarray:
+        """log alpha_bar at t = 0..T, float64 [T + 1]."""
+        return np.concatenate([[0.0], np.cumsum(np.log1p(-np.asarray(self.betas)))])
+
+
+def process_of(name: str, config: Mapping[str, Any]) -> ScheduledDDPM:
+    """The noising process that a scheduler's settings describe.
+
+    Raises:
+      InputError: a scheduler, or a schedule of betas, that is not variance-preserving with 0 < beta < 1.
+    """
+    if name not in SCHEDULERS:
+        raise InputError(f"scheduler {name!r} is not supported; supported are {', '.join(SCHEDULERS)}.")
+    if config.get("rescale_betas_zero_snr"):
+        raise InputError(
+            "the scheduler sets rescale_betas_zero_snr: pure noise at the last step holds nothing of the "
+            "sample, so a noise prediction cannot be read as one; supported are schedules without it."
+        )
+    num_steps = int(config.get("num_train_timesteps", 1000))
+    betas = _betas(config, num_steps)
+    return ScheduledDDPM(
+        num_steps=num_steps,
+        beta_first=float(betas[0]),
+        beta_last=float(betas[-1]),
+        betas=tuple(map(float, betas)),
+    )
+
+
+def _betas(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
+    if config.get("trained_betas") is not None:
+        return np.asarray(config["trained_betas"], np.float64)
+    first, last = config.get("beta_start", 1e-4), config.get("beta_end", 2e-2)
+    kind = config.get("beta_schedule", "linear")
+    if kind == "linear":
+        return np.linspace(first, last, num_steps)
+    if kind == "scaled_linear":  # Rombach et al. 2022
+        return np.linspace(first**0.5, last**0.5, num_steps) ** 2
+    if kind == "squaredcos_cap_v2":  # Nichol & Dhariwal 2021, Eq. 17
+        alpha_bar = np.cos((np.arange(num_steps + 1) / num_steps + 0.008) / 1.008 * np.pi / 2) ** 2
+        return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+    raise InputError(f"beta_schedule {kind!r} is not supported; supported are {', '.join(BETA_SCHEDULES)}.")
+
+
+def prediction_of(config: Mapping[str, Any]) -> str:
+    """What the network predicts, as `Process.denoised_from_output` names it."""
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in PREDICTIONS:
+        raise InputError(
+            f"prediction_type {kind!r} is not supported; supported are {', '.join(PREDICTIONS)}."
+        )
+    return PREDICTIONS[kind]
+
+
+def sampling_times(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
+    """The scheduler's own grid of times, descending, in our t, float32 [num_steps + 1].
+
+    It ends at clean data, t = 0, or with `set_alpha_to_one=False` (Stable Diffusion) at t = 1. Equal to the
+    scheduler's wherever num_steps divides T; elsewhere its DDIM steps aim between its own times.
+    """
+    total = int(config.get("num_train_timesteps", 1000))
+    if not 1 <= num_steps <= total:
+        raise InputError(f"sampler steps={num_steps} must lie in 1..{total}.")
+    spacing = config.get("timestep_spacing", "leading")
+    if spacing == "leading":
+        steps = np.arange(num_steps) * (total // num_steps) + int(config.get("steps_offset", 0))
+    elif spacing == "linspace":
+        steps = np.linspace(0, total - 1, num_steps).round()
+    elif spacing == "trailing":
+        steps = np.arange(total, 0, -total / num_steps).round()[::-1] - 1
+    else:
+        raise InputError(
+            f"timestep_spacing {spacing!r} is not supported; supported are leading, linspace and trailing."
+        )
+    last = 0.0 if config.get("set_alpha_to_one", True) else 1.0
+    # A grid that already touches its end (linspace with the last alpha kept) must not fall below it.
+    return np.maximum(np.append(steps[::-1] + 1, last), last).astype(np.float32)
+
+
+def own_step(name: str, config: Mapping[str, Any]) -> Step:
+    """Our step for a scheduler: ancestral for DDPM's, with its variance; DDIM (eta = 0) for the others."""
+    if name != "DDPMScheduler":
+        return make_step("ddim")
+    kind = config.get("variance_type", "fixed_small")
+    variances = {"fixed_small": "posterior", "fixed_large": "transition"}
+    if kind not in variances:
+        raise InputError(f"variance_type {kind!r} is not supported; supported are {', '.join(variances)}.")
+    return make_step("ancestral", variance=variances[kind])
