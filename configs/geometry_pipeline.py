@@ -55,6 +55,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "memory_megabytes": 4096,
             "rank": 32,
             "iterations": 4,
+            "columns_at_once": 4,
             "probes": 32,
             "draws": 4,
         }

@@ -64,7 +64,8 @@ class CurvatureSettings:
       near_zero: singular values below it count as near zero.
       full_up_to: dimension up to which the whole Jacobian is taken; above, the matrix-free estimates.
       memory_megabytes: what the columns of one Jacobian may take at a time.
-      rank, iterations, probes: of the matrix-free estimates.
+      rank, iterations, probes: of the matrix-free estimates; `columns_at_once` of the rank + 8 columns are
+        in memory together, 0 for all.
       draws: noise draws of the sharpness.
     """
 
@@ -75,6 +76,7 @@ class CurvatureSettings:
     rank: int = 32
     iterations: int = 8
     probes: int = 32
+    columns_at_once: int = 0
     draws: int = 8
 
 
@@ -314,6 +316,7 @@ class Measurement:
             process,
             rank=min(settings.rank, item.size),
             iterations=settings.iterations,
+            columns_at_once=settings.columns_at_once or None,
         )
         trace = geometry.curvature_trace(
             jax.random.fold_in(key, 4), item, t, denoiser, process, probes=settings.probes

@@ -343,7 +343,10 @@ def render(settings, source, workdir, measured, rows, figures, sentence) -> str:
     for quantity in QUANTITIES:
         for t in sorted(measured.times.tolist()) if quantity.at_times else [None]:
             row = _overall(rows, quantity, t)
-            tests.append(row | {"title": quantity.title, "t": "" if t is None else f"{t:g}"})
+            largest = "largest" if quantity.largest_memorized else "smallest"
+            tests.append(
+                row | {"title": quantity.title, "memorized_is": largest, "t": "" if t is None else f"{t:g}"}
+            )
     counts = np.bincount(measured.arrays["label"], minlength=len(LABELS))
     limits = []
     if "slopes" in measured.arrays:

@@ -68,15 +68,18 @@ def top_singular(
     *,
     oversample: int = 8,
     iterations: int = 8,
+    columns_at_once: int | None = None,
 ) -> TopSingular:
     """The `rank` largest singular values of a square matrix that is given by its products.
 
-    The error of value i falls like (s_{rank + oversample + 1} / s_i)^(4 iterations).
+    The error of value i falls like (s_{rank + oversample + 1} / s_i)^(4 iterations). Of the rank +
+    oversample columns, `columns_at_once` are multiplied together; None takes all.
     """
     if not 1 <= rank <= dim:
         raise InputError(f"rank={rank} must lie in 1..{dim}, the dimension.")
     width = min(rank + oversample, dim)
-    apply, apply_transpose = jax.vmap(product, 1, 1), jax.vmap(transpose, 1, 1)
+    apply = _over_columns(product, columns_at_once)
+    apply_transpose = _over_columns(transpose, columns_at_once)
     basis, _ = jnp.linalg.qr(jax.random.normal(key, (dim, width)))
 
     def refine(_: Int[Array, ""], basis: jax.Array) -> jax.Array:
@@ -98,6 +101,7 @@ def flat_directions(
     rank: int,
     oversample: int = 8,
     iterations: int = 8,
+    columns_at_once: int | None = None,
 ) -> FlatDirections:
     """The near-zero end of A's spectrum by randomised subspace iteration with jvp and vjp.
 
@@ -105,10 +109,24 @@ def flat_directions(
     """
     push, pull = slope_products(clean, t, denoiser, process)
     slopes, vectors = top_singular(
-        key, push, pull, clean.size, rank, oversample=oversample, iterations=iterations
+        key,
+        push,
+        pull,
+        clean.size,
+        rank,
+        oversample=oversample,
+        iterations=iterations,
+        columns_at_once=columns_at_once,
     )
-    curved = vectors - jax.vmap(push, 1, 1)(vectors)
+    curved = vectors - _over_columns(push, columns_at_once)(vectors)
     return FlatDirections(slopes, jnp.linalg.svd(curved, compute_uv=False)[::-1])
+
+
+def _over_columns(product: Product, columns_at_once: int | None) -> Product:
+    """Multiplies every column of a matrix, `columns_at_once` together."""
+    if columns_at_once is None:
+        return jax.vmap(product, 1, 1)
+    return lambda matrix: jax.lax.map(product, matrix.T, batch_size=columns_at_once).T
 
 
 def trace(key: jax.Array, product: Product, dim: int, *, probes: int = 32) -> Trace:

@@ -39,9 +39,10 @@ def test_the_boundary_between_two_patterns_is_the_mid_plane(process, t, key):
 def test_recovery_of_two_patterns_is_the_normal_distribution_function_and_gives_the_critical_time(key):
     process, copies = DDPM(), 400
     levels = jnp.asarray(basins.default_levels(process))
-    result = geometry.basin(
-        key, PATTERNS[0], levels, exact_denoiser(PATTERNS, process), process, delta=0.3, copies=copies
-    )
+    denoiser = exact_denoiser(PATTERNS, process)
+    result = jax.jit(
+        lambda key: geometry.basin(key, PATTERNS[0], levels, denoiser, process, delta=0.3, copies=copies)
+    )(key)
     # A copy stays on its side when its noise along the axis is above -m a / s.
     mean, std = jax.vmap(process.mean_coefficient)(levels), jax.vmap(process.std)(levels)
     expected = norm.cdf(np.asarray(mean / std) * HALF_DISTANCE)
@@ -71,9 +72,11 @@ def test_nine_of_ten_copies_hold_and_eight_do_not():
 
 def test_a_sample_that_never_returns_has_critical_time_zero_and_volume_minus_infinity(key):
     process = DDPM()
-    result = geometry.basin(
-        key, PATTERNS[0], jnp.array([50.0, 500.0]), lambda x, t: jnp.zeros_like(x), process, delta=0.1
-    )
+    result = jax.jit(
+        lambda key: geometry.basin(
+            key, PATTERNS[0], jnp.array([50.0, 500.0]), lambda x, t: jnp.zeros_like(x), process, delta=0.1
+        )
+    )(key)
     assert float(result.critical_time) == 0 and float(result.radius) == 0
     assert float(result.log_volume) == -np.inf
     np.testing.assert_allclose(result.distance, np.linalg.norm(PATTERNS[0]), rtol=1e-5)
@@ -84,14 +87,17 @@ def test_bisection_finds_the_same_critical_time_where_recovery_is_monotone(key):
     denoiser = exact_denoiser(PATTERNS, process)
     levels = jnp.asarray(basins.default_levels(process, 13))
     settings = {"delta": 0.3, "copies": 60, "num_steps": 30}
+    arguments = (PATTERNS[1], levels, denoiser, process)
+    scan_levels = jax.jit(lambda k: geometry.basin(k, *arguments, **settings))
+    bisect = jax.jit(lambda k: geometry.bisect(k, *arguments, **settings))
     both = 0
     for number in range(5):
         k = jax.random.fold_in(key, number)
-        scan = geometry.basin(k, PATTERNS[1], levels, denoiser, process, **settings)
+        scan = scan_levels(k)
         held = np.asarray(basins.holds(scan.recovered))
         if np.all(np.diff(held.astype(int)) <= 0):
             both += 1
-            t_c, radius, log_volume = geometry.bisect(k, PATTERNS[1], levels, denoiser, process, **settings)
+            t_c, radius, log_volume = bisect(k)
             assert float(t_c) == float(scan.critical_time)
             np.testing.assert_allclose([radius, log_volume], [scan.radius, scan.log_volume], rtol=1e-6)
     assert both >= 3

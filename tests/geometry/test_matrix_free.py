@@ -27,6 +27,8 @@ def test_top_singular_values_agree_with_the_full_decomposition(key):
     slope = jnp.eye(40) - geometry.curvature_matrix(clean, t, flat, process)
     push, pull = geometry.slope_products(clean, t, flat, process)
     top = geometry.top_singular(key, push, pull, 40, 6)
+    few = geometry.top_singular(key, push, pull, 40, 6, columns_at_once=4)
+    np.testing.assert_allclose(few.values, top.values, rtol=1e-5)
     full = np.linalg.svd(np.asarray(slope, np.float64))
     np.testing.assert_allclose(top.values, full[1][:6], rtol=1e-3)
     np.testing.assert_allclose(np.abs(np.sum(np.asarray(top.vectors) * full[2][:6].T, 0)), 1, atol=1e-3)
