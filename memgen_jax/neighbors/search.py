@@ -152,10 +152,13 @@ class _Finder:
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
-        for start in range(0, len(queries), query_tile):
-            rows = slice(start, min(start + query_tile, len(queries)))
-            found = self._nearest(queries[rows], exclude[rows], query_tile, reference_tile, candidates)
-            square[rows], index[rows], certain[rows] = self._verify(queries[rows], found, k)
+        hidden = None if progress else True  # None: shown on a terminal only
+        with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
+            for start in range(0, len(queries), query_tile):
+                rows = slice(start, min(start + query_tile, len(queries)))
+                found = self._nearest(queries[rows], exclude[rows], query_tile, reference_tile, candidates)
+                square[rows], index[rows], certain[rows] = self._verify(queries[rows], found, k)
+                bar.update(rows.stop - rows.start)
         return square, index, certain
 
     def _nearest(

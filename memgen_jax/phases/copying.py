@@ -16,8 +16,8 @@ def auth_pct(
 ) -> float:
     """Share of samples farther from their nearest training item than that item from its own nearest.
 
-    AuthPct as a fraction (Alaa et al. 2022, section 3.3; Stein et al. 2023). Needs no threshold, and
-    is 0.5 or above for samples that are as good as new data in high dimension; near 0 for copies.
+    AuthPct as a fraction (Alaa et al. 2022; Stein et al. 2023): it needs no threshold, and is near 0 for
+    copies. It grows for any sample that is far off the data, good or bad.
 
     Args:
       train_distance: distance to the nearest training item.

@@ -1,0 +1,132 @@
+"""The answer of an audit in plain sentences, and its page."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from memgen_jax import phases
+from memgen_jax.report import audit_figures, example_figures, histogram_figures, page
+from memgen_jax.report.page import measure, number, percent
+
+METRICS = {
+    "l2": "L2, not squared, of images on the range [-1, 1] (vectors as they are)",
+    "lpips": "LPIPS (AlexNet, v0.1), a squared distance, of images on the range [-1, 1]",
+}
+SHORT = {"l2": "L2", "lpips": "LPIPS"}
+SHOWN = {
+    "memorized": "The closest copies",
+    "spurious": "The largest groups of repeats",
+    "generalized": "The most novel samples",
+}
+
+
+def render(
+    *,
+    summary: Mapping,
+    train_distance: Float[np.ndarray, "sample"],
+    synthetic_distance: Float[np.ndarray, "sample"],
+    galleries: Mapping[str, Sequence[example_figures.Target]],
+) -> str:
+    """The page as HTML.
+
+    Args:
+      summary: what `summary.json` holds.
+      train_distance, synthetic_distance: of every sample.
+      galleries: phase → samples with their neighbours; empty for items that are no images.
+    """
+    metric = SHORT[summary["metric"]]
+    delta_m, delta_s = summary["delta_m"], summary["delta_s"]
+    panel = histogram_figures.HistogramPanel(
+        num_train=summary["num_train"],
+        train_distance=train_distance,
+        synthetic_distance=synthetic_distance,
+        delta_m=delta_m,
+        delta_s=delta_s,
+    )
+    histograms = histogram_figures.histograms([panel], metric=metric, log_distance=True)
+    sensitivity = audit_figures.sensitivity(train_distance, synthetic_distance, delta_m, delta_s, metric)
+    pictures = [
+        page.picture(
+            example_figures.examples({phase: targets}),
+            f"{SHOWN[phase]}, each with its nearest training items and nearest other samples",
+            SHOWN[phase],
+        )
+        for phase, targets in galleries.items()
+        if targets
+    ]
+    return page.render(
+        "audit.html",
+        summary=summary,
+        metric=METRICS[summary["metric"]],
+        metric_name=metric,
+        row=summary,
+        histograms=page.picture(
+            histograms,
+            "Histograms of every sample's distance to its nearest training item and nearest other sample",
+            "Each sample counts once in each histogram. Distances of exactly 0 stand in the first bin.",
+        ),
+        sensitivity=page.picture(
+            sensitivity,
+            "The shares of copies and of repeats as functions of the two thresholds",
+            "Dashed line and cross: the thresholds used. Where the curve is flat there, the answer does not "
+            "depend on them. The band is the 95% interval of sampling.",
+        ),
+        galleries=pictures,
+        missing=[phase for phase in phases.NAMES if galleries and not galleries[phase]],
+    )
+
+
+def answer(summary: Mapping) -> list[str]:
+    """The answer in plain sentences, duplicates inside the training set first."""
+    name = SHORT[summary["metric"]]
+    total, count = summary["num_synthetic"], summary["num_train"]
+    doubles = summary["train_duplicates"]
+    sentences = []
+    if doubles["within_delta_m"]:
+        sentences.append(
+            f"Inside the training set, {doubles['within_delta_m']:,} of {count:,} items "
+            f"({percent(doubles['within_delta_m'] / count, 2)}) have another within the same distance, "
+            f"{doubles['identical']:,} of them an identical one: a copy of such an item may come from its "
+            "being there more than once."
+        )
+    else:
+        sentences.append(f"The training set holds no two of its {count:,} items within that distance.")
+    within = f"{name} ≤ {measure(summary['delta_m'])}, {_origin(summary)}"
+    if summary["memorized_upper_bound_if_none"] is not None:
+        bound = percent(summary["memorized_upper_bound_if_none"], 3)
+        lead = f"None of {total:,} samples is a copy ({within}): with 95% confidence fewer than {bound} are"
+    else:
+        half = (summary["memorized_high"] - summary["memorized_low"]) / 2
+        digits = 2 if half < 0.0005 else 1
+        lead = (
+            f"{percent(summary['memorized'], digits)} ± {percent(half, digits)} of {total:,} samples are "
+            f"copies ({within})"
+        )
+    sentences.append(
+        f"{lead}; {percent(summary['spurious'])} repeat each other without being in the training set "
+        f"({name} ≤ {measure(summary['delta_s'])}); the rest, {percent(summary['generalized'])}, are new."
+    )
+    if summary["holdout"]:
+        innocent = percent(summary["holdout"]["memorized"], 2)
+        sentences.append(f"For comparison, {innocent} of the unseen real items count as copies by that rule.")
+    if summary["ratio"]:
+        ratio = summary["ratio"]
+        sentences.append(
+            f"By the ratio rule, d1/d2 < {number(ratio['ratio'])}, {percent(ratio['memorized'], 2)} "
+            f"({percent(ratio['low'], 2)} – {percent(ratio['high'], 2)}) are copies."
+        )
+    limit = summary["settings"]["fail_above"]
+    if limit is not None:
+        verdict = "above" if summary["failed"] else "not above"
+        sentences.append(f"The share of copies is {verdict} the limit of {percent(limit, 2)}.")
+    return sentences
+
+
+def _origin(summary: Mapping) -> str:
+    if summary["rule"].startswith("held-out"):
+        rate = number(100 * summary["settings"]["false_positive_rate"])
+        return f"threshold from held-out images at {rate}% false positives"
+    if summary["rule"].startswith("paper"):
+        return f"threshold of the paper for {summary['settings']['thresholds']}"
+    return "threshold as given" if summary["rule"] == "given" else f"threshold: {summary['rule']}"
