@@ -12,6 +12,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.models.unet import Attention
 
 TINY = {"width": 8, "multipliers": (1, 2), "num_blocks": 1, "dropout": 0.5}
+QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time; nothing here runs long
 
 
 def randomised(params, seed=0):
@@ -25,7 +26,7 @@ def tiny():
     """A small model, its parameters and its batched forward pass, compiled once."""
     model = models.unet((8, 8, 1), **TINY)
     params = randomised(model.init_fn(jax.random.key(0)))
-    return model, params, jax.jit(jax.vmap(model.apply_fn, (None, 0, 0)))
+    return model, params, jax.jit(jax.vmap(model.apply_fn, (None, 0, 0)), compiler_options=QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +123,11 @@ def test_dropout_acts_only_with_a_key_and_by_the_key_alone(key):
     params = randomised(model.init_fn(key))
     image, time = np.ones((2, 2, 1), np.float32), np.float32(3)
     keys = jax.random.split(key, 2)[jnp.array([0, 1, 0])]
-    output = jax.jit(jax.vmap(model.apply_fn, (None, None, None, 0)))(params, image, time, keys)
+    train = jax.jit(jax.vmap(model.apply_fn, (None, None, None, 0)), compiler_options=QUICK)
+    output = train(params, image, time, keys)
     np.testing.assert_allclose(output[0], output[2], atol=1e-6)
     assert np.abs(output[0] - output[1]).max() > 1e-3
-    without = jax.jit(model.apply_fn)(params, image, time)
+    without = jax.jit(model.apply_fn, compiler_options=QUICK)(params, image, time)
     assert np.abs(output[0] - without).max() > 1e-3
 
 
