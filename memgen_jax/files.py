@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all."""
+"""Paths, and files that are written whole or not at all."""
 
 import os
 
@@ -25,3 +25,9 @@ def write_whole(path: epath.PathLike, data: bytes) -> epath.Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def absolute(path: epath.PathLike) -> epath.Path:
+    """The path from the root; remote ones (`gs://…`) are so already, and `resolve` would break them."""
+    path = epath.Path(path)
+    return path if "://" in os.fspath(path) else path.resolve()

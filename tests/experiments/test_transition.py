@@ -41,7 +41,7 @@ def table(path):
 def smoke(tmp_path_factory):
     """The smoke run of the digits, in a folder with a space in its name."""
     folder = tmp_path_factory.mktemp("a run")
-    done = run(SMOKE, f"--workdir={folder}/digits")
+    done = run(SMOKE, f"--workdir={os.path.relpath(folder / 'digits', ROOT)}")  # as `make demo` names it
     assert done.returncode == 0, done.stderr
     return folder / "digits", done
 
@@ -101,7 +101,7 @@ def test_the_terminal_shows_stages_the_table_and_where_the_pictures_are(smoke):
     folder, done = smoke
     assert re.search(r"train: 2,400 model-steps in \d+ s", done.stdout)
     assert re.search(r"\n\s+2\s+32\s+\d\.\d{3} \(", done.stdout)
-    assert f"{folder}/report.html" in done.stdout
+    assert "digits/report.html" in done.stdout
 
 
 def test_a_finished_run_says_so_and_changes_nothing(smoke):
