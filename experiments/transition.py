@@ -7,6 +7,7 @@ same command continues an interrupted run and ends with the same bytes.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +44,9 @@ class SamplerSettings:
     chunk_size: int = 256
     steps_per_call: int = 0
 
+    def __post_init__(self):
+        require("sampler", self, at_least=0, at_most=0, per_train=1, chunk_size=1, steps_per_call=0, eta=0)
+
     def size(self, num_train: int) -> int:
         """Number of samples of a member: per_train * K within the limits."""
         size = max(self.per_train * num_train, self.at_least)
@@ -59,6 +63,9 @@ class PhaseSettings:
     false_positive_rate: float = 0.01
     num_bootstrap: int = 1000
 
+    def __post_init__(self):
+        require("phases", self, num_bootstrap=1)
+
 
 @dataclasses.dataclass(frozen=True)
 class ControlSettings:
@@ -66,6 +73,17 @@ class ControlSettings:
 
     run: bool = True
     num_samples: int = 256
+
+    def __post_init__(self):
+        require("control", self, num_samples=2)
+
+
+def require(group: str, settings: object, **least: int) -> None:
+    """Raises InputError unless each of these settings is a number from its least value on."""
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if not value >= bound:  # NaN too
+            raise InputError(f"{group}.{name}={value} must be at least {bound}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +109,14 @@ class Settings:
     sampler: SamplerSettings
     phases: PhaseSettings
     control: ControlSettings
+
+    def __post_init__(self):
+        for size in self.num_train:
+            if not isinstance(size, int):
+                raise InputError(f"num_train={size} is not a whole number of training items.")
+        for seed in self.seeds:
+            if not (isinstance(seed, int) and 0 <= seed < 2**32):
+                raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
 
 
 class Run:
@@ -122,6 +148,13 @@ class Run:
             raise InputError(
                 f"phases.rule={s.phases.rule!r} is not one of {', '.join(transition_report.RULES)}."
             )
+        transition_report.require_rule_can_work(self)
+        smallest = self.members[0].num_train
+        if s.sampler.size(smallest) < 2:
+            raise InputError(
+                f"num_train={smallest} would have {s.sampler.size(smallest)} sample, and repeats take two: "
+                "raise sampler.at_least, sampler.at_most or sampler.per_train."
+            )
         shard = parse_shard(s.shard)
         self.own_members = sweep.take_shard(self.members, *shard)
         self.own_controls = sweep.take_shard(self.controls, *shard) if s.control.run else ()
@@ -151,6 +184,13 @@ def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *
     name = settings.pop("name")
     if name not in kinds:
         raise InputError(f"{what}.name={name!r} is not one of {', '.join(kinds)}.")
+    known = list(inspect.signature(kinds[name]).parameters)[len(arguments) :]
+    foreign = [setting for setting in settings if setting not in known]
+    if foreign:
+        raise InputError(
+            f"{what}.name={name!r} has no setting {foreign[0]!r} (it has {', '.join(known)}): "
+            "give the config file, or a variant of it, the settings of that name."
+        )
     return kinds[name](*arguments, **settings)
 
 

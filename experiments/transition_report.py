@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,28 @@ def labels_of(workdir: sweep.Workdir, member: sweep.Member, thresholds: phases.T
     )
 
 
+def require_rule_can_work(run: "Run") -> None:
+    """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.
+
+    Whether the distances have a valley only the samples can show.
+    """
+    s = run.settings.phases
+    if s.rule == "given":
+        phases.given(s.delta_m, s.delta_s)
+        if s.delta_m == s.delta_s == 0:
+            raise InputError("phases.rule='given' needs phases.delta_m and phases.delta_s, and both are 0.")
+    elif s.rule == "paper":
+        phases.paper(run.settings.data["name"].split(":")[-1], "l2")
+    elif s.rule == "held_out":
+        if not len(run.dataset.held_out):
+            raise InputError(
+                f"phases.rule='held_out' needs held-out items, and {run.dataset.name} has none: "
+                "set data.num_held_out or choose another rule."
+            )
+        counts = len(run.dataset.held_out), len(run.train)
+        phases.held_out(*(np.zeros(count) for count in counts), s.false_positive_rate)
+
+
 def make_thresholds(run: "Run", workdir: sweep.Workdir) -> phases.Thresholds:
     """The two thresholds by the rule of the settings: given, paper, valley or held_out."""
     s = run.settings.phases
@@ -48,8 +71,6 @@ def make_thresholds(run: "Run", workdir: sweep.Workdir) -> phases.Thresholds:
     if s.rule == "paper":
         return phases.paper(run.settings.data["name"].split(":")[-1], "l2")
     if s.rule == "held_out":
-        if not len(run.dataset.held_out):
-            raise InputError("phases.rule='held_out' needs held-out items, and this data set has none.")
         unseen = neighbors.search(run.dataset.held_out, run.train, scale=run.scale)
         real = neighbors.search(run.train, run.train, exclude_self=True, scale=run.scale)
         return phases.held_out(unseen.distance[:, 0], real.distance[:, 0], s.false_positive_rate)
@@ -248,7 +269,7 @@ def report(run: "Run", workdir: sweep.Workdir) -> None:
         threshold_rule=thresholds.rule,
         limits=[sensitivity_sentence(outcome["sensitivity"])],
         num_steps=None if run.exact else run.settings.train.num_steps,
-        command="python -m experiments.transition " + " ".join(sys.argv[1:]),
+        command="python -m experiments.transition " + shlex.join(sys.argv[1:]),
         settings=json.loads((workdir / "config.json").read_text()),
         environment=environment,
         **pictures,

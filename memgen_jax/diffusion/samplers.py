@@ -68,8 +68,7 @@ def ancestral_step(
       variance: "posterior", beta_tilde (Ho et al.'s fixed-small); or "transition", beta_t (fixed-large),
         the variance of x_t given x_u.
     """
-    if variance not in ("posterior", "transition"):
-        raise InputError(f"variance={variance!r} must be 'posterior' or 'transition'.")
+    _require_variance(variance)
     denoised = denoiser(x, t)
     ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
     shrink = process.std(u) ** 2 / process.std(t) ** 2
@@ -127,7 +126,8 @@ def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Float[Ar
 
 
 def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> Step:
-    """The step function of that name, its settings bound."""
+    """The step function of that name, its settings bound and checked."""
+    _require_variance(variance)
     if name == "ddim":
         return functools.partial(ddim_step, eta=eta)
     if name == "ancestral":
@@ -137,6 +137,11 @@ def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> St
     if name == "probability_flow":
         return probability_flow_step
     raise InputError(f"sampler {name!r} is not one of {', '.join(SAMPLERS)}.")
+
+
+def _require_variance(variance: str) -> None:
+    if variance not in ("posterior", "transition"):
+        raise InputError(f"variance={variance!r} must be 'posterior' or 'transition'.")
 
 
 def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.ndarray:

@@ -11,6 +11,10 @@ import time
 import numpy as np
 import pytest
 
+from configs import digits
+from experiments import transition
+from memgen_jax.errors import InputError
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SMOKE = "--config=configs/digits.py:smoke"
 TINY = (
@@ -98,7 +102,7 @@ def test_a_model_of_two_images_memorizes_them(smoke):
 
 
 def test_the_terminal_shows_stages_the_table_and_where_the_pictures_are(smoke):
-    folder, done = smoke
+    _, done = smoke
     assert re.search(r"train: 2,400 model-steps in \d+ s", done.stdout)
     assert re.search(r"\n\s+2\s+32\s+\d\.\d{3} \(", done.stdout)
     assert "digits/report.html" in done.stdout
@@ -134,12 +138,6 @@ def test_the_page_stands_alone(smoke):
         (("--config=configs/nope.py",), "nope.py"),
         (("--config=configs/digits.py:enormous",), "enormous"),
         ((SMOKE, "--config.data.name=cats"), "cats"),
-        ((SMOKE, "--config.num_train=(2,5000)"), "5000"),
-        ((SMOKE, "--config.sampler.name=dimm"), "dimm"),
-        ((SMOKE, "--config.sampler.num_steps=2000"), "2000"),
-        ((SMOKE, "--config.train.prediction=epsilon"), "epsilon"),
-        ((SMOKE, "--config.phases.rule=eye"), "eye"),
-        ((SMOKE, "--config.shard=4/4"), "4/4"),
         ((SMOKE, "--nosuchflag"), "nosuchflag"),
     ],
 )
@@ -148,6 +146,41 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1 and words in refused.stderr
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "field,value,words",
+    [
+        ("num_train", (2, 5000), "5000"),
+        ("num_train", (2.5,), "2.5 is not a whole number"),
+        ("seeds", (-1,), "seeds=-1"),
+        ("shard", "4/4", "4/4"),
+        ("process.name", "ve", "'ve' has no setting 'num_steps'.*sigma"),
+        ("model.name", "unet", "'unet' has no setting 'time_in_blocks'"),
+        ("train.prediction", "epsilon", "epsilon"),
+        ("sampler.name", "dimm", "dimm"),
+        ("sampler.variance", "learned", "learned"),
+        ("sampler.num_steps", 2000, "2000"),
+        ("sampler.chunk_size", 0, "sampler.chunk_size=0 must be at least 1"),
+        ("sampler.eta", float("nan"), "sampler.eta=nan"),
+        ("sampler.at_most", 1, "num_train=2 would have 1 sample"),
+        ("phases.rule", "eye", "eye"),
+        ("phases.rule", "given", "both are 0"),
+        ("phases.rule", "paper", "'digits'"),
+        ("phases.false_positive_rate", 0.001, "360 held-out images"),
+        ("phases.num_bootstrap", 0, "num_bootstrap=0"),
+        ("control.num_samples", 1, "control.num_samples=1 must be at least 2"),
+        ("data.name", "no_held_out", "no_held_out.npz has none"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_before_anything_is_trained(tmp_path, field, value, words):
+    if value == "no_held_out":
+        value = str(tmp_path / "no_held_out.npz")
+        np.savez(value, images=np.arange(2000 * 4, dtype=np.uint8).reshape(2000, 2, 2, 1))
+    config = digits.get_config("smoke")
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(InputError, match=words):
+        transition.Run(config)
 
 
 def test_no_workdir_is_a_mistake_of_one_sentence():
