@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -186,10 +187,11 @@ def load(settings: Settings, say: Callable[[str], object]) -> tuple[Items, Items
         "channels": settings.channels,
         "skip_bad": settings.skip_bad,
     }
-    train, holdout = read(settings.train, **options)
-    samples, _ = read(settings.samples, **options)
-    if settings.holdout is not None:
-        holdout, _ = read(settings.holdout, **options)
+    with flags_named():
+        train, holdout = read(settings.train, **options)
+        samples, _ = read(settings.samples, **options)
+        if settings.holdout is not None:
+            holdout, _ = read(settings.holdout, **options)
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
         place = getattr(settings, name) or f"held out in {settings.train}"
@@ -412,6 +414,18 @@ def writable(folder: str) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=place):
         yield
+
+
+@contextlib.contextmanager
+def flags_named() -> Iterator[None]:
+    """Calls the reader's settings by their flags."""
+    try:
+        yield
+    except InputError as error:
+        message = re.sub(r"\bsize=(?!\d)", "--size N", str(error))
+        message = re.sub(r"\bchannels=(\d)", r"--channels \1", message)
+        message = re.sub(r"\b(skip|data)_(bad|dir)\b", r"--\1-\2", message)
+        raise InputError(message) from error
 
 
 @contextlib.contextmanager

@@ -189,7 +189,7 @@ def held_out(
         raise InputError(f"false_positive_rate = {false_positive_rate} is outside (0, 1); 0.01 is usual")
     delta_m, interval_m = _low_quantile("held-out", unseen_distance, false_positive_rate)
     delta_s, interval_s = _low_quantile("real", real_distance, false_positive_rate)
-    rule = f"held-out at {false_positive_rate:.3g} false positives"
+    rule = f"held-out at {100 * false_positive_rate:.3g}% false positives"
     return Thresholds(delta_m, delta_s, rule, interval_m, interval_s)
 
 

@@ -83,16 +83,17 @@ def answer(summary: Mapping) -> list[str]:
     total, count = summary["num_synthetic"], summary["num_train"]
     doubles = summary["train_duplicates"]
     sentences = []
+    near = f"{name} ≤ {measure(summary['delta_m'])}"
     if doubles["within_delta_m"]:
         sentences.append(
             f"Inside the training set, {doubles['within_delta_m']:,} of {count:,} items "
-            f"({percent(doubles['within_delta_m'] / count, 2)}) have another within the same distance, "
-            f"{doubles['identical']:,} of them an identical one: a copy of such an item may come from its "
-            "being there more than once."
+            f"({percent(doubles['within_delta_m'] / count, 2)}) have another one so near that it would count "
+            f"as a copy ({near}), {doubles['identical']:,} of them an identical one; a copy of such an item "
+            "may come from its being there more than once."
         )
     else:
-        sentences.append(f"The training set holds no two of its {count:,} items within that distance.")
-    within = f"{name} ≤ {measure(summary['delta_m'])}, {_origin(summary)}"
+        sentences.append(f"Inside the training set, no two of {count:,} items are as near as {near}.")
+    within = f"{near}, {_origin(summary)}"
     if summary["memorized_upper_bound_if_none"] is not None:
         bound = percent(summary["memorized_upper_bound_if_none"], 3)
         lead = f"None of {total:,} samples is a copy ({within}): with 95% confidence fewer than {bound} are"

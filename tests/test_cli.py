@@ -1,0 +1,64 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from memgen_jax import audit, cli
+
+
+@pytest.fixture
+def sets(tmp_path, monkeypatch):
+    monkeypatch.setattr(audit.audit_page, "render", lambda **_: "")
+    images = np.random.default_rng(0).integers(0, 256, (40, 5, 5, 1), dtype=np.uint8)
+    np.savez(tmp_path / "train.npz", images=images[:20])
+    np.savez(tmp_path / "samples.npz", images=np.concatenate([images[20:], images[:5]]))
+    argv = [f"--{name}={tmp_path / name}.npz" for name in ("train", "samples")]
+    return ["audit", *argv, f"--out={tmp_path / 'out'}", "--delta-m=1", "--delta-s=1"]
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0.2", 0), ("0.19", 1), (None, 0)])
+def test_the_exit_code_tells_whether_more_than_the_limit_are_copies(sets, limit, code, capsys):
+    assert cli.main(sets + ([f"--fail-above={limit}"] if limit else [])) == code  # 5 of 25 are copies
+    assert "20.0% ±" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["audit"], ["audit", "--train=a"], ["fly"], ["audit", "--metric=l1"]])
+def test_a_command_line_that_makes_no_sense_is_told_in_one_line(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_fits_one_screen_and_needs_no_heavy_import():
+    program = """
+import sys
+from memgen_jax import cli
+try:
+    cli.main(["audit", "--help"])
+except SystemExit:
+    heavy = {"jax", "flax", "matplotlib", "sklearn", "torch", "tensorflow"} & set(sys.modules)
+    print(heavy or "light")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    *lines, last = done.stdout.splitlines()
+    assert last == "light"
+    assert len(lines) <= 40 and max(map(len, lines)) <= 90
+
+
+def test_every_setting_of_an_audit_is_a_flag():
+    given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c"]))
+    assert given == {"command": "audit", "train": "a", "samples": "b", "out": "c"}
+    argv = "--holdout=h --metric=l2 --thresholds=mnist --delta-m=1 --delta-s=2 --fpr=.05 --ratio=.3 "
+    argv += "--fail-above=.1 --size=8 --channels=1 --skip-bad --data-dir=d --batch=3"
+    given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c", *argv.split()]))
+    assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.Settings)}
+
+
+def test_weights_are_fetched_by_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEMGEN_CACHE", str(tmp_path))
+    (tmp_path / "other.tar.gz").write_bytes(b"")
+    assert cli.main(["fetch-weights", "--from", str(tmp_path / "other.tar.gz")]) == 2
+    assert capsys.readouterr().err.startswith("memgen fetch-weights: cannot read")
