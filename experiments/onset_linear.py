@@ -141,11 +141,13 @@ def simulate(
 
     devices = jax.local_devices()[:8]
     tasks = [(first, devices[i % len(devices)]) for i, first in enumerate(firsts)]
-    with (
-        door.stage(f"simulate d = {dim}, {kind} reading", len(firsts) * BLOCK, "simulations") as stage,
-        ThreadPoolExecutor(len(devices)) as pool,
-    ):
-        blocks = list(pool.map(one_block, tasks))
+    title = f"simulate d = {dim}, {'every reading' if all_readings else 'chosen reading'}"
+    with door.stage(title, len(firsts) * BLOCK, "simulations") as stage:
+        pool = ThreadPoolExecutor(len(devices))
+        try:
+            blocks = list(pool.map(one_block, tasks))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the rest
     joined = jax.tree.map(lambda *a: np.concatenate(a, 1)[:, : settings.num_simulations], *blocks)
     return {size: jax.tree.map(lambda array: array[i], joined) for i, size in enumerate(sizes)}
 

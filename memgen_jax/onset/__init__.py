@@ -1,5 +1,6 @@
 """The second paper's closed forms: when does a model come closer to the truth than to its data?"""
 
+from memgen_jax.onset.coordinates import coordinate_kernels, overlaps_on_grid
 from memgen_jax.onset.critical import critical_size, probability_positive
 from memgen_jax.onset.distances import (
     LogOverlaps,
@@ -19,16 +20,22 @@ from memgen_jax.onset.linear_denoiser import (
     limit_variance,
 )
 from memgen_jax.onset.simulations import LinearModel, Outcome, simulate
+from memgen_jax.onset.views import VIEWS, Comparison, bootstrap_delta, compare
 from memgen_jax.onset.widths import KERNEL_WIDTHS, kernel_width, mixing_time
 
 __all__ = [
     "COVARIANCES",
     "KERNEL_WIDTHS",
+    "VIEWS",
+    "Comparison",
     "Gaussian",
     "LinearDenoiser",
     "LinearModel",
     "LogOverlaps",
     "Outcome",
+    "bootstrap_delta",
+    "compare",
+    "coordinate_kernels",
     "critical_size",
     "fit",
     "generated",
@@ -42,6 +49,7 @@ __all__ = [
     "log_self_overlap",
     "log_squared_distance",
     "mixing_time",
+    "overlaps_on_grid",
     "probability_positive",
     "simulate",
     "squared_hellinger",

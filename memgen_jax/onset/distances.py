@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from memgen_jax.onset.gaussians import Gaussian
 
@@ -26,8 +26,9 @@ class LogOverlaps(NamedTuple):
 
 
 def log_self_overlap(
-    points: Float[Array, "num_points dim"],
+    points: Float[Array, "row dim"],
     widths: Float[Array, "width"],
+    num_points: Int[Array, ""] | None = None,
     *,
     tile: int = 1000,
 ) -> Float[Array, "width"]:
@@ -41,17 +42,20 @@ def log_self_overlap(
     Args:
       points: x, float64.
       widths: the ε's, each > 0.
+      num_points: n, where only the first n rows count: one compiled program then serves many n.
       tile: rows and columns held at once; memory is 3 · 8 · tile² bytes.
     """
-    num_points, dim = points.shape
-    tile = min(tile, num_points)
-    num_tiles = -(-num_points // tile)
-    padding = num_tiles * tile - num_points
-    centred = jnp.pad(points - jnp.mean(points, 0)[None, :], ((0, padding), (0, 0)))
+    rows, dim = points.shape
+    n = jnp.asarray(rows if num_points is None else num_points, points.dtype)
+    tile = min(tile, rows)
+    num_tiles = -(-rows // tile)
+    points = jnp.pad(points, ((0, num_tiles * tile - rows), (0, 0)))
+    counts = jnp.arange(num_tiles * tile) < n
+    mean = jnp.sum(jnp.where(counts[:, None], points, 0), 0) / n
+    centred = jnp.where(counts[:, None], points - mean[None, :], 0)
     blocks = centred.reshape(num_tiles, tile, dim)
-    # A squared length of +inf keeps the padding out of every sum: exp(-inf) = 0.
-    lengths = jnp.pad(jnp.sum(jnp.square(centred[:num_points]), -1), (0, padding), constant_values=jnp.inf)
-    lengths = lengths.reshape(num_tiles, tile)
+    # A squared length of +inf keeps the other rows out of every sum: exp(-inf) = 0.
+    lengths = jnp.where(counts, jnp.sum(jnp.square(centred), -1), jnp.inf).reshape(num_tiles, tile)
     itself = jnp.eye(tile, dtype=bool)[None] & jnp.isfinite(lengths)[:, :, None]
     rates = 1 / (4 * jnp.square(widths))
 
@@ -63,10 +67,10 @@ def log_self_overlap(
         sums = jax.lax.map(lambda rate: jnp.sum(jnp.exp(-rate * squared)), rates)
         return total + jnp.where(row == column, 1.0, 2.0) * sums, None
 
-    rows, columns = np.triu_indices(num_tiles)
-    total, _ = jax.lax.scan(one_tile, jnp.zeros_like(rates), (jnp.asarray(rows), jnp.asarray(columns)))
+    pairs = np.triu_indices(num_tiles)
+    total, _ = jax.lax.scan(one_tile, jnp.zeros_like(rates), (jnp.asarray(pairs[0]), jnp.asarray(pairs[1])))
     log_norm = -0.5 * dim * jnp.log(4 * math.pi * jnp.square(widths))
-    return log_norm + jnp.log(total) - 2 * math.log(num_points)
+    return log_norm + jnp.log(total) - 2 * jnp.log(n)
 
 
 def log_gaussian_overlap(gaussian: Gaussian) -> Float[Array, ""]:
@@ -75,20 +79,28 @@ def log_gaussian_overlap(gaussian: Gaussian) -> Float[Array, ""]:
 
 
 def log_cross_overlap(
-    points: Float[Array, "num_points dim"],
+    points: Float[Array, "row dim"],
     widths: Float[Array, "width"],
     gaussian: Gaussian,
+    num_points: Int[Array, ""] | None = None,
 ) -> Float[Array, "width"]:
     """log ∫ρ ρ_G = log 1/n Σ_k N(x_k; m, Σ + ε² I), for several ε at once.
 
     The paper's E_TG in Eq. 21 lost the exponential of this term in scanning; E_OG there has it.
+
+    Args:
+      points, widths, num_points: as for `log_self_overlap`.
+      gaussian: ρ_G.
     """
+    rows = points.shape[0]
+    n = jnp.asarray(rows if num_points is None else num_points, points.dtype)
+    counts = jnp.arange(rows) < n
     along = jnp.square((points - gaussian.mean[None, :]) @ gaussian.axes)
 
     def one_width(width: Float[Array, ""]) -> Float[Array, ""]:
         variances = gaussian.variances + jnp.square(width)
         log_norm = -0.5 * jnp.sum(jnp.log(2 * math.pi * variances))
-        return log_norm + logsumexp(-0.5 * along @ (1 / variances)) - math.log(points.shape[0])
+        return log_norm + logsumexp(-0.5 * along @ (1 / variances), where=counts) - jnp.log(n)
 
     return jax.vmap(one_width)(widths)
 

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from memgen_jax.errors import InputError
 from memgen_jax.onset.gaussians import Gaussian
@@ -30,10 +30,11 @@ class LinearDenoiser(NamedTuple):
 
 
 def fit(
-    clean: Float[Array, "num_train dim"],
-    noise: Float[Array, "num_train dim"],
+    clean: Float[Array, "row dim"],
+    noise: Float[Array, "row dim"],
     final_time: float,
     noise_scale: float,
+    num_train: Int[Array, ""] | None = None,
 ) -> LinearDenoiser:
     """Least squares from noisy points back to clean ones (Onset 2024, Eqs. 15, 16 and 22).
 
@@ -45,18 +46,26 @@ def fit(
       noise: Z, standard normal, one row for each training point.
       final_time: T > 0, the Ornstein-Uhlenbeck time.
       noise_scale: λ > 0.
+      num_train: n, where only the first n rows count: one compiled program then serves many n.
     """
+    rows, dim = clean.shape
+    n = jnp.asarray(rows if num_train is None else num_train, clean.dtype)
+    counts = (jnp.arange(rows) < n)[:, None]
     shrink = math.exp(-final_time)
     variance = noise_variance(final_time, noise_scale)
     noisy = shrink * clean + math.sqrt(variance) * noise
-    clean_mean, noisy_mean = jnp.mean(clean, 0), jnp.mean(noisy, 0)
-    y, x = clean - clean_mean[None, :], noisy - noisy_mean[None, :]
+
+    def centre(points: Float[Array, "row dim"]) -> tuple[Float[Array, "dim"], Float[Array, "row dim"]]:
+        mean = jnp.sum(jnp.where(counts, points, 0), 0) / n
+        return mean, jnp.where(counts, points - mean[None, :], 0)
+
+    (clean_mean, y), (noisy_mean, x) = centre(clean), centre(noisy)
     weight = (jnp.linalg.pinv(x, rtol=_SINGULAR_VALUE_CUT) @ y).T
     return LinearDenoiser(
         offset=clean_mean - weight @ noisy_mean,
         weight=weight,
         input_mean=shrink * clean_mean,
-        input_variance=shrink**2 * jnp.mean(jnp.square(y)) + variance,
+        input_variance=shrink**2 * jnp.sum(jnp.square(y)) / (n * dim) + variance,
     )
 
 

@@ -20,6 +20,7 @@ Rows = Sequence[Mapping[str, typing.Any]]
 # Dark to light, so that the order survives a grey print.
 _COLORS = ("#0b3c6f", "#c2570c", "#4c9a8a", "#b08bbf")
 _MARKERS = ("o", "s", "^", "D")
+_VIEW_NAMES = {"coordinates": "pixel by pixel", "components": "leading components"}
 TRAIN_COLOR, ORIGINAL_COLOR = "#b3262a", "#0b5aa8"  # the paper's red and blue
 
 
@@ -120,7 +121,10 @@ def readings(rows: Rows, chosen: tuple[str, str]) -> "matplotlib.figure.Figure":
     dims = sorted({int(row["dim"]) for row in rows})
     covariances = list(dict.fromkeys(row["covariance"] for row in rows))
     widths = list(dict.fromkeys(row["kernel_width"] for row in rows))
-    formula = {"derived": "σ_X² θ₁θ₁ᵀ", "printed": "σ_X² θ₁ᵀθ₁"}
+    formula = {
+        "derived": r"$\sigma_X^2\theta_1\theta_1^\top$",
+        "printed": r"$\sigma_X^2\theta_1^\top\theta_1$",
+    }
     figure = style.new_figure(7.8, 2.6 * len(dims) + 0.6)
     grid = figure.subplots(len(dims), len(covariances), squeeze=False, sharey=True)
     for line, dim in enumerate(dims):
@@ -135,10 +139,83 @@ def readings(rows: Rows, chosen: tuple[str, str]) -> "matplotlib.figure.Figure":
             axes.axvline(dim, color=style.MUTED_COLOR, linestyle=":", linewidth=1)
             style.size_axis(axes, sizes, "training points n" if line == len(dims) - 1 else "")
             marked = " (chosen)" if covariance == chosen[1] else ""
-            axes.set_title(f"d = {dim}, {covariance} covariance {formula[covariance]}{marked}")
+            axes.set_title(f"d = {dim}, {covariance} {formula[covariance]}{marked}")
             axes.set_ylabel("P(Δ > 0)" if place == 0 else "")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(widths), title="kernel width")
+    return figure
+
+
+@style.settings()
+def network(rows: Rows) -> "matplotlib.figure.Figure":
+    """A network's scaled distances and P(Δ > 0) against n (Onset 2024, Fig. 4).
+
+    Args:
+      rows: of onset.csv of a network: `num_train`, `e_tg_scaled`, `e_og_scaled`, each with `_low` and
+        `_high`, and `p_delta_positive` with its interval.
+    """
+    rows = sorted(rows, key=lambda row: row["num_train"])
+    sizes = style.column(rows, "num_train")
+    figure = style.new_figure(7.6, 3.1)
+    left, right = _row_of_axes(figure, 2)
+    for name, label, color, marker in (
+        ("e_og_scaled", "original to generated, Ê_OG", ORIGINAL_COLOR, "s"),
+        ("e_tg_scaled", "training to generated, Ê_TG", TRAIN_COLOR, "o"),
+    ):
+        low, high = style.column(rows, f"{name}_low"), style.column(rows, f"{name}_high")
+        left.fill_between(sizes, low, high, color=color, alpha=0.2, lw=0)
+        left.plot(sizes, style.column(rows, name), color=color, marker=marker, label=label)
+    left.set_ylabel("distance / its value at the smallest n")
+    left.set_ylim(bottom=0)
+    left.legend(loc="best")
+    _probability_curve(right, rows, "", 0)
+    right.set_ylabel("P(Δ > 0)")
+    for axes in (left, right):
+        style.size_axis(axes, sizes, "training items n")
+    return figure
+
+
+@style.settings()
+def both_views(
+    fraction_rows: Rows, onset_rows: Rows, critical: Mapping[str, Mapping[str, typing.Any]]
+) -> "matplotlib.figure.Figure":
+    """The two papers' views of one sweep on a shared axis: three fractions above, P(Δ > 0) below.
+
+    Args:
+      fraction_rows: of fractions.csv.
+      onset_rows: of the sweep's onset.csv, one for each K and view.
+      critical: view -> `critical_size` of that view, drawn as a line with its interval.
+    """
+    figure = style.new_figure(6.4, 4.8)
+    above, below = figure.subplots(2, 1, sharex=True)
+    fraction_rows = sorted(fraction_rows, key=lambda row: float(row["num_train"]))
+    sizes = style.column(fraction_rows, "num_train")
+    for phase, color in style.PHASE_COLORS.items():
+        low, high = style.column(fraction_rows, f"{phase}_low"), style.column(fraction_rows, f"{phase}_high")
+        above.fill_between(sizes, low, high, color=color, alpha=0.2, lw=0)
+        value, marker = style.column(fraction_rows, phase), style.PHASE_MARKERS[phase]
+        above.plot(sizes, value, color=color, marker=marker, label=phase)
+    above.axhline(0.5, color=style.MUTED_COLOR, linewidth=0.8)
+    above.set_ylim(-0.04, 1.04)
+    style.percent_axis(above)
+    above.legend(loc="center left")
+    above.set_title("distances to single items (Pham et al. 2025)")
+    for index, view in enumerate(dict.fromkeys(row["view"] for row in onset_rows)):
+        own = sorted(
+            (row for row in onset_rows if row["view"] == view), key=lambda row: float(row["num_train"])
+        )
+        found = critical.get(view, {})
+        label, color = _VIEW_NAMES.get(view, view), _COLORS[index % 4]
+        if found.get("num_train") is not None:
+            label += f": ½ at K = {found['num_train']:,.0f} ({found['low']:,.0f}–{found['high']:,.0f})"
+            for axes in (above, below):
+                axes.axvline(found["num_train"], color=color, linestyle=":", linewidth=1.2)
+            below.axvspan(found["low"], found["high"], color=color, alpha=0.07, lw=0)
+        _probability_curve(below, own, label, index)
+    below.set_title("distances between densities (onset paper)")
+    below.set_ylabel("P(Δ > 0)")
+    below.legend(loc="best")
+    style.size_axis(below, sizes)
     return figure
 
 

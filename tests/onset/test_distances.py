@@ -59,6 +59,18 @@ def test_the_tiled_pair_sum_is_the_double_loop_for_every_tile_and_width(tile):
     np.testing.assert_allclose(value, expected, rtol=1e-11)
 
 
+def test_rows_beyond_the_count_are_ignored():
+    rng = np.random.default_rng(5)
+    rows, widths = jnp.asarray(rng.standard_normal((9, 2))), jnp.asarray([0.4, 0.8])
+    made = gaussian(MEAN, COVARIANCE)
+    np.testing.assert_allclose(
+        log_self_overlap(rows, widths, jnp.asarray(5), tile=4), log_self_overlap(rows[:5], widths)
+    )
+    np.testing.assert_allclose(
+        log_cross_overlap(rows, widths, made, jnp.asarray(5)), log_cross_overlap(rows[:5], widths, made)
+    )
+
+
 def test_permuting_the_points_or_turning_the_space_changes_nothing():
     rng = np.random.default_rng(1)
     points, turn = rng.standard_normal((40, 5)), ortho_group.rvs(5, random_state=2)

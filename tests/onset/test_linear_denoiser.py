@@ -60,6 +60,14 @@ def test_with_few_points_it_interpolates_with_rank_n_minus_one(num_train):
     np.testing.assert_allclose(denoiser.weight @ basis.T, 0, atol=1e-9)
 
 
+@pytest.mark.parametrize("num_train", [3, 20])
+def test_rows_beyond_the_count_are_ignored(num_train):
+    clean, noise = data(30, 5)
+    counted = fit(clean, noise, TIME, SCALE, jnp.asarray(num_train))
+    alone = fit(clean[:num_train], noise[:num_train], TIME, SCALE)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), counted, alone)
+
+
 def test_generated_density_is_that_of_denoised_gaussian_inputs():
     clean, noise = data(40, 3)
     denoiser = fit(clean, noise, TIME, SCALE)
