@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import encode
 from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
+from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
@@ -74,7 +76,7 @@ def synthesize(
             advanced(count)
             continue
         for first in range(0, count, chunk_size):
-            if (parts / _part(member, first)).exists():
+            if _read_part(parts / _part(member, first)) is not None:
                 advanced(min(chunk_size, count - first))
             else:
                 waiting.append(Chunk(member, first))
@@ -105,13 +107,14 @@ def synthesize(
         for place, chunk in enumerate(work):
             count = min(chunk_size, num_samples(chunk.member) - chunk.first)
             own = items[place, :count]
+            _check_finite(own, chunk)
             _write_part(parts / _part(*chunk), encode(own) if images else own)
             advanced(count)
 
     for member in members:
         if workdir.read_npz(_file(member), key) is None:
             names = [_part(member, first) for first in range(0, num_samples(member), chunk_size)]
-            own = np.concatenate([np.load(io.BytesIO((parts / n).read_bytes())) for n in names])
+            own = np.concatenate([_read_part(parts / name) for name in names])
             workdir.write_npz(_file(member), **{key: own})
             for name in names:
                 (parts / name).unlink()
@@ -163,7 +166,27 @@ def _part(member: Member, first: int) -> str:
     return f"{member.name},first={first:09d}.npy"
 
 
-def _write_part(path, array: np.ndarray) -> None:
+def _write_part(path: epath.Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array)
     write_whole(path, buffer.getvalue())
+
+
+def _read_part(path: epath.Path) -> np.ndarray | None:
+    """A finished chunk, or None where it is absent or damaged."""
+    if not path.exists():
+        return None
+    try:
+        return np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _check_finite(samples: np.ndarray, chunk: Chunk) -> None:
+    """Refuses what rounding to uint8 would turn into black images."""
+    finite = np.isfinite(samples).reshape(len(samples), -1).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"sample {chunk.first + int(np.argmin(finite))} of {chunk.member.name} is not finite: take more "
+            "sampler steps or another sampler, or look at the losses in metrics.jsonl, in a new workdir."
+        )

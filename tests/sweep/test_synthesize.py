@@ -5,6 +5,7 @@ import pytest
 
 from memgen_jax import diffusion, memory
 from memgen_jax.data import decode
+from memgen_jax.errors import InputError
 from memgen_jax.sweep import Workdir, make_members, member_mesh, synthesize
 
 PROCESS = diffusion.DDPM(num_steps=100)
@@ -12,13 +13,27 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8
 MEMBERS = make_members((2, 7), total=10, batch_size=4)
 
 
-def draw(folder, members=MEMBERS, count=10, chunk_size=4, sampler="ddim", advanced=lambda n: None):
+def draw(
+    folder,
+    members=MEMBERS,
+    count=10,
+    chunk_size=4,
+    sampler="ddim",
+    advanced=lambda n: None,
+    spoil=lambda x: x,
+):
     workdir = Workdir(folder, {})
+
+    def spoiled(denoiser):
+        return lambda x, t: spoil(denoiser(x, t))
+
     synthesize(
         members,
         lambda member: count,
         lambda member: np.int32(member.num_train),
-        lambda num_train: memory.exact_denoiser(jnp.asarray(decode(IMAGES)), PROCESS, num_valid=num_train),
+        lambda num_train: spoiled(
+            memory.exact_denoiser(jnp.asarray(decode(IMAGES)), PROCESS, num_valid=num_train)
+        ),
         process=PROCESS,
         step=diffusion.make_step(sampler),
         num_steps=20,
@@ -61,14 +76,21 @@ def test_finished_chunks_are_not_drawn_again(tmp_path):
 
     with pytest.raises(Stop):
         draw(tmp_path / "stopped", advanced=stop_after_two)
-    chunks = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "stopped/samples/.chunks").iterdir()}
+    chunks = sorted((tmp_path / "stopped/samples/.chunks").iterdir())
     assert len(chunks) == 2
+    chunks[1].write_bytes(chunks[1].read_bytes()[:50])  # a damaged one is drawn again
     counts = []
     again = draw(tmp_path / "stopped", advanced=counts.append)
-    assert sum(counts) == 20
+    assert sum(counts) == 20 and counts[0] == 4
     for a, b in zip(whole, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
+
+
+def test_samples_that_are_not_finite_are_refused_by_name_and_not_rounded_to_black(tmp_path):
+    with pytest.raises(InputError, match="sample 0 of num_train=000002 is not finite"):
+        draw(tmp_path, spoil=lambda x: x * jnp.nan)
+    assert not list(tmp_path.glob("samples/**/*.np?"))
 
 
 def test_members_draw_different_samples(tmp_path):
