@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test test-slow test-all lint format lock clean
+.PHONY: demo test test-slow lint format lock clean
 
 demo: .venv/.installed
 	$(RUN) -m experiments.transition --config=configs/digits.py --workdir=runs/digits

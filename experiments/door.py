@@ -54,6 +54,7 @@ def _guarded(main, dry_run) -> None:
     except InputError as error:
         _stop(str(error))
     except KeyboardInterrupt:
+        sys.stdout.flush()
         print(f"\nInterrupted; the same command continues from {_WORKDIR.value}.", file=sys.stderr)
         os._exit(130)  # background writers hold nothing that a restart does not redo
     except OSError as error:

@@ -405,7 +405,10 @@ def draw_curves(run: "Run", workdir: sweep.Workdir):
     """Loss against step for every member; a step logged again after a restart counts once."""
     losses: dict[str, dict[int, float]] = {m.name: {} for m in run.members}
     for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        record = json.loads(line)
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut short by a kill or a full disk
+            continue
         if record["stage"] == "train":
             for name, loss in zip(record["members"], record["loss"], strict=True):
                 losses[name][record["step"]] = loss
