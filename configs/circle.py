@@ -60,12 +60,12 @@ def get_config(variant: str = "") -> ConfigDict:
         {
             "time": 1e-3,
             "distance": 0.05,
-            "flat_below": 0.5,
+            "flat_below": 0.1,
             "merge_distance": 0.01,
-            "times": (0.001, 0.003, 0.01, 0.03, 0.07, 0.15, 0.25, 0.4, 0.6, 1.0),
-            "ring_starts": 128,
-            "grid_side": 6,
-            "max_steps": 60,
+            "times": (0.001, 0.005, 0.02, 0.07, 0.15, 0.3, 0.45, 0.7),
+            "ring_starts": 96,
+            "grid_side": 5,
+            "max_steps": 40,
         }
     )
     config.delta = 0.02

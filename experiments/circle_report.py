@@ -64,7 +64,7 @@ def summarize(run: Run, workdir: sweep.Workdir, num_train: int) -> dict[str, Any
 
     beta = float(landscape["beta"])
     points = landscape["grid"].reshape(-1, 2)
-    ring = -np.asarray(jax.vmap(lambda x: memory.circle_log_density(x, beta))(points)) / beta
+    ring = -np.asarray(jax.jit(jax.vmap(lambda x: memory.circle_log_density(x, beta)))(points)) / beta
     row["energy_time"] = float(landscape["time"])
     learned = landscape["learned_energy"].ravel()
     for name, reference in (("exact", landscape["exact_energy"].ravel()), ("infinite", ring)):

@@ -50,14 +50,17 @@ def descend(
       tolerance: a step shorter than this ends the descent.
     """
 
-    def curvature(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        jacobian = jax.jacfwd(retrieval)(x)
-        return jnp.linalg.eigh(jnp.eye(x.size, dtype=x.dtype) - (jacobian + jacobian.T) / 2)
+    def landscape(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The answer, and eigenvalues and axes of the Hessian / 2."""
+        along = lambda axis: jax.jvp(retrieval, (x,), (axis,))  # noqa: E731
+        identity = jnp.eye(x.size, dtype=x.dtype)
+        answer, jacobian = jax.vmap(along, out_axes=(None, -1))(identity)
+        return answer, *jnp.linalg.eigh(identity - (jacobian + jacobian.T) / 2)
 
     def step(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         x, _, count = state
-        stiffness, axes = curvature(x)
-        slope = axes.T @ (retrieval(x) - x)
+        answer, stiffness, axes = landscape(x)
+        slope = axes.T @ (answer - x)
         move = axes @ (slope / jnp.maximum(jnp.abs(stiffness), 1e-6))
         length = jnp.sqrt(jnp.sum(move**2))
         # Where the landscape is flat Newton points far: a bounded step stays in the start's own basin.
@@ -68,7 +71,7 @@ def descend(
         return (length > tolerance) & (count < max_steps)
 
     x, length, _ = jax.lax.while_loop(unsettled, step, (x, jnp.full((), jnp.inf, x.dtype), 0))
-    stiffness, _ = curvature(x)
+    _, stiffness, _ = landscape(x)
     return Attractor(x, (length <= tolerance) & jnp.all(stiffness > 0), stiffness)
 
 
@@ -113,7 +116,7 @@ def kind_of_attractor(
     stiffness: Float[np.ndarray, "point dim"],
     patterns: Float[np.ndarray, "num_patterns dim"],
     distance: float,
-    flat_below: float = 0.5,
+    flat_below: float = 0.1,
 ) -> Int[np.ndarray, "point"]:
     """Tells, for the ends of descents, what kind of state pulled there.
 

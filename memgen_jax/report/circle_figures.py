@@ -16,7 +16,7 @@ ENERGY_LIMIT = 1.0  # the colour scale's end; energies are squared distances on 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # contours: the ring's own barriers are small, 0.11 at beta = 3.33
 INK = "#35618f"
 LANDSCAPES = ("exact", "learned")
-SIZE_LINES = ("-", "--", "-.", ":", (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1)))
+SIZE_LINES = ("-", "--", "-.", ":", (0, (6, 3)), (0, (5, 1, 1, 1, 1, 1)))
 
 
 @style.settings()
@@ -39,7 +39,7 @@ def landscapes(files: Mapping[int | None, Mapping[str, np.ndarray]]) -> "matplot
         axes.set_axis_off()
     bar = figure.colorbar(image, ax=panels, shrink=0.7, extend="max", pad=0.02, ticks=(0, *LEVELS, 1))
     bar.set_label("energy E − min E (squared length; the circle's radius is 1)")
-    figure.legend(*_landscape_key(), loc="outside lower center", ncols=4)
+    figure.legend(*_landscape_key(), loc="outside lower center", ncols=5, columnspacing=1, handletextpad=0.1)
     return figure
 
 
@@ -49,13 +49,14 @@ def _landscape(axes: "matplotlib.axes.Axes", num_train: int | None, file: Mappin
     grid, theory = file["grid"], num_train is None
     which = "exact" if theory else "learned"
     energy, score = file[f"{which}_energy"], file[f"{which}_score"]
+    across, up, energy = _smooth(grid, energy)
     energy = energy - energy.min()
     image = axes.pcolormesh(
-        grid[..., 0], grid[..., 1], energy, cmap="bone", norm=PowerNorm(0.5, 0, ENERGY_LIMIT),
+        across, up, energy, cmap="bone", norm=PowerNorm(0.5, 0, ENERGY_LIMIT),
         shading="gouraud", rasterized=True,
     )  # fmt: skip
     axes.contour(
-        grid[..., 0], grid[..., 1], energy, levels=LEVELS, colors=INK,
+        across, up, energy, levels=LEVELS, colors=INK,
         linewidths=0.5, alpha=0.9,
     )  # fmt: skip
     length = np.linalg.norm(score, axis=-1, keepdims=True)
@@ -81,6 +82,17 @@ def _landscape(axes: "matplotlib.axes.Axes", num_train: int | None, file: Mappin
     return image
 
 
+def _smooth(grid: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The energy between the grid's points, by a cubic spline, for round contours."""
+    from scipy.interpolate import RectBivariateSpline
+
+    up, across = grid[:, 0, 1], grid[0, :, 0]
+    degree = min(3, len(up) - 1)
+    spline = RectBivariateSpline(up, across, energy, kx=degree, ky=degree)
+    up, across = (np.linspace(axis[0], axis[-1], 161) for axis in (up, across))
+    return across, up, spline(up, across)
+
+
 def _centroids(axes: "matplotlib.axes.Axes", file: Mapping[str, np.ndarray]) -> None:
     """Stars at the centroids of the clusters, with the energy of the largest ones beside them."""
     centroids = file["centroids"]
@@ -98,7 +110,8 @@ def _landscape_key() -> tuple[list, list[str]]:
     entries = {
         "generated": {"marker": ".", "color": style.PHASE_COLORS["generalized"]},
         "training (K ≤ 20)": {"marker": "x", "color": style.PHASE_COLORS["spurious"], "markeredgewidth": 2},
-        "cluster centroid, its exact energy": {"marker": "*", "color": "white", "markeredgecolor": "black"},
+        "cluster centroid, exact energy": {"marker": "*", "color": "white", "markeredgecolor": "black"},
+        "point of the circle": {"marker": ".", "color": style.TRAIN_COLOR},
         "score": {"marker": r"$\rightarrow$", "color": INK, "markersize": 10},
     }
     handles = [
