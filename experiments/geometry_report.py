@@ -43,6 +43,7 @@ class Quantity:
 
 
 QUANTITIES = (
+    Quantity("mean_recovery", "recovery, mean over levels", True, False),
     Quantity("critical_time", "critical time", True, False),
     Quantity("radius", "radius", True, False),
     Quantity("log_volume", "log volume", True, False),
@@ -115,6 +116,7 @@ def values_of(measured: Measured, near_zero: float) -> dict[str, np.ndarray]:
         name: arrays[name] for name in ("critical_time", "radius", "log_volume", "energy_gap", "sharpness")
     }
     values |= {
+        "mean_recovery": arrays["recovered"].mean(axis=1),
         "log_determinant": log_determinant,
         "near_zero": geometry.near_zero(spectrum, near_zero),
         "local_dimension": geometry.local_dimension(spectrum),

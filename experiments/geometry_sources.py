@@ -72,8 +72,8 @@ def certainty(
     """How far each sample is from having another label: the smallest log ratio to a threshold that counts."""
     labels = phases.classify(train_distance, synthetic_distance, delta_m, delta_s)
     tiny = np.finfo(np.float32).tiny
-    copied = np.log((delta_m + tiny) / (train_distance + tiny))
-    repeated = np.log((delta_s + tiny) / (synthetic_distance + tiny))
+    copied = np.log(delta_m + tiny) - np.log(train_distance + tiny)
+    repeated = np.log(delta_s + tiny) - np.log(synthetic_distance + tiny)
     by_label = [copied, np.minimum(-copied, repeated), np.minimum(-copied, -repeated)]
     return np.choose(labels, by_label)
 

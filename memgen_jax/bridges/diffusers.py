@@ -57,8 +57,8 @@ class Pipeline:
         """Conditions of the denoiser: per prompt the empty one's embedding, then its own."""
         if self.embed is None:
             raise InputError(f"{self.folder.path} is a {self.folder.kind}, which takes no prompts.")
-        empty, own = self.embed([""]), self.embed(prompts)
-        return np.stack([np.broadcast_to(empty, own.shape), own], axis=1)
+        empty, *own = self.embed(["", *prompts])
+        return np.stack([np.stack([empty, context]) for context in own])
 
     def denoiser(
         self,
@@ -113,7 +113,11 @@ def load(path: epath.PathLike) -> Pipeline:
 
     def module(kind: Any, part: str) -> Any:
         loaded = kind.from_pretrained(
-            os.fspath(folder.path), subfolder=part, local_files_only=True, use_safetensors=True
+            os.fspath(folder.path),
+            subfolder=part,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,  # else a further package is asked for
         )
         return loaded.eval().requires_grad_(False).float()
 

@@ -196,8 +196,8 @@ def _band(values: Float[np.ndarray, "sample level"]) -> tuple[np.ndarray, np.nda
 
 
 def _grid(count: int, width: float, height: float) -> tuple["matplotlib.figure.Figure", list]:
-    """A figure of `count` panels, at most four in a row."""
-    columns = 3 if count in (5, 6, 9) else min(count, 4)
+    """A figure of `count` panels, at most five in a row."""
+    columns = {5: 3, 6: 3, 9: 3, 10: 5}.get(count, min(count, 4))
     rows = -(-count // columns)
     figure = style.new_figure(max(width * columns, 3.6), height * rows + 0.25)
     axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
