@@ -188,8 +188,8 @@ def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> d
         "cluster": cluster,
         "centroids": centroids,
         "centroid_energy": on_centroids,
-        "time": np.float64(t),
-        "beta": np.float64(beta),
+        "time": np.asarray(t, np.float64),
+        "beta": np.asarray(beta, np.float64),
     }
 
 

@@ -82,11 +82,12 @@ def draw_figures(run: Run, workdir: sweep.Workdir) -> None:
     from memgen_jax.report import circle_figures, style
 
     sizes = run.settings.num_train
-    landscapes = {size: workdir.read_npz(landscape_name(size)) for size in (*sizes, None)}
+    landscapes = {size: workdir.read_npz(landscape_name(size)) or {} for size in (*sizes, None)}
     attractors = read_csv(workdir, "attractors.csv")
     shown = [size for size in (2, 9, 1000) if size in sizes] or list(sizes[:3])
     middle = 9 if 9 in sizes else shown[len(shown) // 2]
     minima = workdir.read_npz("minima.npz", "y")
+    assert minima is not None
     figures = {
         "temperature": circle_figures.temperature(
             energy_along_the_ring(run, middle), run.train[:middle], minima, attractors

@@ -97,7 +97,7 @@ def ensemble_mesh(num_members: int) -> Mesh:
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
     return jax.make_mesh(
-        (count,), ("member",), axis_types=(jax.sharding.AxisType.Auto,), devices=np.asarray(devices[:count])
+        (count,), ("member",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices[:count]
     )
 
 
@@ -273,7 +273,7 @@ def train_ensemble(
         log({"stage": "train", "step": done, "loss": [round(float(x), 6) for x in losses.mean(axis=0)]})
         due = time.monotonic() - last_save > settings.checkpoint_seconds
         if workdir and (due or done == settings.num_steps):
-            leaves = {f"leaf_{i:03d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-            workdir.write_npz("training.npz", step=np.asarray(done), **leaves)
+            arrays = {f"leaf_{i:03d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+            workdir.write_npz("training.npz", step=np.asarray(done), **arrays)
             last_save = time.monotonic()
     return state.ema

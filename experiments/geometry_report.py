@@ -216,7 +216,7 @@ def answer(rows: list[dict[str, Any]], main_time: float) -> str:
     return " ".join(f"{says[key]} {', '.join(names)}." for key, names in outcomes.items() if names)
 
 
-def _overall(rows: list[dict[str, Any]], quantity: Quantity, t: float) -> dict[str, Any]:
+def _overall(rows: list[dict[str, Any]], quantity: Quantity, t: float | None) -> dict[str, Any]:
     wanted = t if quantity.at_times else None
     return next(
         row

@@ -161,8 +161,8 @@ def table(
     for size, outcome in outcomes.items():
         for c, covariance in enumerate(model.covariances):
             for w, kernel_width in enumerate(model.kernel_widths):
-                probability, low, high = onset.probability_positive(outcome.log_ratio[:, c, w])
-                row = {"dim": dim, "num_train": size, "num_simulations": settings.num_simulations}
+                probability, low, high = onset.probability_positive(np.asarray(outcome.log_ratio[:, c, w]))
+                row: dict[str, Any] = {"dim": dim, "num_train": size, "num_simulations": settings.num_simulations}
                 row |= mean_and_error("hellinger2", outcome.squared_hellinger[:, c])
                 row |= mean_and_error("log10_e_tg", outcome.log_e_tg[:, c, w] / math.log(10))
                 row |= mean_and_error("log10_e_og", outcome.log_e_og[:, c, w] / math.log(10))
@@ -184,8 +184,9 @@ def table(
     return rows
 
 
-def mean_and_error(name: str, values: np.ndarray) -> dict[str, float | None]:
+def mean_and_error(name: str, values: Any) -> dict[str, float | None]:
     """Mean over simulations and its standard error; blank where values diverge."""
+    values = np.asarray(values)
     if not np.all(np.isfinite(values)):
         return {name: None, f"{name}_se": None}
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None

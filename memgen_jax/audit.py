@@ -17,6 +17,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -164,7 +165,7 @@ def check(settings: Settings) -> None:
         seen[place] = flag
     if (settings.delta_m is None) != (settings.delta_s is None):
         raise InputError("only one of --delta-m and --delta-s is given; give both")
-    if settings.delta_m is not None:
+    if settings.delta_m is not None and settings.delta_s is not None:
         if settings.thresholds != "auto":
             raise InputError("--thresholds and --delta-m exclude each other; give one of them")
         phases.given(settings.delta_m, settings.delta_s)
@@ -181,7 +182,7 @@ def check(settings: Settings) -> None:
 
 def load(settings: Settings, say: Callable[[str], object]) -> tuple[Items, Items, Items | None]:
     """Training items, samples and held-out items, of one shape."""
-    options = {
+    options: dict[str, Any] = {
         "data_dir": settings.data_dir,
         "size": settings.size,
         "channels": settings.channels,
@@ -272,12 +273,12 @@ def choose_thresholds(settings: Settings, metric: str, distances: Distances) -> 
             "real images, or --delta-m and --delta-s, or --thresholds by name"
         )
     among = phases.valley(distances.synthetic)
-    interval = (to_train.low, to_train.high)
+    interval = to_train.interval
     if among.threshold is None:
         rule = "valley of the distances to the training set, used for both (none among the samples)"
         return phases.Thresholds(to_train.threshold, to_train.threshold, rule, interval, interval)
     return phases.Thresholds(
-        to_train.threshold, among.threshold, "valley between the two modes", interval, (among.low, among.high)
+        to_train.threshold, among.threshold, "valley between the two modes", interval, among.interval
     )
 
 
@@ -312,7 +313,8 @@ def conclude(settings: Settings, metric: str, distances: Distances) -> Result:
             "memorized": float((distances.unseen <= thresholds.delta_m).mean()),
         }
     if settings.ratio is not None:
-        copies = phases.copies_by_ratio(*_not_squared(metric, distances.train).T, settings.ratio)
+        first, second = _not_squared(metric, distances.train).T
+        copies = phases.copies_by_ratio(first, second, settings.ratio)
         low, high = phases.wilson_interval(int(copies.sum()), len(copies))
         summary["ratio"] = {
             "ratio": settings.ratio, "memorized": float(copies.mean()), "low": low, "high": high

@@ -35,7 +35,7 @@ BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 class ScheduledDDPM(DDPM):
     """DDPM with any betas, beta_1..beta_T."""
 
-    betas: tuple[float, ...] = ()
+    betas: tuple[float, ...] = dataclasses.field(default=(), repr=False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,6 +109,7 @@ def sampling_times(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
     if not 1 <= num_steps <= total:
         raise InputError(f"sampler steps={num_steps} must lie in 1..{total}.")
     spacing = config.get("timestep_spacing", "leading")
+    steps: np.ndarray
     if spacing == "leading":
         steps = np.arange(num_steps) * (total // num_steps) + int(config.get("steps_offset", 0))
     elif spacing == "linspace":

@@ -102,12 +102,12 @@ def log_likelihood(
             score = process.score_from_denoised(denoiser(x, t), x, t)
             return process.drift(x, t) - 0.5 * process.diffusion(t) ** 2 * score
 
-        value, pushforward = jax.linearize(velocity, state[0])
-        trace = scale * jnp.sum(probes * jax.vmap(pushforward)(probes))
-        return value, trace
+        along = lambda probe: jax.jvp(velocity, (state[0],), (probe,))  # noqa: E731
+        value, pushed = jax.vmap(along, out_axes=(None, 0))(probes)
+        return value, scale * jnp.sum(probes * pushed)
 
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(flow),
+        diffrax.ODETerm(flow),  # type: ignore[arg-type]
         diffrax.Dopri5(),
         t0=t,
         t1=process.t_max,

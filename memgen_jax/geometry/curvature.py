@@ -205,6 +205,7 @@ def columns_within(
 
         shapes = (clean.reshape(-1), t, jax.ShapeDtypeStruct((columns, dim), clean.dtype))
         analysis = jax.jit(push).lower(*shapes).compile().memory_analysis()
+        assert analysis is not None
         return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
 
     few, more = need(4), need(8)

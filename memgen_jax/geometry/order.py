@@ -24,7 +24,7 @@ class Mean(NamedTuple):
       median: of all values, -inf included.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]
     infinite: int
     mean: float
     low: float

@@ -70,7 +70,7 @@ def descend(
         _, length, count = state
         return (length > tolerance) & (count < max_steps)
 
-    x, length, _ = jax.lax.while_loop(unsettled, step, (x, jnp.full((), jnp.inf, x.dtype), 0))
+    x, length, _ = jax.lax.while_loop(unsettled, step, (x, jnp.full((), jnp.inf, x.dtype), jnp.int32(0)))
     _, stiffness, _ = landscape(x)
     return Attractor(x, (length <= tolerance) & jnp.all(stiffness > 0), stiffness)
 

@@ -102,6 +102,7 @@ def lpips_embedding(
                 out = np.empty((len(images), rows.shape[1]), dtype)
             out[start : start + len(part)] = rows
             bar.update(len(part))
+    assert out is not None
     return out
 
 

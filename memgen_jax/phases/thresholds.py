@@ -64,6 +64,11 @@ class Valley:
     p_value: float
     found: float
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high), or None where no valley is named."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def given(delta_m: float, delta_s: float) -> Thresholds:
     """Explicit numbers."""
@@ -161,7 +166,8 @@ def find_valleys(
                 "images, delta_m and delta_s, or thresholds by name"
             )
     m, s = found.values()
-    return Thresholds(m.threshold, s.threshold, "valley", (m.low, m.high), (s.low, s.high))
+    assert m.threshold is not None and s.threshold is not None
+    return Thresholds(m.threshold, s.threshold, "valley", m.interval, s.interval)
 
 
 def held_out(

@@ -28,7 +28,7 @@ def landscapes(files: Mapping[int | None, Mapping[str, np.ndarray]]) -> "matplot
     """
     figure = style.new_figure(7.0, 6.7)
     panels = figure.subplots(2, -(-len(files) // 2), sharex=True, sharey=True, squeeze=False)
-    image = None
+    image: typing.Any = None
     for axes, letter, (num_train, file) in zip(panels.ravel(), "abcdefgh", files.items(), strict=False):
         image = _landscape(axes, num_train, file)
         beta = float(file["beta"])
@@ -107,7 +107,7 @@ def _centroids(axes: "matplotlib.axes.Axes", file: Mapping[str, np.ndarray]) -> 
 def _landscape_key() -> tuple[list, list[str]]:
     from matplotlib.lines import Line2D
 
-    entries = {
+    entries: dict[str, dict[str, typing.Any]] = {
         "generated": {"marker": ".", "color": style.PHASE_COLORS["generalized"]},
         "training (K ≤ 20)": {"marker": "x", "color": style.PHASE_COLORS["spurious"], "markeredgewidth": 2},
         "cluster centroid, exact energy": {"marker": "*", "color": "white", "markeredgecolor": "black"},
@@ -151,7 +151,7 @@ def temperature(
         rasterized=True,
     )
     figure.colorbar(image, ax=left, extend="max", pad=0.02).set_label("exact β(E − min E), best radius")
-    marks = {
+    marks: dict[bool, dict[str, typing.Any]] = {
         False: {"marker": "o", "color": INK, "markersize": 5, "label": "minimum, exact"},
         True: {"marker": "+", "color": style.PHASE_COLORS["spurious"], "label": "minimum, learned"}
         | {"markersize": 8, "markeredgewidth": 1.6},
