@@ -7,6 +7,7 @@ user's mistake (one line on stderr), 130 interrupted.
 import dataclasses
 import errno
 import os
+import re
 import signal
 import sys
 import time
@@ -71,7 +72,7 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         _stop(_first_line(error))
     except (AttributeError, KeyError) as error:
-        _stop(f"--config: {_first_line(error)}.")
+        _stop(f"the config has no field {_unknown_field(error)}.")
     except (OSError, ImportError) as error:
         _stop(f"cannot read the config file: {_first_line(error)}.")
     except (ValueError, TypeError) as error:
@@ -88,6 +89,13 @@ def _parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
         _stop(f"unexpected argument {rest[1]!r}: settings are given as --config.NAME=VALUE.")
     return rest
+
+
+def _unknown_field(error: BaseException) -> str:
+    """What ml_collections says of an unknown field, without its nested quotes and second line."""
+    text = str(error)
+    name, hint = re.search(r"\w+", text), re.search(r'Did you mean \\?"(\w+)', text)
+    return repr(name[0] if name else text) + (f" (did you mean {hint[1]!r}?)" if hint else "")
 
 
 def _first_line(error: BaseException) -> str:

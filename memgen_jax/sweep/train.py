@@ -105,9 +105,11 @@ class TrainingDiverged(InputError):
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Adam with warm-up and gradient clipping (Ho et al. 2020, App. B)."""
-    rate, warmup = settings.learning_rate, min(settings.warmup_steps, settings.num_steps)
+    rate, warmup = settings.learning_rate, settings.warmup_steps
     if settings.schedule == "cosine":
-        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, settings.num_steps)
+        # A run shorter than its warm-up ends before the decay, which needs at least one step.
+        end = max(settings.num_steps, warmup + 1)
+        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, end)
     elif settings.schedule == "constant":
         schedule = optax.warmup_constant_schedule(0.0, rate, warmup)
     else:

@@ -133,7 +133,8 @@ def test_the_page_stands_alone(smoke):
 @pytest.mark.parametrize(
     "arguments,words",
     [
-        ((SMOKE, "--config.train.num_stepz=3"), "num_stepz"),
+        ((SMOKE, "--config.train.num_stepz=3"), "no field 'num_stepz' (did you mean 'num_steps'?)"),
+        ((SMOKE, "--config.data.size=8"), "no field 'size'"),
         ((SMOKE, "--config.train.num_steps=many"), "num_steps"),
         (("--config=configs/nope.py",), "nope.py"),
         (("--config=configs/digits.py:enormous",), "enormous"),
