@@ -66,7 +66,9 @@ def get_config(variant: str = "") -> ConfigDict:
         config.sampling.update({"samples_per_prompt": 3, "num_steps": 5, "delta_m": 2.0, "delta_s": 3.0})
         config.select.per_phase = 2
         config.basins.update({"metric": "l2", "delta": 5.0, "levels": 4, "copies": 3, "num_steps": 4})
-        config.curvature.update({"times": (0.05,), "rank": 6, "iterations": 3, "probes": 4, "draws": 2})
+        config.curvature.update(
+            {"times": (0.05,), "rank": 6, "columns_at_once": 64, "iterations": 3, "probes": 4, "draws": 2}
+        )
         config.energy_gap.update({"references": 2, "points": 9})
         config.resamples = 199
     elif variant:

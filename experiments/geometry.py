@@ -30,11 +30,13 @@ class SelectSettings:
       per_phase: samples per model and phase, the most certain ones first.
       phases: phases that must occur; empty takes those that do.
       num_train: sizes K of a transition run; empty takes all.
+      width: width of the networks, where the run has several; 0 takes its first.
     """
 
     per_phase: int
     phases: tuple = ()
     num_train: tuple = ()
+    width: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +66,9 @@ class CurvatureSettings:
       near_zero: singular values below it count as near zero.
       full_up_to: dimension up to which the whole Jacobian is taken; above, the matrix-free estimates.
       memory_megabytes: what the columns of one Jacobian may take at a time.
-      rank, iterations, probes: of the matrix-free estimates; `columns_at_once` of the rank + 8 columns are
-        in memory together, 0 for all.
+      columns_at_once: columns of a Jacobian, or of the matrix-free subspace, in memory together; 0 takes as
+        many as the memory allows (Jacobian) or all (subspace).
+      rank, iterations, probes: of the matrix-free estimates.
       draws: noise draws of the sharpness.
     """
 
@@ -208,7 +211,7 @@ class Measurement:
     def __init__(self, settings: Settings, source: Source):
         self.settings, self.source, self.process = settings, source, source.process
         self.levels = levels_of(settings.basins, self.process)
-        self.times = np.float32(settings.curvature.times) * np.float32(self.process.t_max)
+        self.times = np.asarray(settings.curvature.times, np.float32) * np.float32(self.process.t_max)
         self.key = jax.random.key(settings.seed)
         self.size = min(settings.samples_at_once, max(len(group.items) for group in source.groups))
         self.basins = self._over_samples(self._basin)
@@ -264,11 +267,15 @@ class Measurement:
     def _plan(self, params, group: Group) -> None:
         """Columns of a Jacobian at a time, within the memory that the samples at once share."""
         dim = group.items[0].size
-        if self._columns is None and dim <= self.settings.curvature.full_up_to:
+        settings = self.settings.curvature
+        if self._columns is None and dim <= settings.full_up_to:
+            if settings.columns_at_once:
+                self._columns = settings.columns_at_once
+                return
             conditions = geometry_sources.as_conditions(group, np.array([0]))
             condition = None if conditions is None else conditions[0]
             self._columns = geometry.columns_within(
-                self.settings.curvature.memory_megabytes * 2**20 // self.settings.samples_at_once,
+                settings.memory_megabytes * 2**20 // self.settings.samples_at_once,
                 jnp.asarray(group.items[0]),
                 jnp.float32(self.times[0]),
                 self.source.denoiser_of(params, condition),

@@ -6,6 +6,7 @@ know the difference.
 
 import csv
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -120,17 +121,27 @@ def from_run(settings: Any) -> Source:
         )
     run = transition.Run(ConfigDict(json.loads((folder / "config.json").read_text())))
     with (folder / "fractions.csv").open() as stream:
-        first = next(csv.DictReader(stream))
-    deltas = (float(first["delta_m"]), float(first["delta_s"]))
-    source = transition.exact_source(run) if run.exact else transition.network_source(run, folder)
-
-    members = [m for m in run.members if not select.num_train or m.num_train in select.num_train]
-    unknown = sorted(set(select.num_train) - {m.num_train for m in run.members})
+        rows = list(csv.DictReader(stream))
+    deltas = (float(rows[0]["delta_m"]), float(rows[0]["delta_s"]))
+    sizes = sorted({int(row["num_train"]) for row in rows})
+    unknown = sorted(set(select.num_train) - set(sizes))
     if unknown:
         raise InputError(
-            f"select.num_train={unknown[0]} is not a size of {folder}; "
-            f"it has {', '.join(str(m.num_train) for m in run.members)}."
+            f"select.num_train={unknown[0]} is not a size of {folder}; it has {', '.join(map(str, sizes))}."
         )
+    run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
+    width = select.width or run.widths[0]
+    if width not in run.widths:
+        raise InputError(f"select.width={width} is not a width of {folder}; it has {run.widths}.")
+    if run.exact:
+        source = transition.exact_source(run)
+    else:
+        source = transition.network_source(run, folder, width)
+    members = [
+        m
+        for m in run.members
+        if (not select.num_train or m.num_train in select.num_train) and m.width == width
+    ]
     distances = {m: _distances(folder, m) for m in members}
     labels = {m: phases.classify(*distances[m], *deltas) for m in members}
     wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
@@ -149,7 +160,7 @@ def from_run(settings: Any) -> Source:
                 member.name,
                 member.num_train,
                 parts,
-                lambda member=member: source.params_of(member),
+                functools.partial(source.params_of, member),
                 items[chosen],
                 labels[member][chosen],
                 chosen,

@@ -150,7 +150,7 @@ def test_a_pipeline_is_a_denoiser_like_any_other(ddpm_path, key):
     from memgen_jax import geometry
 
     pipeline = bridges.load(ddpm_path)
-    (clean,) = random_items(pipeline.item_shape, 1)
+    clean = jnp.asarray(random_items(pipeline.item_shape, 1)[0])
 
     @jax.jit
     def measure(params, clean, t):
