@@ -32,7 +32,8 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     import numpy as np
 
     from memgen_jax import data, diffusion, models, sweep
-    from memgen_jax.sweep import train
+    from memgen_jax.sweep import blocks
+    from memgen_jax.sweep import step as train
     from memgen_jax.sweep.mesh import stack_over_members
 
     digits = data.load("digits")
@@ -45,7 +46,7 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     over_members = jax.NamedSharding(mesh, jax.P("member"))
     optimizer = train.make_optimizer(settings)
     state = stack_over_members([train.init_state(m, model, optimizer) for m in members], over_members)
-    inputs = jax.device_put(train._stack_inputs(members), over_members)
+    inputs = jax.device_put(blocks.stack_inputs(members), over_members)
     items = jax.device_put(digits.train, jax.NamedSharding(mesh, jax.P()))
     advance = train.make_advance(mesh, model, process, settings, 100)
     state, loss = advance(state, inputs, items)

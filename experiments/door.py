@@ -22,12 +22,18 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
+from memgen_jax.sweep.hosts import join
 from memgen_jax.sweep.mesh import use_all_cpu_cores
 
 Settings = TypeVar("Settings")
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The settings: FILE.py or FILE.py:VARIANT.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; an interrupted run continues there.")
+_PROCESSES = flags.DEFINE_string(
+    "processes",
+    "",
+    "Share the run with processes on other hosts: auto in a SLURM step, TPU pod or JobSet; or HOST:PORT,i/n.",
+)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what the run would cost, and stop.")
 
 
@@ -51,6 +57,7 @@ def _guarded(main, dry_run) -> None:
                 raise InputError("this program has no --dry_run.")
             dry_run(_CONFIG.value)
         else:
+            join(_PROCESSES.value)
             main(_CONFIG.value, _WORKDIR.value)
     except InputError as error:
         _stop(str(error))
@@ -149,6 +156,7 @@ class Stage:
     def __init__(self, name: str, total: float, unit: str):
         self._name, self._total, self._unit = name, total, unit
         self._done = 0.0
+        self._shown = ""
         self._start = self._last_line = time.monotonic()
         self._bar = tqdm(
             total=total, desc=name, unit=unit, unit_scale=True, disable=not sys.stderr.isatty(),
@@ -165,9 +173,18 @@ class Stage:
             left = (self._total - self._done) / rate if rate else float("inf")
             print(
                 f"{self._name}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, "
-                f"{rate:,.1f} {self._unit}/s, {duration(left)} left",
+                f"{rate:,.1f} {self._unit}/s, {duration(left)} left{self._shown}",
                 flush=True,
             )
+
+    def reach(self, amount: float) -> None:
+        """Advances to `amount` in all."""
+        self.advance(amount - self._done)
+
+    def show(self, text: str) -> None:
+        """Puts a short text beside the rate: after the bar, or at the end of the next lines."""
+        self._shown = f", {text}"
+        self._bar.set_postfix_str(text, refresh=False)
 
     def note(self, sentence: str) -> None:
         """Prints a sentence without tearing the bar."""

@@ -20,6 +20,7 @@ def render(
     metric: str,
     threshold_rule: str,
     transition: page.Picture,
+    phase_diagram: page.Picture | None = None,
     histograms: page.Picture | None = None,
     galleries: Sequence[page.Picture] = (),
     critical: Sequence[CriticalSize] = (),
@@ -43,7 +44,7 @@ def render(
       delta_m, delta_s: thresholds on the distance to S and within S'.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
       threshold_rule: how the thresholds were set, a phrase without a full stop.
-      transition, histograms, galleries, quality, curves: the figures.
+      transition, phase_diagram, histograms, galleries, quality, curves: the figures.
       critical: sizes at which something happens; those not reached are said to be so.
       control_rows: rows of the exact empirical score.
       quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
@@ -65,6 +66,7 @@ def render(
         metric=metric,
         threshold_rule=threshold_rule,
         transition=transition,
+        phase_diagram=phase_diagram,
         histograms=histograms,
         galleries=galleries,
         critical=critical,

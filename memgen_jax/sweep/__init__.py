@@ -1,23 +1,35 @@
 """Trains and samples many models at once: the only room that knows devices, checkpoints and folders."""
 
+from memgen_jax.sweep.blocks import load_ema, snapshot_steps
+from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
+from memgen_jax.sweep.hosts import join, place, require_shared_folder, wait_for
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
 from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
+from memgen_jax.sweep.step import TrainSettings, steps_per_call
 from memgen_jax.sweep.synthesize import synthesize
-from memgen_jax.sweep.train import TrainingDiverged, TrainSettings, load_ema, steps_per_call, train_members
+from memgen_jax.sweep.train import TrainingDiverged, train_members
 from memgen_jax.sweep.workdir import Workdir
 
 __all__ = [
     "Member",
+    "ModelCost",
     "Purpose",
     "TrainSettings",
     "TrainingDiverged",
     "Workdir",
+    "join",
     "load_ema",
     "make_members",
     "member_mesh",
+    "model_cost",
+    "peak_flops",
+    "place",
+    "require_shared_folder",
+    "snapshot_steps",
     "steps_per_call",
     "synthesize",
     "take_shard",
     "train_members",
     "use_all_cpu_cores",
+    "wait_for",
 ]

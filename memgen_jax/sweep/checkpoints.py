@@ -12,44 +12,47 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from memgen_jax.files import absolute
+
 PyTree = Any
 
 
 class MemberCheckpoints:
-    """The checkpoints of one member: the last two, written in the background.
+    """The checkpoints of one member, each a few named trees of arrays, written in the background.
 
-    The averaged parameters are an item of their own, so that sampling reads nothing else.
+    A tree is read alone: sampling needs the averaged parameters and nothing else.
     """
 
-    def __init__(self, folder: epath.PathLike, warn: Callable[[str], None] = print):
+    def __init__(self, folder: epath.PathLike, warn: Callable[[str], None] = print, keep: int | None = 2):
+        """Opens or creates the folder, which holds the last `keep` checkpoints (None: all)."""
         self._warn = warn
-        self._folder = epath.Path(folder)
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            item_names=("ema", "rest"),
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True, cleanup_tmp_directories=True),
-        )
+        self._folder = absolute(folder)  # Orbax takes no others
+        self._folder.mkdir(parents=True, exist_ok=True)
+        alone = {}
+        if jax.process_count() > 1:
+            _hide_other_processes()
+            only_this = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+            alone = {"create": False, "multiprocessing_options": only_this}
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, **alone)
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def steps(self) -> list[int]:
         """The steps that have a whole checkpoint, oldest first."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, ema: PyTree, rest: PyTree) -> None:
+    def save(self, step: int, **trees: PyTree) -> None:
         """Starts to write a checkpoint; the arrays must not change until `wait` returns."""
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(ema=ocp.args.StandardSave(ema), rest=ocp.args.StandardSave(rest)),
-            force=True,
-        )
+        if step in self.steps():  # damaged, or the training would not have come to it again
+            self._manager.delete(step)
+        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
-    def restore(self, step: int, ema: PyTree, rest: PyTree | None) -> tuple[PyTree, PyTree] | None:
-        """Reads one step as NumPy arrays shaped like `ema` and `rest` (None: not read).
+    def restore(self, step: int, **like: PyTree) -> dict[str, PyTree] | None:
+        """Reads the named trees of one step as NumPy arrays, shaped like those given.
 
         Returns None, after saying so, where the files of that step cannot be read.
         """
-        items = {"ema": ocp.args.StandardRestore(_as_numpy(ema))}
-        if rest is not None:
-            items["rest"] = ocp.args.StandardRestore(_as_numpy(rest))
+        items = {name: ocp.args.StandardRestore(_as_numpy(tree)) for name, tree in like.items()}
         try:
             restored = self._manager.restore(step, args=ocp.args.Composite(**items))
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged folder
@@ -59,7 +62,7 @@ class MemberCheckpoints:
                 f"({type(error).__name__}: {''.join(first_line)[:120]})"
             )
             return None
-        return restored["ema"], restored.get("rest")
+        return {name: restored[name] for name in like}
 
     def wait(self) -> None:
         """Returns when everything saved so far is on disk."""
@@ -68,6 +71,20 @@ class MemberCheckpoints:
     def close(self) -> None:
         """Waits, then frees the manager."""
         self._manager.close()
+
+
+def _hide_other_processes() -> None:
+    """Lets Orbax believe that this process is the only one.
+
+    Orbax takes a checkpoint for a work of all processes: process 0 alone writes NumPy arrays, and the others
+    wait at barriers. Here every process writes the members that it trained, at its own times. There is no
+    setting for that, so the three functions by which Orbax sees the others are replaced.
+    """
+    from orbax.checkpoint._src.multihost import multihost
+
+    multihost.process_index = lambda: 0
+    multihost.process_count = lambda: 1
+    multihost.is_jax_distributed_client_initialized = lambda: False
 
 
 def _as_numpy(tree: PyTree) -> PyTree:

@@ -34,6 +34,7 @@ class Member:
       width: base width of the network; None stands for the exact score, which has no parameters.
       batch_size: items per step, at most K where small sets are not repeated within a batch.
       name: unique in the sweep; the stem of the member's files.
+      step: the training step whose parameters are meant; None for the last.
     """
 
     num_train: int
@@ -41,6 +42,11 @@ class Member:
     width: int | None
     batch_size: int
     name: str
+    step: int | None = None
+
+    def at(self, step: int) -> "Member":
+        """The same member as it was after `step` optimiser steps; its samples start from the same noise."""
+        return dataclasses.replace(self, step=step, name=f"{self.name},step={step:07d}")
 
     def key(self, purpose: Purpose) -> jax.Array:
         """The key of everything this member draws for one purpose."""
@@ -94,7 +100,13 @@ def make_members(
 
 
 def take_shard(members: Sequence[Member], index: int, count: int) -> tuple[Member, ...]:
-    """Every `count`-th member from `index` on: the share of one process or of one array job."""
+    """The share of one process or of one array job: every `count`-th member, turning at the ends.
+
+    The members are dealt out from the largest training set down as cards are, 0, 1, 2, 2, 1, 0, 0, …, so that
+    no share has the largest of every round: synthetic sets grow with K.
+    """
     if not 0 <= index < count:
         raise InputError(f"shard={index}/{count}: the index must lie in 0..{count - 1}.")
-    return tuple(members[index::count])
+    turns = (index, 2 * count - 1 - index)
+    own = {place for place in range(len(members)) if place % (2 * count) in turns}
+    return tuple(member for place, member in enumerate(reversed(members)) if place in own)[::-1]

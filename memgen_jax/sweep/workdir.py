@@ -1,6 +1,8 @@
 """The folder of one run: who may write in it, and how (whole files only)."""
 
+import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -10,43 +12,53 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from etils import epath
 
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_whole
+from memgen_jax.files import absolute, write_whole
 
 
 class Workdir:
     """A run's folder, claimed for one configuration and, while the object lives, for one process.
 
-    Every file appears under its final name only when it is whole. On remote folders (`gs://…`), which have
-    no locks, two simultaneous runs are not detected.
+    Every file appears under its final name only when it is whole. On remote folders (`gs://…`) and file
+    systems without locks, two simultaneous runs are not detected.
+
+    Attributes:
+      path: the folder.
+      shard: (i, n): this process works on part i of n; (0, 1) for the whole.
     """
 
     def __init__(
-        self, path: epath.PathLike, config: Mapping[str, Any], *, free: Iterable[str] = (), lock: str = "lock"
+        self,
+        path: epath.PathLike,
+        config: Mapping[str, Any],
+        *,
+        free: Iterable[str] = (),
+        shard: tuple[int, int] = (0, 1),
     ):
         """Opens or creates the folder.
 
         Args:
           config: every setting of the run, nested dicts of plain values; kept in `config.json`.
           free: dotted names of settings that may differ between runs in the same folder.
-          lock: name of the lock; processes that share a folder by agreement use different names.
+          shard: parts of one run may share the folder, each part once.
         Raises:
           InputError: the folder cannot be written, belongs to another configuration or to nobody we know,
             or another process is at work in it.
         """
-        self.path = epath.Path(path)
+        self.path = absolute(path)
+        self.shard = shard
         config = json.loads(json.dumps(config))
         known = self._read_known_config()
         if known is not None:
             _require_same(config, known, frozenset(free), self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = self._take_lock(lock)
+            self._locks = self._take_locks()
             if known is None:
                 self.write_json("config.json", config)
         except OSError as error:
@@ -74,21 +86,32 @@ class Workdir:
             )
         return None
 
-    def _take_lock(self, name: str):
+    def _take_locks(self) -> list[IO]:
+        """A whole run excludes everyone; a part excludes whole runs, and itself."""
         if "://" in os.fspath(self.path):
-            return None
-        file = open(os.fspath(self.path / f".{name}"), "w")  # noqa: SIM115  (held until `close`)
+            return []
+        if self.shard[1] == 1:
+            return [self._take_lock(".lock", fcntl.LOCK_EX)]
+        index, count = self.shard
+        own = f".lock,shard={index}-of-{count}"
+        return [self._take_lock(".lock", fcntl.LOCK_SH), self._take_lock(own, fcntl.LOCK_EX)]
+
+    def _take_lock(self, name: str, kind: int) -> IO:
+        file = open(os.fspath(self.path / name), "a+")  # noqa: SIM115  (held until `close`)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, also after kill -9
+            fcntl.flock(file, kind | fcntl.LOCK_NB)  # freed by the system, also after kill -9
         except BlockingIOError:
             raise InputError(
                 f"another process is at work in {self.path}: wait for it, or choose another --workdir."
             ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
         return file
 
     def close(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        for lock in self._locks:
+            lock.close()
 
     def __truediv__(self, name: str) -> epath.Path:
         return self.path / name
@@ -123,8 +146,22 @@ class Workdir:
         return read if all(key in read for key in needed) else None
 
     def append_json_line(self, name: str, record: Mapping[str, Any]) -> None:
+        """Appends to NAME.jsonl; a part of a run has a file of its own, NAME,shard=….jsonl."""
+        if self.shard[1] > 1:
+            stem, dot, ending = name.partition(".")
+            name = f"{stem},shard={self.shard[0]}-of-{self.shard[1]}{dot}{ending}"
         with (self.path / name).open("a") as stream:
             stream.write(json.dumps(record) + "\n")
+
+    def read_json_lines(self, name: str) -> list[dict[str, Any]]:
+        """The records of NAME.jsonl and of all parts' files; a line cut short by a kill is left out."""
+        stem, dot, ending = name.partition(".")
+        records = []
+        for file in [self.path / name, *sorted(self.path.glob(f"{stem},shard=*{dot}{ending}"))]:
+            for line in file.read_text().splitlines() if file.exists() else ():
+                with contextlib.suppress(ValueError):
+                    records.append(json.loads(line))
+        return records
 
     def write_environment(self) -> None:
         """Writes `environment.json`: versions, devices and the code's git hash."""

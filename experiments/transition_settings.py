@@ -1,0 +1,341 @@
+"""The settings of a transition run, and what follows from them before anything is trained."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import door
+from experiments.transition_metric import Metric
+from memgen_jax import data, diffusion, models, phases, sweep
+from memgen_jax.errors import InputError
+from memgen_jax.sweep import grid
+
+RULES = ("given", "paper", "valley", "held_out")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerSettings:
+    """How synthetic sets are drawn.
+
+    Attributes:
+      name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
+      clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
+      per_train: samples per training item (the paper: 4), but
+      at_least, at_most: never fewer or more than these; 0 for no limit.
+      snapshot_at_most: the same for the sets of earlier training steps (`train.num_snapshots`).
+      chunk_size: samples that a device draws at once; changes rounding, hence single samples, only.
+      steps_per_call: sampler steps in one compiled call; 0 chooses as in training.
+    """
+
+    name: str = "ancestral"
+    num_steps: int = 1000
+    eta: float = 0.0
+    variance: str = "posterior"
+    clip: bool = True
+    per_train: int = 4
+    at_least: int = 0
+    at_most: int = 0
+    snapshot_at_most: int = 1024
+    chunk_size: int = 256
+    steps_per_call: int = 0
+
+    def __post_init__(self):
+        require("sampler", self, at_least=0, at_most=0, per_train=1, chunk_size=1, steps_per_call=0, eta=0)
+        require("sampler", self, snapshot_at_most=2)
+
+    def size(self, num_train: int) -> int:
+        """Number of samples of a member: per_train * K within the limits."""
+        size = max(self.per_train * num_train, self.at_least)
+        return min(size, self.at_most) if self.at_most else size
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseSettings:
+    """The distance, and where the thresholds on it come from; see `phases.thresholds`.
+
+    Attributes:
+      rule: "given", "paper", "valley" or "held_out".
+      metric: "l2", or "lpips" for images of at least 28 pixels a side.
+      table: whose thresholds "paper" takes; by default those of the data set's name.
+    """
+
+    rule: str
+    metric: str = "l2"
+    table: str = ""
+    delta_m: float = 0.0
+    delta_s: float = 0.0
+    false_positive_rate: float = 0.01
+    num_bootstrap: int = 1000
+
+    def __post_init__(self):
+        require("phases", self, num_bootstrap=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlSettings:
+    """The exact score run through the same pipeline: it must come out as memorizing at every K."""
+
+    run: bool = True
+    num_samples: int = 256
+
+    def __post_init__(self):
+        require("control", self, num_samples=2)
+
+
+def require(group: str, settings: object, **least: int) -> None:
+    """Raises InputError unless each of these settings is a number from its least value on."""
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if not value >= bound:  # NaN too
+            raise InputError(f"{group}.{name}={value} must be at least {bound}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One transition run.
+
+    Attributes:
+      data: `name` and further arguments of `data.load`.
+      num_train: the sizes K where `grid` is "given".
+      seeds: replicates of every size.
+      shard: "i/n": train and sample part i of n, for arrays of jobs.
+      model: `name` ("mlp", "unet" or "exact") and arguments of that function of `models`.
+      process: `name` ("ddpm", "ve" or "ou") and arguments of that class of `diffusion`.
+      grid: the sizes K: "given", "paper" (38 around A and B), "coarse" (a search that doubles), "auto" (the
+        search, then the paper's grid around the A and B that it proposes), or sizes such as "(2,500,1000)".
+      grid_ends: A and B of "paper".
+      grid_first: the smallest size of the search.
+      widths: widths of the network, each with all sizes; empty for that of `model` alone.
+      expect: `num_train` and `item_shape` of the data, checked when they are loaded; with both, --dry_run
+        does without the data.
+    """
+
+    data: dict
+    num_train: tuple
+    seeds: tuple
+    shard: str
+    model: dict
+    process: dict
+    train: sweep.TrainSettings
+    sampler: SamplerSettings
+    phases: PhaseSettings
+    control: ControlSettings
+    grid: str = "given"
+    grid_ends: tuple = ()
+    grid_first: int = 500
+    widths: tuple = ()
+    expect: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for size in self.num_train:
+            if not isinstance(size, int):
+                raise InputError(f"num_train={size} is not a whole number of training items.")
+        for width in self.widths:
+            if not (isinstance(width, int) and width > 0):
+                raise InputError(f"widths={width} is not a positive whole number.")
+        for seed in self.seeds:
+            if not (isinstance(seed, int) and 0 <= seed < 2**32):
+                raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
+
+
+class Plan:
+    """What a run will do, as far as its settings and the shape of its data tell.
+
+    Attributes:
+      settings: the run's.
+      total, item_shape, is_image, name: of the training data.
+      widths: of the networks; (None,) where `settings.model` says it alone.
+      models: width -> network; None for the exact score.
+      members, controls: see `use_sizes`.
+    """
+
+    def __init__(
+        self, settings: Settings, *, total: int, item_shape: tuple[int, ...], is_image: bool, name: str
+    ):
+        self.settings = s = settings
+        self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
+        self.process = build_process(s.process)
+        self.metric = Metric(s.phases.metric, is_image)
+        self.exact = s.model["name"] == "exact"
+        self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
+        if self.exact and s.widths:
+            raise InputError("widths are those of a network, and model.name='exact' has none.")
+        self.models: dict[int | None, models.Model | None] = {
+            width: None if self.exact else build_model(with_width(s.model, width), item_shape)
+            for width in self.widths
+        }
+        self.model = self.models[self.widths[0]]
+        self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
+        diffusion.time_grid(self.process, s.sampler.num_steps)  # refuses a bad number of steps now
+        if s.train.prediction not in diffusion.PREDICTIONS:
+            raise InputError(
+                f"train.prediction={s.train.prediction!r} is not one of {', '.join(diffusion.PREDICTIONS)}."
+            )
+        if s.phases.rule not in RULES:
+            raise InputError(f"phases.rule={s.phases.rule!r} is not one of {', '.join(RULES)}.")
+        self.use_sizes(
+            grid.first_sizes(s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first)
+        )
+        smallest = self.members[0].num_train
+        if s.sampler.size(smallest) < 2:
+            raise InputError(
+                f"num_train={smallest} would have {s.sampler.size(smallest)} sample, and repeats take two: "
+                "raise sampler.at_least, sampler.at_most or sampler.per_train."
+            )
+
+    def use_sizes(self, sizes: Sequence[int]) -> None:
+        """Sets the members: every size with every seed and width; and the controls, one a size and seed."""
+        s = self.settings
+        common: dict[str, Any] = {"total": self.total, "seeds": s.seeds}
+        self.members = sweep.make_members(
+            sizes,
+            batch_size=s.train.batch_size,
+            repeat_small=s.train.repeat_small,
+            widths=self.widths,
+            **common,
+        )
+        self.controls = (
+            sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
+        )
+
+    def paper_thresholds(self) -> phases.Thresholds:
+        """Those of the paper for this data set and metric."""
+        name = self.settings.phases.table or self.settings.data["name"].split(":")[-1]
+        return phases.paper(name, self.metric.name)
+
+
+class Run(Plan):
+    """A plan with its data, and this process's share of the members.
+
+    Attributes:
+      dataset: as loaded.
+      train: its training items in the one order of which every training set is a prefix.
+    """
+
+    def __init__(self, config: ConfigDict):
+        settings = door.settings(Settings, config)
+        self.dataset = data.load(**settings.data)
+        self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
+        check_expected(settings.expect, self.dataset)
+        super().__init__(
+            settings,
+            total=len(self.train),
+            item_shape=self.dataset.item_shape,
+            is_image=self.dataset.is_image,
+            name=self.dataset.name,
+        )
+        self.require_rule_can_work()
+        self.shard = parse_shard(settings.shard)
+        if sweep.place() != (0, 1):
+            if self.shard != (0, 1):
+                raise InputError(
+                    f"shard={settings.shard} and --processes: processes share the members among themselves; "
+                    "give one of the two."
+                )
+            self.shard = sweep.place()
+        sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
+
+    @property
+    def own_members(self) -> tuple[sweep.Member, ...]:
+        return sweep.take_shard(self.members, *self.shard)
+
+    @property
+    def own_controls(self) -> tuple[sweep.Member, ...]:
+        return sweep.take_shard(self.controls, *self.shard)
+
+    @functools.cached_property
+    def comparable_train(self) -> np.ndarray:
+        """The training items as the metric takes them."""
+        return self.metric.prepare(self.train)
+
+    def snapshots(self, members: Sequence[sweep.Member]) -> tuple[sweep.Member, ...]:
+        """These members at the earlier steps that `train.num_snapshots` keeps, one after another."""
+        train = self.settings.train
+        if self.exact or not train.num_snapshots:
+            return ()
+        steps = sweep.snapshot_steps(train, sweep.steps_per_call(train.steps_per_call, self.model))
+        return tuple(member.at(step) for member in members for step in steps if step < train.num_steps)
+
+    def num_samples(self, member: sweep.Member) -> int:
+        """Size of a member's synthetic set."""
+        sampler = self.settings.sampler
+        size = sampler.size(member.num_train)
+        return size if member.step is None else min(size, sampler.snapshot_at_most)
+
+    def require_rule_can_work(self) -> None:
+        """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.
+
+        Whether the distances have a valley only the samples can show.
+        """
+        s = self.settings.phases
+        if s.rule == "given":
+            phases.given(s.delta_m, s.delta_s)
+            if s.delta_m == s.delta_s == 0:
+                raise InputError(
+                    "phases.rule='given' needs phases.delta_m and phases.delta_s, and both are 0."
+                )
+        elif s.rule == "paper":
+            self.paper_thresholds()
+        elif s.rule == "held_out":
+            if not len(self.dataset.held_out):
+                raise InputError(
+                    f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: "
+                    "set data.num_held_out or choose another rule."
+                )
+            counts = len(self.dataset.held_out), len(self.train)
+            phases.held_out(*(np.zeros(count) for count in counts), s.false_positive_rate)
+
+
+def check_expected(expect: Mapping[str, Any], dataset: data.Dataset) -> None:
+    """Refuses data that are not what the config was written for."""
+    found = {"num_train": dataset.num_train, "item_shape": dataset.item_shape}
+    for name, value in expect.items():
+        wanted = value if isinstance(value, int) else tuple(value)
+        if name in found and wanted != found[name]:
+            raise InputError(
+                f"the data set {dataset.name} has {name} {found[name]}, and this config expects {wanted}: "
+                f"give the right data, or --config.expect.{name} with sizes K that fit."
+            )
+
+
+def with_width(model: Mapping[str, Any], width: int | None) -> dict[str, Any]:
+    return dict(model) if width is None else dict(model) | {"width": width}
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    try:
+        index, count = map(int, shard.split("/"))
+    except ValueError:
+        raise InputError(f"shard={shard!r} must look like 0/4, the first of four parts.") from None
+    return index, count
+
+
+def build_process(settings: dict[str, Any]) -> diffusion.Process:
+    """{"name": "ddpm", **arguments} -> the process."""
+    kinds = {"ddpm": diffusion.DDPM, "ve": diffusion.VE, "ou": diffusion.OU}
+    return _build("process", kinds, settings)
+
+
+def build_model(settings: dict[str, Any], item_shape: tuple[int, ...]) -> models.Model:
+    """{"name": "mlp", **arguments} -> the network for items of that shape."""
+    return _build("model", {"mlp": models.mlp, "unet": models.unet}, settings, item_shape)
+
+
+def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *arguments) -> Any:
+    settings = dict(settings)
+    name = settings.pop("name")
+    if name not in kinds:
+        raise InputError(f"{what}.name={name!r} is not one of {', '.join(kinds)}.")
+    known = list(inspect.signature(kinds[name]).parameters)[len(arguments) :]
+    foreign = [setting for setting in settings if setting not in known]
+    if foreign:
+        raise InputError(
+            f"{what}.name={name!r} has no setting {foreign[0]!r} (it has {', '.join(known)}): "
+            "give the config file, or a variant of it, the settings of that name."
+        )
+    return kinds[name](*arguments, **settings)

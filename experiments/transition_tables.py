@@ -1,0 +1,216 @@
+"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json."""
+
+import csv
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from experiments.transition_settings import Run
+from memgen_jax import phases, sweep
+from memgen_jax.errors import InputError
+
+
+def labels_of(workdir: sweep.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
+    """A member's labels, from the distances on disk."""
+    found = workdir.read_npz(f"neighbors/{member.name}.npz")
+    if found is None:
+        raise InputError(
+            f"neighbors/{member.name}.npz is missing or damaged in {workdir.path}: run it again."
+        )
+    return phases.classify(
+        found["train_distance"], found["synthetic_distance"], thresholds.delta_m, thresholds.delta_s
+    )
+
+
+def load_samples(workdir: sweep.Workdir, member: sweep.Member) -> np.ndarray:
+    """A member's synthetic set: uint8 images [sample, height, width, channel] or float32 points."""
+    arrays = workdir.read_npz(f"samples/{member.name}.npz")
+    if arrays is None:
+        raise InputError(f"samples/{member.name}.npz is missing or damaged in {workdir.path}: run it again.")
+    return arrays["images"] if "images" in arrays else arrays["points"]
+
+
+def make_thresholds(run: Run, workdir: sweep.Workdir) -> phases.Thresholds:
+    """The two thresholds by the rule of the settings: given, paper, valley or held_out."""
+    s = run.settings.phases
+    if s.rule == "given":
+        return phases.given(s.delta_m, s.delta_s)
+    if s.rule == "paper":
+        return run.paper_thresholds()
+    if s.rule == "held_out":
+        unseen = run.metric.search(run.metric.prepare(run.dataset.held_out), run.comparable_train)
+        real = run.metric.search(run.comparable_train, run.comparable_train, exclude_self=True)
+        return phases.held_out(unseen.distance[:, 0], real.distance[:, 0], s.false_positive_rate)
+    pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
+    for member in run.members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        for name, parts in pooled.items():
+            parts.append(found[name])
+    train_distance, synthetic_distance = (np.concatenate(parts) for parts in pooled.values())
+    return phases.find_valleys(train_distance, synthetic_distance)
+
+
+def fraction_rows(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+    """One row of fractions.csv per K, and per width where there are several, which is then a column."""
+    rows = []
+    for width, size, replicates in by_size(run, workdir, thresholds):
+        row = dataclasses.asdict(across_seeds(replicates, size, thresholds))
+        rows.append(row if width is None else row | {"width": width})
+    return rows
+
+
+def by_size(
+    run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds
+) -> list[tuple[int | None, int, list[np.ndarray]]]:
+    """(width, K, labels of each seed), widths in the config's order and sizes ascending."""
+    groups: dict[tuple[int | None, int], list[np.ndarray]] = {}
+    for width in run.widths:
+        for member in run.members:
+            if member.width == width:
+                own = labels_of(workdir, member, thresholds)
+                groups.setdefault((width, member.num_train), []).append(own)
+    return [(width, size, replicates) for (width, size), replicates in groups.items()]
+
+
+def across_seeds(
+    replicates: list[np.ndarray], num_train: int, thresholds: phases.Thresholds, confidence: float = 0.95
+) -> phases.Fractions:
+    """The fractions of the pooled samples; with several seeds the intervals hold the spread between them.
+
+    An interval is then Student's over the seeds' own fractions, or Wilson's over the pooled samples where
+    that is wider (seeds that agree exactly, all at 0 or all at 1, would leave none).
+    """
+    deltas = (thresholds.delta_m, thresholds.delta_s)
+    pooled = phases.fractions(np.concatenate(replicates), num_train, *deltas, confidence)
+    if len(replicates) < 2:
+        return pooled
+    values = dataclasses.asdict(pooled)
+    for label, name in enumerate(phases.NAMES):
+        own = np.array([np.mean(labels == label) for labels in replicates])
+        half = stats.t.ppf((1 + confidence) / 2, len(own) - 1) * own.std(ddof=1) / np.sqrt(len(own))
+        values[f"{name}_low"] = max(0.0, min(values[f"{name}_low"], float(own.mean() - half)))
+        values[f"{name}_high"] = min(1.0, max(values[f"{name}_high"], float(own.mean() + half)))
+    return phases.Fractions(**values)
+
+
+def interval_phrase(run: Run) -> str:
+    """What the intervals of this run are."""
+    if len(run.settings.seeds) < 2:
+        return "Wilson's, over the samples of one trained model"
+    return f"Student's over {len(run.settings.seeds)} seeds, or Wilson's over all samples where wider"
+
+
+def classify(run: Run, workdir: sweep.Workdir) -> None:
+    """Stage 4: fractions.csv, control.csv and transition.json."""
+    thresholds = make_thresholds(run, workdir)
+    deltas = (thresholds.delta_m, thresholds.delta_s)
+    critical = {}
+    for width, group in itertools.groupby(by_size(run, workdir, thresholds), key=lambda entry: entry[0]):
+        sizes, labels = zip(*((size, replicates) for _, size, replicates in group), strict=True)
+        critical[width] = phases.critical_sizes(sizes, labels, resamples=run.settings.phases.num_bootstrap)
+    if len(run.settings.seeds) > 1:
+        workdir.write_csv(
+            "fractions_by_member.csv", [member_row(m, workdir, thresholds) for m in run.members]
+        )
+    if run.controls:
+        controls = [
+            phases.fractions(labels_of(workdir, m, thresholds), m.num_train, *deltas) for m in run.controls
+        ]
+        workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
+    by_width = {str(width): found for width, found in critical.items()} if len(critical) > 1 else None
+    workdir.write_json(
+        "transition.json",
+        {
+            "data": run.name,
+            "metric": run.metric.phrase,
+            "intervals": interval_phrase(run),
+            "thresholds": dataclasses.asdict(thresholds),
+            "critical": critical[run.widths[0]],
+        }
+        | ({"critical_by_width": by_width} if by_width else {})
+        | {
+            "sensitivity": sensitivity(run, workdir, thresholds),
+            "held_out_quality": quality(run, workdir, thresholds),
+        },
+    )
+    workdir.write_csv("fractions.csv", fraction_rows(run, workdir, thresholds))
+
+
+def member_row(member: sweep.Member, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
+    """One member's row of fractions_by_member.csv."""
+    row = phases.fractions(
+        labels_of(workdir, member, thresholds), member.num_train, thresholds.delta_m, thresholds.delta_s
+    )
+    width = {} if member.width is None else {"width": member.width}
+    return {"member": member.name, "seed": member.seed} | dataclasses.asdict(row) | width
+
+
+def sensitivity(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+    """The spurious peak and the last K that is mostly memorized, at scaled thresholds."""
+    factors = np.array([0.5, 0.7, 1.0, 1.2])
+    shares = []
+    members = first_width(run)
+    for member in members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        table = phases.sensitivity(
+            found["train_distance"],
+            found["synthetic_distance"],
+            factors * thresholds.delta_m,
+            factors * thresholds.delta_s,
+        )
+        shares.append(table)
+    by_member = np.array(shares)
+    rows = []
+    for i, j in np.ndindex(len(factors), len(factors)):
+        spurious = by_member[:, i, j, phases.SPURIOUS]
+        memorized = [m.num_train for m, s in zip(members, by_member[:, i, j], strict=True) if s[0] >= 0.5]
+        rows.append(
+            {
+                "delta_m": factors[i] * thresholds.delta_m,
+                "delta_s": factors[j] * thresholds.delta_s,
+                "spurious_peak": float(spurious.max()),
+                "spurious_peak_num_train": members[int(spurious.argmax())].num_train,
+                "largest_mostly_memorized_num_train": max(memorized, default=None),
+            }
+        )
+    return rows
+
+
+def quality(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+    """Per size K: median distance to S of samples that are no copies, and of real held-out items.
+
+    A model that has learned the data keeps the first near the second; far above it, "generalized" only
+    means undertrained.
+    """
+    rows = []
+    unseen_items = run.metric.prepare(run.dataset.held_out) if len(run.dataset.held_out) else None
+    for member in first_width(run):
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        new = found["train_distance"][found["train_distance"] > thresholds.delta_m]
+        unseen = None
+        if unseen_items is not None:
+            near = run.metric.search(unseen_items, run.comparable_train[: member.num_train])
+            unseen = float(np.median(near.distance))
+        rows.append(
+            {
+                "num_train": member.num_train,
+                "sample_distance": float(np.median(new)) if len(new) else None,
+                "held_out_distance": unseen,
+            }
+        )
+    return rows
+
+
+def first_width(run: Run) -> list[sweep.Member]:
+    """The members of the config's first width: those whose samples are shown."""
+    return [member for member in run.members if member.width == run.widths[0]]
+
+
+def read_table(workdir: sweep.Workdir, name: str) -> list[dict[str, float]]:
+    file = workdir / name
+    if not file.exists():
+        return []
+    return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file.read_text().splitlines())]
