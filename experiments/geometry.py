@@ -358,7 +358,9 @@ class Measurement:
             self.process,
             num_steps=self.settings.basins.num_steps,
         )
-        return tuple(self.source.picture_of(params, picture) for picture in (item, *there_and_back))
+        picture_of = self.source.picture_of
+        assert picture_of is not None  # `_pictures` asked
+        return tuple(picture_of(params, picture) for picture in (item, *there_and_back))
 
     def _pictures(self, params, group: Group) -> dict[str, np.ndarray]:
         """The most certain sample of each label, noised to several levels, and what came back."""
