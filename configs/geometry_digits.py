@@ -20,7 +20,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.resamples = 1999
     # All three phases must occur somewhere in the run; sizes where one is missing compare the others.
     config.select = ConfigDict(
-        {"per_phase": 16, "phases": ("memorized", "spurious", "generalized"), "num_train": ()}
+        {"per_phase": 16, "phases": ("memorized", "spurious", "generalized"), "num_train": (), "width": 0}
     )
     config.basins = ConfigDict(
         {
@@ -43,6 +43,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "near_zero": 0.1,
             "full_up_to": 3072,
             "memory_megabytes": 512,
+            "columns_at_once": 0,
             "rank": 32,
             "iterations": 8,
             "probes": 32,
