@@ -99,7 +99,7 @@ def critical_sizes(
     The memorized fraction is made non-increasing in K and the generalized one non-decreasing, by
     isotonic regression weighted with the number of samples; the crossing of 0.5 is interpolated
     linearly in log K. The spurious peak is the K of the largest fraction as it stands (the
-    smallest such K where several tie).
+    smallest such K where several tie); a sweep without spurious samples has none.
 
     The interval comes from a bootstrap: for every K the replicates (seeds) are drawn with
     replacement, then the samples of each. With one replicate it holds sampling noise only.
@@ -115,7 +115,7 @@ def critical_sizes(
       `{"num_train", "low", "high", "crossed"}` (None where the curve does not cross within the
       sizes; `crossed` is the share of resamples that do, and the interval is over those), and
       `spurious_peak`: `{"num_train", "low", "high", "fraction", "fraction_low", "fraction_high"}`
-      (the interval of its K reaches to the neighbouring sizes on either side),
+      (the interval of its K reaches to the neighbouring sizes on either side; K is None at fraction 0),
       and `replicates`, the smallest number of them at any K.
 
     Raises:
@@ -145,13 +145,14 @@ def critical_sizes(
             "high": high,
             "crossed": len(crossed) / resamples if resamples else None,
         }
-    low, high = _interval(drawn[:, 2], measured[2])
+    peak = measured[2] if measured[3] > 0 else None
+    low, high = _interval(drawn[:, 2], peak)
     if low is not None and high is not None:  # a peak on a grid is no more exact than the grid
         low = float(sizes[max(int(np.searchsorted(sizes, low)) - 1, 0)])
         high = float(sizes[min(int(np.searchsorted(sizes, high, side="right")), len(sizes) - 1)])
     fraction_low, fraction_high = _interval(drawn[:, 3], measured[3])
     result["spurious_peak"] = {
-        "num_train": int(measured[2]),
+        "num_train": None if peak is None else int(peak),
         "low": low,
         "high": high,
         "fraction": measured[3],

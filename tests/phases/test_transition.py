@@ -62,6 +62,12 @@ def test_a_curve_that_never_crosses_has_no_critical_size():
     }
 
 
+def test_a_sweep_without_spurious_samples_has_no_peak():
+    peak = phases.critical_sizes([10, 100], [[labels(9, 0, 1)], [labels(1, 0, 9)]])["spurious_peak"]
+    assert peak["num_train"] is None and peak["low"] is None and peak["high"] is None
+    assert peak["fraction"] == 0.0
+
+
 def test_a_curve_at_one_half_over_a_stretch_crosses_in_its_middle():
     sizes, fraction = np.array([1.0, 10.0, 1000.0, 1e4]), np.array([1.0, 0.5, 0.5, 0.0])
     assert phases.half_crossing(sizes, fraction, np.ones(4), increasing=False) == pytest.approx(100)
