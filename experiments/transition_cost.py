@@ -11,24 +11,20 @@ from experiments.transition_settings import Plan, Run, Settings, parse_shard
 from memgen_jax import sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
-from memgen_jax.sweep import cost
+from memgen_jax.sweep.cost import PEAK_FLOPS
 
 _FLOPS = flags.DEFINE_float(
-    "flops_per_second",
-    None,
-    "Dry run: operations a second that one device really does (see benchmarks/unet_step.py).",
+    "flops_per_second", None, "Dry run: what one device really does (benchmarks/unet_step.py measures it)."
 )
-_DEVICES = flags.DEFINE_integer(
-    "devices", None, "Dry run: count with so many devices instead of the visible ones."
-)
+_DEVICES = flags.DEFINE_integer("devices", None, "Dry run: count with so many devices, not the visible ones.")
 _MEMORY = flags.DEFINE_float(
-    "device_memory_gb", None, "Dry run: memory of one device, where JAX does not tell it."
+    "device_memory_gb", None, "Dry run: memory of one device, where JAX cannot tell."
 )
 _DEADLINE = flags.DEFINE_float(
-    "deadline_hours", None, "Dry run: say how many images a second a deadline asks for."
+    "deadline_hours", None, "Dry run: how many images a second a deadline asks for."
 )
 
-# Where nothing was measured: a share of peak that U-Nets of the paper's widths reach or exceed in bfloat16.
+# Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
 ASSUMED_SHARE = 0.3
 # LPIPS embeddings by side, as `neighbors.embedding_size` gives them once the weights are there.
 EMBEDDING_SIZE = {28: 5_760, 32: 5_760, 64: 31_872}
@@ -56,14 +52,20 @@ class Stage(NamedTuple):
 def dry_run(config: ConfigDict) -> None:
     """Prints the costs; the data are read only where `expect` does not say their shape."""
     plan = make_plan(config)
-    print(describe(plan))
-    stages = count(plan, count_devices(plan))
-    rows = [
+    share = Share(plan)
+    print(describe(plan, share.costs))
+    devices = count_devices(plan)
+    stages = [
+        stage
+        for stage in (share.train(devices), share.sample(devices), share.control(), share.compare())
+        if stage
+    ]
+    rows = (
         (s.name, s.work, f"{s.flops:.2e}", in_bytes(s.disk), in_bytes(s.memory), f"{s.balance:.0%}")
         for s in stages
-    ]
+    )
     print(door.table(("stage", "work", "FLOPs", "disk", "memory/device", "balance"), rows))
-    print(*verdict(plan, stages), sep="\n")
+    print(*verdict(share, stages, devices), sep="\n")
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -71,167 +73,185 @@ def make_plan(config: ConfigDict) -> Plan:
     known = settings.expect
     if "num_train" not in known or "item_shape" not in known:
         return Run(config)
+    shape = tuple(known["item_shape"])
     plan = Plan(
-        settings,
-        total=known["num_train"],
-        item_shape=tuple(known["item_shape"]),
-        is_image=True,
-        name=settings.data["name"],
+        settings, total=known["num_train"], item_shape=shape, is_image=True, name=settings.data["name"]
     )
     if settings.grid == "auto":
         searched = [m.num_train for m in plan.members]
-        plan.use_sizes((*searched, *paper_grid(*settings.grid_ends, plan.total)))
+        a, b = settings.grid_ends
+        plan.use_sizes((*searched, *paper_grid(a, b, plan.total)))
     return plan
 
 
 def count_devices(plan: Plan) -> int:
     """Devices that share this process's members."""
-    if _DEVICES.value is not None:
-        if _DEVICES.value < 1:
-            raise InputError(f"--devices={_DEVICES.value} must be at least 1.")
-        return _DEVICES.value
-    return sweep.member_mesh(data_parallel=plan.settings.train.data_parallel).size
+    if _DEVICES.value is None:
+        return sweep.member_mesh(data_parallel=plan.settings.train.data_parallel).size
+    if _DEVICES.value < 1 or _DEVICES.value % plan.settings.train.data_parallel:
+        raise InputError(
+            f"--devices={_DEVICES.value} must be at least 1 and divisible by "
+            f"train.data_parallel={plan.settings.train.data_parallel}."
+        )
+    return _DEVICES.value
 
 
-def costs_of(plan: Plan) -> dict[int | None, sweep.ModelCost]:
-    """Width -> the cost of one member of that width; empty for the exact score."""
-    train = plan.settings.train
-    return {
-        width: sweep.model_cost(model, plan.process, train, plan.item_shape, plan.is_image)
-        for width, model in plan.models.items()
-        if model is not None
-    }
+class Share:
+    """The work of one process: its members and what each of them costs.
+
+    Attributes:
+      costs: width -> the cost of one member of that width; empty for the exact score.
+      sets: synthetic sets as (member, number of samples), those of earlier training steps included.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan, self.settings = plan, plan.settings
+        train = self.settings.train
+        self.costs = {
+            width: sweep.model_cost(model, plan.process, train, plan.item_shape, plan.is_image)
+            for width, model in plan.models.items()
+            if model is not None
+        }
+        shard = parse_shard(self.settings.shard)
+        self.members = sweep.take_shard(plan.members, *shard)
+        self.controls = sweep.take_shard(plan.controls, *shard)
+        self.snapshots = max(0, train.num_snapshots - 1) if self.costs else 0
+        sampler = self.settings.sampler
+        self.sets = [(m, sampler.size(m.num_train)) for m in self.members]
+        self.sets += self.snapshots * [(m, min(size, sampler.snapshot_at_most)) for m, size in self.sets]
+        self.item = math.prod(plan.item_shape)
+        self.item_bytes = self.item * (1 if plan.is_image else 4)
+
+    def train(self, devices: int) -> Stage | None:
+        """Blocks of members, one after another; two checkpoints of each stay, and the snapshots' averages."""
+        train = self.settings.train
+        if not self.costs:
+            return None
+        places = devices // train.data_parallel * train.members_per_step
+        batch = train.batch_size // train.data_parallel
+        flops = disk = memory = blocks = 0.0
+        for width, cost in self.costs.items():
+            count = sum(m.width == width for m in self.members)
+            flops += count * train.num_steps * cost.train_flops * train.data_parallel
+            disk += count * (2 * cost.state_bytes + self.snapshots * 4 * cost.parameters)
+            memory = max(memory, cost.train_bytes(batch, train.members_per_step))
+            blocks += math.ceil(count / places)
+        return Stage(
+            "train",
+            f"{len(self.members) * train.num_steps:,} model-steps",
+            flops,
+            disk,
+            memory + self.plan.total * self.item_bytes,
+            len(self.members) / (blocks * places),
+        )
+
+    def sample(self, devices: int) -> Stage:
+        """Chunks of all sets in one list, dealt out to the devices; the last round may not be full."""
+        sampler = self.settings.sampler
+        chunk = sampler.chunk_size
+        samples = sum(size for _, size in self.sets)
+        rounds = math.ceil(sum(math.ceil(size / chunk) for _, size in self.sets) / devices)
+        flops = sum(size * self.forward_flops(member) for member, size in self.sets) * sampler.num_steps
+        weights = max(
+            (4 * cost.parameters for cost in self.costs.values()), default=4 * self.plan.total * self.item
+        )
+        # Without a backward pass only the skip connections live long: a fraction of what training keeps.
+        alive = max((cost.activation_bytes / 4 for cost in self.costs.values()), default=4 * self.plan.total)
+        return Stage(
+            "sample",
+            f"{samples:,} samples of {sampler.num_steps} steps",
+            flops,
+            samples * self.item_bytes,
+            weights + chunk * (alive + 12 * self.item),
+            samples / (rounds * devices * chunk),
+        )
+
+    def forward_flops(self, member: sweep.Member) -> float:
+        """Of the denoiser on one item: the network, or two products with the training set."""
+        return self.costs[member.width].forward_flops if self.costs else 4.0 * self.item * member.num_train
+
+    def control(self) -> Stage | None:
+        """The exact score on every size."""
+        if not self.controls:
+            return None
+        sampler, count = self.settings.sampler, self.settings.control.num_samples
+        flops = sum(4.0 * self.item * m.num_train for m in self.controls) * count * sampler.num_steps
+        return Stage(
+            "control",
+            f"{len(self.controls) * count:,} samples of the exact score",
+            flops,
+            len(self.controls) * count * self.item_bytes,
+            4.0 * self.plan.total * (self.item + sampler.chunk_size),
+            1.0,
+        )
+
+    def compare(self) -> Stage:
+        """Every sample with every item of S and of S': one product of the vectors that are compared."""
+        side = min(self.plan.item_shape[:2]) if self.plan.is_image else 0
+        lpips = self.plan.metric.name == "lpips"
+        width = EMBEDDING_SIZE.get(side, 8 * self.item) if lpips else self.item
+        count = self.settings.control.num_samples
+        pairs = sum(size * (m.num_train + size) for m, size in self.sets)
+        pairs += sum(count * (m.num_train + count) for m in self.controls)
+        samples = sum(size for _, size in self.sets) + len(self.controls) * count
+        return Stage("neighbours", f"{pairs:,} pairs", 2.0 * pairs * width, 16.0 * samples, 2**28, 1.0)
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
+    """What will be trained."""
     sizes = [member.num_train for member in plan.members]
     lines = [
         f"{plan.name}: {plan.total:,} items of shape {'×'.join(map(str, plan.item_shape))}",
         f"members: {len(sizes):,} = {len(set(sizes))} sizes K ({min(sizes):,} to {max(sizes):,}) "
         f"× {len(set(plan.settings.seeds))} seeds × {len(plan.widths)} widths",
     ]
-    for width, found in costs_of(plan).items():
+    for width, cost in costs.items():
         name = "network" if width is None else f"network of width {width}"
         lines.append(
-            f"{name}: {found.parameters:,} parameters; {found.train_flops:.3e} FLOPs a training step of "
+            f"{name}: {cost.parameters:,} parameters; {cost.train_flops:.3e} FLOPs a training step of "
             f"{plan.settings.train.batch_size // plan.settings.train.data_parallel} items, "
-            f"{found.forward_flops:.3e} a forward pass of one"
+            f"{cost.forward_flops:.3e} a forward pass of one"
         )
     return "\n".join(lines)
 
 
-def count(plan: Plan, devices: int) -> list[Stage]:
-    """The stages' costs for this process's share of the members, on so many devices."""
-    s, costs = plan.settings, costs_of(plan)
-    members = sweep.take_shard(plan.members, *parse_shard(s.shard))
-    controls = sweep.take_shard(plan.controls, *parse_shard(s.shard))
-    item = math.prod(plan.item_shape)
-    data_bytes = plan.total * item * (1 if plan.is_image else 4)
-    stages = []
-
-    if costs:
-        places = devices // s.train.data_parallel * s.train.members_per_step
-        steps = len(members) * s.train.num_steps
-        early = max(0, s.train.num_snapshots - 1)
-        train_memory, flops, disk, balance = 0.0, 0.0, 0.0, 1.0
-        for width, found in costs.items():
-            own = [m for m in members if m.width == width]
-            share = s.train.batch_size // s.train.data_parallel
-            memory = found.train_bytes(share, s.train.members_per_step) + data_bytes
-            train_memory = max(train_memory, memory)
-            flops += len(own) * s.train.num_steps * found.train_flops * s.train.data_parallel
-            disk += len(own) * (2 * found.state_bytes + early * 4 * found.parameters)
-            balance = min(balance, cost.busy_share(len(own), places))
-        stages.append(Stage("train", f"{steps:,} model-steps", flops, disk, train_memory, balance))
-
-    chunk = s.sampler.chunk_size
-    sizes = {m: s.sampler.size(m.num_train) for m in members}
-    snapshot = {m: min(size, s.sampler.snapshot_at_most) for m, size in sizes.items()}
-    early = max(0, s.train.num_snapshots - 1) if costs else 0
-    samples = sum(sizes.values()) + early * sum(snapshot.values())
-    chunks = sum(-(-size // chunk) for size in sizes.values())
-    chunks += early * sum(-(-size // chunk) for size in snapshot.values())
-    forward = {m: costs[m.width].forward_flops if costs else 4.0 * item * m.num_train for m in members}
-    drawn = sum((sizes[m] + early * snapshot[m]) * forward[m] for m in members)
-    largest = max((found.parameters * 4 for found in costs.values()), default=4 * plan.total * item)
-    activations = max((found.activation_bytes for found in costs.values()), default=8 * plan.total)
-    stages.append(
-        Stage(
-            "sample",
-            f"{samples:,} samples of {s.sampler.num_steps} steps",
-            drawn * s.sampler.num_steps,
-            samples * item * (1 if plan.is_image else 4),
-            largest + chunk * (activations / 4 + 12 * item),
-            samples / (max(1, -(-chunks // devices)) * devices * chunk),
-        )
-    )
-    per_control = s.control.num_samples
-    controls_flops = sum(4.0 * item * m.num_train * per_control * s.sampler.num_steps for m in controls)
-    if controls:
-        stages.append(
-            Stage(
-                "control",
-                f"{len(controls) * per_control:,} samples of the exact score",
-                controls_flops,
-                len(controls) * per_control * item,
-                4.0 * plan.total * (item + chunk),
-                1.0,
-            )
-        )
-    width = EMBEDDING_SIZE.get(min(plan.item_shape[:2]), 16 * item) if plan.metric.name == "lpips" else item
-    pairs = sum(size * (m.num_train + size) for m, size in sizes.items())
-    pairs += early * sum(size * (m.num_train + size) for m, size in snapshot.items())
-    pairs += sum(per_control * (m.num_train + per_control) for m in controls)
-    stages.append(Stage("neighbours", f"{pairs:,} pairs", 2.0 * pairs * width, 16.0 * samples, 2**28, 1.0))
-    return stages
-
-
-def verdict(plan: Plan, stages: list[Stage]) -> list[str]:
-    """What the counts mean on the devices at hand: memory, time, a deadline."""
+def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
+    """What the counts mean on the devices at hand: disk, memory, time, a deadline."""
     import jax
 
-    devices = count_devices(plan)
     first = jax.local_devices()[0]
-    limit = (first.memory_stats() or {}).get("bytes_limit") if _MEMORY.value is None else _MEMORY.value * 1e9
+    lines = [f"disk: {in_bytes(sum(stage.disk for stage in stages))}"]
+
     need = max(stage.memory for stage in stages)
-    lines = [f"disk in all: {in_bytes(sum(stage.disk for stage in stages))}"]
-    if limit:
-        fits = (
-            "fits"
-            if need <= limit
-            else "does NOT fit: lower train.members_per_step or raise train.data_parallel;"
-        )
-        lines.append(
-            f"memory: {in_bytes(need)} of {in_bytes(limit)} on each device at most: {fits}".rstrip(";")
-        )
+    known = (first.memory_stats() or {}).get("bytes_limit")
+    limit = known if _MEMORY.value is None else _MEMORY.value * 1e9
+    if limit is None:
+        lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
     else:
-        lines.append(
-            f"memory: {in_bytes(need)} on each device at most ({first.device_kind} does not tell what it has)"
-        )
+        advice = "lower train.members_per_step, raise train.data_parallel"
+        advice = "it fits" if need <= limit else f"it does NOT fit: {advice}"
+        lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {advice}")
 
     speed, source = _FLOPS.value, "given"
-    if speed is None and first.device_kind in cost.PEAK_FLOPS:
-        speed = ASSUMED_SHARE * cost.PEAK_FLOPS[first.device_kind]
+    if speed is None and first.device_kind in PEAK_FLOPS:
+        speed = ASSUMED_SHARE * PEAK_FLOPS[first.device_kind]
         source = f"assumed: {ASSUMED_SHARE:.0%} of the peak of {first.device_kind}"
-    if speed:
-        busy = [stage.flops / speed / 3600 for stage in stages]
-        wall = sum(hours / stage.balance / devices for hours, stage in zip(busy, stages, strict=True))
+    if speed is None:
+        lines.append("time: give --flops_per_second of one device; benchmarks/unet_step.py measures it")
+    else:
+        hours = [stage.flops / speed / 3600 for stage in stages]
+        wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
         lines.append(
-            f"time: {sum(busy):,.1f} device-hours at {speed:.3g} FLOP/s a device ({source}); "
+            f"time: {sum(hours):,.1f} device-hours at {speed:.3g} FLOP/s a device ({source}); "
             f"{wall:,.1f} h on {devices} devices"
         )
-    else:
-        lines.append("time: give --flops_per_second of one device, as benchmarks/unet_step.py measures it")
-    train = next((stage for stage in stages if stage.name == "train"), None)
-    if _DEADLINE.value and train:
-        items = plan.settings.train.num_steps * sum(
-            m.batch_size for m in sweep.take_shard(plan.members, *parse_shard(plan.settings.shard))
-        )
-        share = train.flops / sum(stage.flops for stage in stages)
-        seconds = 3600 * _DEADLINE.value * share
+    if _DEADLINE.value is not None and share.costs:
+        flops = sum(stage.flops for stage in stages)
+        images = share.settings.train.num_steps * sum(m.batch_size for m in share.members)
+        seconds = 3600 * _DEADLINE.value * stages[0].flops / flops  # training's share of the time
         lines.append(
-            f"deadline of {_DEADLINE.value:g} h: {items / seconds:,.0f} training images/s in all, "
-            f"{sum(stage.flops for stage in stages) / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s a device"
+            f"a deadline of {_DEADLINE.value:g} h asks for {images / seconds:,.0f} training images/s on all "
+            f"devices together, {flops / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s on each"
         )
     return lines
 

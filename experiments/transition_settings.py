@@ -287,8 +287,8 @@ class Run(Plan):
                     f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: "
                     "set data.num_held_out or choose another rule."
                 )
-            counts = len(self.dataset.held_out), len(self.train)
-            phases.held_out(*(np.zeros(count) for count in counts), s.false_positive_rate)
+            unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
+            phases.held_out(unseen, real, s.false_positive_rate)
 
 
 def check_expected(expect: Mapping[str, Any], dataset: data.Dataset) -> None:

@@ -86,7 +86,8 @@ def model_cost(
     member = Member(1, 0, None, settings.batch_size, "")
     optimizer = make_optimizer(settings)
     state = jax.eval_shape(lambda: init_state(member, model, optimizer))
-    number = jax.ShapeDtypeStruct((), jnp.int32)
+    number: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    inputs = MemberInputs(number, number, key, key, key)
     data = jax.ShapeDtypeStruct((2, *item_shape), jnp.uint8 if is_image else jnp.float32)
     item, t = jax.ShapeDtypeStruct(item_shape, jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
     step = functools.partial(train_step, model=model, process=process, optimizer=optimizer, settings=settings)
@@ -100,9 +101,7 @@ def model_cost(
     kept -= collections.Counter((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state.params))
     return ModelCost(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-        train_flops=count_flops(
-            step, state, MemberInputs(number, number, key, key, key), data, axis_sizes={DATA: 1}
-        ),
+        train_flops=count_flops(step, state, inputs, data, axis_sizes={DATA: 1}),
         forward_flops=count_flops(model.apply_fn, state.params, item, t),
         state_bytes=tree_bytes(TrainState(state.params, state.ema, state.opt_state, state.step)),
         gradient_bytes=tree_bytes(state.params),

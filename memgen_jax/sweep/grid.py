@@ -30,7 +30,7 @@ def first_sizes(
     if grid == "paper":
         if len(ends) != 2:
             raise InputError(f"grid_ends={tuple(ends)} must be two sizes, A and B.")
-        return paper_grid(*ends, total)
+        return paper_grid(ends[0], ends[1], total)
     if grid in ("coarse", "auto"):
         return coarse_grid(total, first)
     try:

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from etils import epath
@@ -74,7 +75,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
         return
     from jax._src import distributed  # the processes' bulletin board has no public name
 
-    board = distributed.global_state.client
+    board: Any = distributed.global_state.client
     if index == 0:
         token = secrets.token_hex(8)
         (epath.Path(folder) / f".shared-{token}").write_text(token)

@@ -88,6 +88,11 @@ class TrainSettings:
             raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"train.schedule={self.schedule!r} must be 'constant' or 'cosine'.")
+        if self.batch_size % self.data_parallel:
+            raise InputError(
+                f"train.batch_size={self.batch_size} is not divisible by "
+                f"train.data_parallel={self.data_parallel}."
+            )
 
 
 class TrainState(NamedTuple):
@@ -188,11 +193,6 @@ def make_advance(
     mesh: Mesh, model: Model, process: Process, settings: TrainSettings, num_steps: int
 ) -> Callable[[TrainState, MemberInputs, jax.Array], tuple[TrainState, jax.Array]]:
     """Compiles (block state, block members, data) -> (block state, loss [block member, num_steps])."""
-    if settings.batch_size % settings.data_parallel:
-        raise InputError(
-            f"train.batch_size={settings.batch_size} is not divisible by "
-            f"train.data_parallel={settings.data_parallel}."
-        )
     optimizer = make_optimizer(settings)
 
     def one_member(state, member, data):

@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.sweep import Purpose, make_members, take_shard
 
@@ -33,6 +34,22 @@ def test_shards_partition_the_members():
     shards = [take_shard(members, i, 3) for i in range(3)]
     assert sorted(m for shard in shards for m in shard) == list(members)
     assert np.ptp([len(shard) for shard in shards]) <= 1
+
+
+def test_shards_have_about_the_same_samples_to_draw():
+    """The paper's grid for LSUN-Church on 4 processes: the largest share is close to the mean one."""
+    members = make_members(paper_grid(2_000, 16_000, 126_227), total=126_227, batch_size=64)
+    work = [sum(m.num_train for m in take_shard(members, i, 4)) for i in range(4)]
+    plain = [sum(m.num_train for m in members[i::4]) for i in range(4)]
+    assert max(work) < 1.25 * np.mean(work) and max(work) <= max(plain)
+
+
+def test_a_member_at_an_earlier_step_draws_the_same_noise_under_another_name():
+    (member,) = make_members((9,), total=10, batch_size=1)
+    early = member.at(40)
+    assert early.name == "num_train=000009,step=0000040"
+    same = jax.random.key_data(early.key(Purpose.SAMPLE)) == jax.random.key_data(member.key(Purpose.SAMPLE))
+    assert same.all()
 
 
 @pytest.mark.parametrize("sizes", [(0,), (11,), ()])

@@ -12,6 +12,7 @@ import pytest
 from memgen_jax import diffusion, models
 from memgen_jax.data import decode
 from memgen_jax.diffusion import denoising_loss
+from memgen_jax.errors import InputError
 from memgen_jax.sweep import (
     Purpose,
     TrainingDiverged,
@@ -21,8 +22,8 @@ from memgen_jax.sweep import (
     member_mesh,
     train_members,
 )
+from memgen_jax.sweep.blocks import make_blocks, snapshot_steps
 from memgen_jax.sweep.order import epoch_index
-from memgen_jax.sweep.blocks import make_blocks
 
 PROCESS = diffusion.DDPM(num_steps=50)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
@@ -193,3 +194,55 @@ def test_blocks_restart_from_the_oldest_latest_step_that_all_hold():
     # One that has never been saved does not drag the others back to the start.
     assert make_blocks([a, b, c], {a: [4, 8], b: [8], c: []}, 3) == [(8, [a, b]), (0, [c])]
     assert make_blocks([a, b, c], {a: [], b: [], c: []}, 2) == [(0, [a, b]), (0, [c])]
+
+
+def test_snapshots_are_the_average_of_a_run_that_ends_there_and_change_nothing(tmp_path):
+    """num_steps, half and a quarter, in whole calls of four steps: 12, 8 (of 6) and 4 (of 3)."""
+    kept = dataclasses.replace(SETTINGS, num_snapshots=3)
+    assert snapshot_steps(kept, 4) == (4, 8, 12)
+    train(tmp_path / "kept", settings=kept)
+    train(tmp_path / "plain")
+    assert_same_bits(emas(tmp_path / "kept"), emas(tmp_path / "plain"))
+    for step in (4, 8):
+        shorter = dataclasses.replace(SETTINGS, num_steps=step)
+        train(tmp_path / f"to{step}", settings=shorter)
+        early = [load_ema(m.at(step), MODEL, kept, tmp_path / "kept") for m in MEMBERS]
+        assert_same_bits(early, emas(tmp_path / f"to{step}", settings=shorter))
+    with pytest.raises(InputError, match="no whole checkpoint at step 5"):
+        load_ema(MEMBERS[0].at(5), MODEL, kept, tmp_path / "kept")
+
+
+def test_a_run_stopped_after_a_snapshot_has_it_and_the_later_ones(tmp_path):
+    kept = dataclasses.replace(SETTINGS, num_snapshots=3, checkpoint_seconds=0.0)
+
+    def stop_at_eight(record):
+        if record["step"] >= 8:
+            raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        train(tmp_path / "stopped", settings=kept, log=stop_at_eight)
+    train(tmp_path / "stopped", settings=kept)
+    train(tmp_path / "whole", settings=kept)
+    for step in (4, 8, 12):
+        pair = (
+            [load_ema(m.at(step), MODEL, kept, tmp_path / f) for m in MEMBERS] for f in ("stopped", "whole")
+        )
+        assert_same_bits(*pair)
+
+
+def test_the_log_tells_speed_and_how_much_of_the_block_is_used(tmp_path):
+    records = train(tmp_path)
+    assert {r["busy_share"] for r in records} == {1.0}
+    for record in records:
+        batch = next(m.batch_size for m in MEMBERS if m.name == record["members"][0])
+        assert record["images_per_second"] == pytest.approx(
+            batch * record["model_steps_per_second"], rel=0.01
+        )
+
+
+@pytest.mark.parametrize(
+    "setting", ["num_steps", "batch_size", "members_per_step", "data_parallel", "log_every"]
+)
+def test_settings_below_one_are_a_mistake(setting):
+    with pytest.raises(InputError, match=f"train.{setting}=0"):
+        dataclasses.replace(SETTINGS, **{setting: 0})

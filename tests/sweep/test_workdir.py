@@ -41,6 +41,34 @@ def test_two_processes_cannot_work_in_one_folder(tmp_path):
     first.close()
 
 
+def test_parts_of_a_run_share_a_folder_each_part_once(tmp_path):
+    first = Workdir(tmp_path, CONFIG, shard=(0, 2))
+    second = Workdir(tmp_path, CONFIG, shard=(1, 2))
+    for shard in ((0, 2), (0, 1)):
+        with pytest.raises(InputError, match="another process is at work"):
+            Workdir(tmp_path, CONFIG, shard=shard)
+    first.close()
+    second.close()
+    whole = Workdir(tmp_path, CONFIG)
+    with pytest.raises(InputError, match="another process is at work"):
+        Workdir(tmp_path, CONFIG, shard=(0, 2))
+    whole.close()
+
+
+def test_every_part_logs_to_a_file_of_its_own_and_all_are_read(tmp_path):
+    for shard in ((0, 1), (0, 2), (1, 2)):
+        workdir = Workdir(tmp_path, CONFIG, shard=shard)
+        workdir.append_json_line("metrics.jsonl", {"shard": list(shard)})
+        workdir.close()
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write('{"cut": sh')
+    assert [record["shard"] for record in workdir.read_json_lines("metrics.jsonl")] == [
+        [0, 1],
+        [0, 2],
+        [1, 2],
+    ]
+
+
 @pytest.mark.parametrize("path", ["/proc/nope", "/dev/null"])
 def test_a_place_that_cannot_be_written_is_a_mistake(path):
     with pytest.raises(InputError, match="workdir"):

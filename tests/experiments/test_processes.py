@@ -1,0 +1,143 @@
+"""The transition shared out: two processes of jax.distributed over loopback, and shards with a merge."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+TINY = (
+    "--config=configs/digits.py:smoke",
+    "--config.num_train=(2,8,32)",
+    "--config.model.width=16",
+    "--config.train.num_steps=40",
+    "--config.train.steps_per_call=10",
+    "--config.train.checkpoint_seconds=0.0",
+    "--config.train.log_every=20",
+    "--config.train.num_snapshots=3",
+    "--config.sampler.num_steps=4",
+    "--config.sampler.chunk_size=16",
+    "--config.phases.num_bootstrap=10",
+)
+
+
+def start(*arguments, devices=1):
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.transition", *TINY, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    said, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    return said
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def two_processes(workdir, *arguments, devices=1):
+    where = f"127.0.0.1:{free_port()}"
+    processes = [
+        start(f"--workdir={workdir}", f"--processes={where},{i}/2", *arguments, devices=devices)
+        for i in (0, 1)
+    ]
+    return [finish(process) for process in processes]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The same run by one process on one device."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    finish(start(f"--workdir={folder}"))
+    return folder
+
+
+def assert_same_results(folder, other):
+    for name in ("fractions.csv", "control.csv", "fractions_by_step.csv"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    names = {path.name for path in (other / "samples").glob("*.npz")}
+    assert names == {path.name for path in (folder / "samples").glob("*.npz")} and len(names) == 3 + 3 + 6
+    for name in names:
+        ours, theirs = (np.load(f / "samples" / name)["images"] for f in (folder, other))
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run_and_end_with_the_bytes_of_one(tmp_path, alone):
+    first, second = two_processes(tmp_path / "run", devices=2)
+    assert "report.html" in first and "process 0 writes the report" in second
+    # Each trained its own share: three members, two for one of them.
+    assert sorted(("80 model-steps" in first, "80 model-steps" in second)) == [False, True]
+    assert_same_results(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+def test_what_two_processes_began_one_finishes_on_another_number_of_devices(tmp_path, alone):
+    """Checkpoints written by processes of jax.distributed restore in a process on its own."""
+    folder = tmp_path / "run"
+    where = f"127.0.0.1:{free_port()}"
+    begun = [start(f"--workdir={folder}", f"--processes={where},{i}/2") for i in (0, 1)]
+    saved = "checkpoints/num_train=*/[0-9]*[0-9]"
+    while all(process.poll() is None for process in begun) and len(list(folder.glob(saved))) < 2:
+        time.sleep(0.01)
+    for process in begun:
+        process.kill()
+        process.communicate()
+    finish(start(f"--workdir={folder}", devices=3))
+    assert_same_results(folder, alone)
+
+
+def test_shards_one_after_another_and_a_merge_end_with_the_bytes_of_one_run(tmp_path, alone):
+    folder = tmp_path / "run"
+    said = [finish(start(f"--workdir={folder}", f"--config.shard={i}/2")) for i in (1, 0)]
+    assert "Run without shard to merge" in said[0]
+    assert not (folder / "metrics.jsonl").exists() and (folder / "metrics,shard=1-of-2.jsonl").exists()
+    if not (folder / "report.html").exists():
+        finish(start(f"--workdir={folder}"))
+    assert_same_results(folder, alone)
+
+
+def test_processes_that_do_not_see_one_folder_are_told_so(tmp_path):
+    """The second process sees another folder under its own name."""
+    where = f"127.0.0.1:{free_port()}"
+    code = (
+        "import sys; from memgen_jax.sweep import hosts; index = int(sys.argv[1]);"
+        f"hosts.join('{where},%d/2' % index);"
+        "hosts.require_shared_folder(sys.argv[2], seconds=3.0)"
+    )
+    (tmp_path / "0").mkdir()
+    (tmp_path / "1").mkdir()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(i), str(tmp_path / str(i))],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in (0, 1)
+    ]
+    _, said = [process.communicate(timeout=300)[1] for process in processes]
+    assert "process 1 does not see" in said and "file system that all hosts share" in said
+
+
+@pytest.mark.parametrize("processes", ["here", "localhost:1,2/2", "localhost,0/2"])
+def test_a_place_that_is_none_is_a_mistake(processes):
+    from memgen_jax.errors import InputError
+    from memgen_jax.sweep import hosts
+
+    with pytest.raises(InputError, match="must be auto, or HOST:PORT,i/n"):
+        hosts.join(processes)
