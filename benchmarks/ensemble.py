@@ -5,12 +5,13 @@
 Four contestants do the same work: the demo's network, batch and optimiser (Adam, clipping, moving average),
 and DDIM sampling. Each runs in a process of its own, in turn, several rounds; medians and ratios are printed.
 
-  ensemble     the sweep's own path: every CPU core a device of one thread (or every accelerator), one member each
+  ensemble     the sweep's own path: every CPU core a device of one thread (or every accelerator)
   one by one   the same compiled step on one device with XLA's default threads
   PyTorch      eager, fused Adam, all threads (needs `pip install torch`; left out where it is missing)
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -39,7 +40,9 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     digits = data.load("digits")
     model = models.mlp(digits.item_shape, WIDTH, NUM_BLOCKS, time_in_blocks=False)
     process = diffusion.DDPM()
-    settings = train.TrainSettings(num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1)
+    settings = train.TrainSettings(
+        num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1
+    )
     mesh = sweep.member_mesh(jax.devices() if everything else jax.devices()[:1])
     count = mesh.shape["member"]
     members = sweep.make_members(range(1000, 1000 + count), total=1437, batch_size=BATCH)
@@ -140,7 +143,7 @@ def torch_times(num_steps: int) -> dict[str, float]:
     def sample():
         x = torch.randn(SAMPLES, 64, device=device)
         times = torch.linspace(1000, 0, SAMPLER_STEPS + 1).round().long().tolist()
-        for t, u in zip(times[:-1], times[1:], strict=True):
+        for t, u in itertools.pairwise(times):
             mean, std = alpha_bar[t].sqrt(), (1 - alpha_bar[t]).sqrt()
             velocity = average(x, torch.full((SAMPLES,), float(t), device=device))
             clean, noise = mean * x - std * velocity, std * x + mean * velocity
@@ -165,7 +168,9 @@ CONTESTANTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()

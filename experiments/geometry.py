@@ -301,9 +301,10 @@ class Measurement:
     def _distance(self, params) -> Callable:
         if self.settings.basins.metric == "l2":
             return geometry.basins.l2
-        if self.source.picture_of is None:
+        picture_of = self.source.picture_of
+        if picture_of is None:
             raise InputError("basins.metric='lpips' compares pictures, and these samples are points: use l2.")
-        return geometry.basins.lpips_between(lambda item: self.source.picture_of(params, item))
+        return geometry.basins.lpips_between(lambda item: picture_of(params, item))
 
     def _curvature(self, params, condition, key, item, t) -> dict[str, jax.Array]:
         settings, process = self.settings.curvature, self.process
