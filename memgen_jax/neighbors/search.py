@@ -13,6 +13,7 @@ The search runs in three steps, so that it is as fast as a matrix product and st
 
 import functools
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
@@ -38,7 +39,7 @@ class Neighbors(NamedTuple):
     """
 
     distance: Float32[np.ndarray, "query k"]
-    index: Int32[np.ndarray, "query k"]
+    index: Int32[np.ndarray, "query k"]  # type: ignore[assignment]
 
 
 def search(
@@ -49,7 +50,7 @@ def search(
     exclude_self: bool = False,
     squared: bool = False,
     scale: float = 1.0,
-    memory: int = 2**28,
+    memory: int = 2**29,
     dtype: str = "float32",
     mesh: Mesh | None = None,
     progress: str | None = None,
@@ -134,6 +135,9 @@ class _Finder:
         # Distances do not change when one point is taken from everything, and the Gram form loses
         # less to cancellation. Any point will do; a mean over a part is near enough.
         self.centre = references[:1024].mean(0, dtype=np.float64).astype(np.float32)
+        # Few references stay on the devices, ready, instead of coming again for each tile of queries.
+        self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
+        self.prepared: dict[int, _Prepared] = {}
 
     def __call__(
         self,
@@ -147,8 +151,8 @@ class _Finder:
         candidates = min(candidates, len(self.references))
         devices = self.mesh.devices.size
         side = _tile_side(self.memory, queries.shape[1])
-        reference_tile = _tile(len(self.references), side)
-        query_tile = _tile(math.ceil(len(queries) / devices), side) * devices
+        reference_tile = _tile(len(self.references), side, BLOCK)
+        query_tile = _tile(math.ceil(len(queries) / devices), side, 8) * devices
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -177,13 +181,13 @@ class _Finder:
         kept = jax.device_put(_nothing_kept(query_tile, candidates), by_query)
         largest = error = jnp.float32(0)
         for first in range(0, len(self.references), reference_tile):
-            part = self.references[first : first + reference_tile]
-            reference = _prepare(
-                jax.device_put(_pad(part, reference_tile), everywhere),
-                centre,
-                len(part),
-                self.dtype,
-            )
+            reference = self.prepared.get(first)
+            if reference is None:
+                part = self.references[first : first + reference_tile]
+                part_there = jax.device_put(_pad(part, reference_tile), everywhere)
+                reference = _prepare(part_there, centre, len(part), self.dtype)
+            if self.keep:
+                self.prepared[first] = reference
             kept = _step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
@@ -223,7 +227,7 @@ class _Finder:
     def _verify(
         self, queries: np.ndarray, found: "_Kept", k: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index = found.index.astype(np.int64)
+        index = np.asarray(found.index, np.int64)
         square = _squared_distances(queries, self.references, index)
         square[np.isinf(found.score)] = np.inf  # the excluded item itself, and slots never filled
         order = np.lexsort((index, square))[:, :k]
@@ -280,13 +284,19 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
 def _squared_distances(
     queries: np.ndarray, references: np.ndarray, index: Int[np.ndarray, "query candidate"]
 ) -> Float[np.ndarray, "query candidate"]:
-    """|q - r|² from differences in float64, in pieces that fit a processor's cache."""
+    """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
     square = np.empty(index.shape)
-    piece = max(1, 2**21 // (8 * queries.shape[1] * index.shape[1]))
-    for start in range(0, len(queries), piece):
+    piece = max(1, 2**20 // (8 * queries.shape[1] * index.shape[1]))  # fits a processor's cache
+
+    def compute(start: int) -> None:
         rows = slice(start, start + piece)
-        difference = np.subtract(references[index[rows]], queries[rows][:, None], dtype=np.float64)
+        near = references[index[rows]].astype(np.float32, copy=False)
+        difference = near - queries[rows][:, None].astype(np.float32, copy=False)
+        difference = difference.astype(np.float64)
         square[rows] = np.einsum("qcd,qcd->qc", difference, difference)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(compute, range(0, len(queries), piece)))
     return square
 
 
@@ -299,17 +309,17 @@ def _name_what_is_not_finite(queries: np.ndarray, references: np.ndarray) -> Non
 
 
 def _tile_side(memory: int, dim: int) -> int:
-    """Rows s of a tile such that two tiles of items and two of scores fit: 8 s² + 16 s d bytes."""
-    side = math.isqrt(dim**2 + memory // 8) - dim
+    """Rows s of a tile such that its items and scores fit in 3/4 of the memory: 8 s² + 16 s d bytes."""
+    side = math.isqrt(dim**2 + 3 * memory // 32) - dim
     return max(side - side % BLOCK, BLOCK)
 
 
-def _tile(count: int, side: int) -> int:
-    """Rows per tile: all tiles alike, small ones powers of two so that few shapes compile."""
+def _tile(count: int, side: int, multiple: int) -> int:
+    """Rows per tile: all tiles alike, and small ones of two sizes only, for each size is compiled."""
     if count <= min(side, 1024):
-        return min(max(BLOCK, 1 << (count - 1).bit_length()), side)
+        return min(128 if count <= 128 else 1024, side)
     per_tile = math.ceil(count / math.ceil(count / side))
-    return math.ceil(per_tile / BLOCK) * BLOCK
+    return math.ceil(per_tile / multiple) * multiple
 
 
 def _pad(rows: np.ndarray, count: int) -> np.ndarray:
@@ -331,7 +341,7 @@ class _Kept(NamedTuple):
     """Running candidates: score = |r|² - 2 q·r, and a bound: no score left out is below it."""
 
     score: Float[np.ndarray | Array, "query candidate"]
-    index: Int[np.ndarray | Array, "query candidate"]
+    index: Int[np.ndarray | Array, "query candidate"]  # type: ignore[assignment]
     bound: Float[np.ndarray | Array, "query"]
 
 
@@ -350,10 +360,13 @@ def _prepare(items: Array, centre: Array, count: int | Array, dtype: np.dtype) -
     rounded = item.astype(jnp.float32)
     norm = jnp.sum(rounded**2, axis=1)
     real = jnp.arange(len(items)) < count
+    error = jnp.zeros_like(norm)
+    if dtype != jnp.float32:
+        error = jnp.where(real, jnp.sqrt(jnp.sum((moved - rounded) ** 2, axis=1)), 0)
     return _Prepared(
         item=item,
         norm=jnp.where(real, norm, jnp.inf),
-        error=jnp.where(real, jnp.sqrt(jnp.sum((moved - rounded) ** 2, axis=1)), 0),
+        error=error,
         largest=jnp.max(jnp.where(real, norm, 0)),
     )
 
@@ -375,7 +388,7 @@ def _step(
         mesh=mesh,
         in_specs=(split, split, split, whole, whole, whole),
         out_specs=split,
-    )(kept, queries, ignored, references, norms, first)
+    )(kept, queries, ignored, references, norms, first)  # type: ignore[arg-type]
 
 
 def _compare(

@@ -103,3 +103,21 @@ def test_images_that_lpips_cannot_see_are_refused(shape, dtype, words):
 def test_floats_outside_the_stated_range_are_refused():
     with pytest.raises(InputError, match=r"\[-1, 1\]"):
         lpips_embedding(np.full((1, 32, 32, 3), 255.0, np.float32))
+
+
+@needs_weights
+@pytest.mark.parametrize(("kind", "side"), list(REFERENCE))
+def test_lpips_equals_the_pytorch_package_where_that_is_installed(kind, side):
+    torch = pytest.importorskip("torch")
+    benchmark = pytest.importorskip("benchmarks.lpips")
+    first, second = pairs(kind, side)
+    images = [torch.from_numpy(np.moveaxis(x, -1, 1) / np.float32(127.5) - 1) for x in (first, second)]
+    if side < 32:
+        images = [torch.nn.functional.interpolate(x, size=(32, 32), mode="bilinear") for x in images]
+    try:
+        model = benchmark.pytorch_lpips()
+    except ImportError:
+        pytest.skip("lpips is not installed")
+    with torch.no_grad():
+        expected = model(*images).flatten().numpy()
+    np.testing.assert_allclose(lpips(first, second), expected, atol=1e-5)
