@@ -117,7 +117,10 @@ def classify(run: Run, workdir: sweep.Workdir) -> None:
         )
     if run.controls:
         controls = [
-            phases.fractions(labels_of(workdir, m, thresholds), m.num_train, *deltas) for m in run.controls
+            phases.fractions(
+                np.concatenate([labels_of(workdir, m, thresholds) for m in seeds]), size, *deltas
+            )
+            for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
         ]
         workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
     by_width = {str(width): found for width, found in critical.items()} if len(critical) > 1 else None
@@ -187,16 +190,17 @@ def quality(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> 
     """
     rows = []
     unseen_items = run.metric.prepare(run.dataset.held_out) if len(run.dataset.held_out) else None
-    for member in first_width(run):
-        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-        new = found["train_distance"][found["train_distance"] > thresholds.delta_m]
+    for size, seeds in itertools.groupby(first_width(run), key=lambda member: member.num_train):
+        found = [workdir.read_npz(f"neighbors/{member.name}.npz") or {} for member in seeds]
+        distance = np.concatenate([own["train_distance"] for own in found])
+        new = distance[distance > thresholds.delta_m]
         unseen = None
         if unseen_items is not None:
-            near = run.metric.search(unseen_items, run.comparable_train[: member.num_train])
+            near = run.metric.search(unseen_items, run.comparable_train[:size])
             unseen = float(np.median(near.distance))
         rows.append(
             {
-                "num_train": member.num_train,
+                "num_train": size,
                 "sample_distance": float(np.median(new)) if len(new) else None,
                 "held_out_distance": unseen,
             }
