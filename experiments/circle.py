@@ -123,13 +123,7 @@ def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
         energy, solved = map(np.asarray, each(learned_energy)(params, sizes))
         stage.advance(1)
         score = np.asarray(each(learned_score)(params))
-        for size, values, ok in zip(s.num_train, score, solved, strict=True):
-            bad = int(np.sum(~(ok & np.isfinite(values).all(-1))))
-            if bad:
-                raise InputError(
-                    f"the learned score of K={size} is not finite, or its likelihood not solvable, at "
-                    f"{bad} of {len(points)} grid points at t={t}: train longer or lower train.learning_rate."
-                )
+        require_finite(s.num_train, score, solved, t)
         generated = np.asarray(each(generate)(params, keys))
         stage.advance(1)
         times = np.full(len(s.num_train), s.attractors.time, np.float32)
@@ -156,6 +150,17 @@ def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
             **exact_landscape(run, None, np.zeros((0, 2), np.float32)),
         )
         stage.advance(1)
+
+
+def require_finite(sizes: tuple[int, ...], score: np.ndarray, solved: np.ndarray, t: float) -> None:
+    """Stops the run where a network's score [member, point, 2] or likelihood [member, point] failed."""
+    for size, values, ok in zip(sizes, score, solved, strict=True):
+        bad = int(np.sum(~(ok & np.isfinite(values).all(axis=-1))))
+        if bad:
+            raise InputError(
+                f"the learned score of K={size} is not finite, or its likelihood not solvable, at "
+                f"{bad} of {len(ok)} grid points at t={t}: train longer or lower train.learning_rate."
+            )
 
 
 def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from configs.circle import get_config
-from experiments import circle_training
+from experiments import circle, circle_training
 from experiments.circle_settings import Run
 from memgen_jax import data, diffusion, models, sweep
 from memgen_jax.errors import InputError
@@ -141,6 +141,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_one_sentence(points, model
     broken[5] = np.nan
     with pytest.raises(InputError, match="the loss of K=9 is not finite between steps 0 and 2"):
         circle_training.train_ensemble((2, 9), broken, model, PROCESS, SETTINGS)
+
+
+def test_a_score_that_is_not_finite_is_told_with_its_k_and_time():
+    score, solved = np.ones((2, 4, 2)), np.ones((2, 4), bool)
+    circle.require_finite((2, 9), score, solved, 0.15)
+    score[1, 3, 0] = np.inf
+    solved[1, 0] = False
+    with pytest.raises(InputError, match=r"score of K=9 is not finite, .* at 2 of 4 grid points at t=0.15"):
+        circle.require_finite((2, 9), score, solved, 0.15)
+
+
+def test_clusters_are_numbered_from_the_largest():
+    points = np.array([[0, 0], [5, 5], [5, 5.1], [0, 9], [5, 4.9]], np.float32)
+    labels, centroids = circle.gather_clusters(points, distance=1.0)
+    np.testing.assert_array_equal(labels == 0, [False, True, True, False, True])
+    np.testing.assert_allclose(centroids[0], [5, 5], atol=1e-6)
+    assert len(centroids) == 3
 
 
 def test_the_command_line_tells_a_mistake_in_one_line_and_exits_with_2(tmp_path):
