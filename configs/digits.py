@@ -48,6 +48,8 @@ def get_config(variant: str = "") -> ConfigDict:
             "data_parallel": 1,
             "checkpoint_seconds": 60.0,
             "log_every": 500,
+            # Earlier networks to keep for fractions against steps; 0 keeps the last alone.
+            "num_snapshots": 0,
         }
     )
     config.sampler = ConfigDict(

@@ -27,7 +27,7 @@ from memgen_jax.errors import InputError
 Item = Float[Array, "*item"]
 Patterns = Float[Array, "num_patterns *item"]
 Scalar = Float[Array, ""] | float
-Count = Int[Array, ""] | int | None
+Count = Int[Array, ""] | int | np.integer | None
 
 TILE = 4096  # patterns per tile: 1,000 queries take 16 MB of weights
 

@@ -50,7 +50,7 @@ def log_self_overlap(
     tile = min(tile, rows)
     num_tiles = -(-rows // tile)
     points = jnp.pad(points, ((0, num_tiles * tile - rows), (0, 0)))
-    counts = jnp.arange(num_tiles * tile) < n
+    counts = jnp.arange(num_tiles * tile, dtype=n.dtype) < n
     mean = jnp.sum(jnp.where(counts[:, None], points, 0), 0) / n
     centred = jnp.where(counts[:, None], points - mean[None, :], 0)
     blocks = centred.reshape(num_tiles, tile, dim)
@@ -94,7 +94,7 @@ def log_cross_overlap(
     """
     rows = points.shape[0]
     n = jnp.asarray(rows if num_points is None else num_points, points.dtype)
-    counts = jnp.arange(rows) < n
+    counts = jnp.arange(rows, dtype=n.dtype) < n
     along = jnp.square((points - gaussian.mean[None, :]) @ gaussian.axes)
 
     def one_width(width: Float[Array, ""]) -> Float[Array, ""]:
