@@ -8,12 +8,12 @@ Both write onset.csv, onset.json and figures/ in the workdir; the same command c
 
 from ml_collections import ConfigDict
 
-from experiments import door, onset_linear
+from experiments import door, onset_linear, onset_network
 from memgen_jax.errors import InputError
 
 
 def main(config: ConfigDict, workdir_path: str) -> None:
-    programs = {"linear": onset_linear.main}
+    programs = {"linear": onset_linear.main, "network": onset_network.main}
     name = config.get("model", None)
     if name not in programs:
         raise InputError(f"model={name!r} is not one of {', '.join(programs)}; take configs/onset_linear.py.")

@@ -162,7 +162,11 @@ def table(
         for c, covariance in enumerate(model.covariances):
             for w, kernel_width in enumerate(model.kernel_widths):
                 probability, low, high = onset.probability_positive(np.asarray(outcome.log_ratio[:, c, w]))
-                row: dict[str, Any] = {"dim": dim, "num_train": size, "num_simulations": settings.num_simulations}
+                row: dict[str, Any] = {
+                    "dim": dim,
+                    "num_train": size,
+                    "num_simulations": settings.num_simulations,
+                }
                 row |= mean_and_error("hellinger2", outcome.squared_hellinger[:, c])
                 row |= mean_and_error("log10_e_tg", outcome.log_e_tg[:, c, w] / math.log(10))
                 row |= mean_and_error("log10_e_og", outcome.log_e_og[:, c, w] / math.log(10))

@@ -20,11 +20,13 @@ from memgen_jax.onset.linear_denoiser import (
     limit_variance,
 )
 from memgen_jax.onset.simulations import LinearModel, Outcome, simulate
+from memgen_jax.onset.small_sets import INTEGRALS, SmallSets, compare_small_sets
 from memgen_jax.onset.views import VIEWS, Comparison, bootstrap_delta, compare
 from memgen_jax.onset.widths import KERNEL_WIDTHS, kernel_width, mixing_time
 
 __all__ = [
     "COVARIANCES",
+    "INTEGRALS",
     "KERNEL_WIDTHS",
     "VIEWS",
     "Comparison",
@@ -33,8 +35,10 @@ __all__ = [
     "LinearModel",
     "LogOverlaps",
     "Outcome",
+    "SmallSets",
     "bootstrap_delta",
     "compare",
+    "compare_small_sets",
     "coordinate_kernels",
     "critical_size",
     "fit",

@@ -21,6 +21,7 @@ Rows = Sequence[Mapping[str, typing.Any]]
 _COLORS = ("#0b3c6f", "#c2570c", "#4c9a8a", "#b08bbf")
 _MARKERS = ("o", "s", "^", "D")
 _VIEW_NAMES = {"coordinates": "pixel by pixel", "components": "leading components"}
+_SOURCE_NAMES = {"model": "the network", "fresh": "fresh data in its place", "copies": "copies in its place"}
 TRAIN_COLOR, ORIGINAL_COLOR = "#b3262a", "#0b5aa8"  # the paper's red and blue
 
 
@@ -147,31 +148,48 @@ def readings(rows: Rows, chosen: tuple[str, str]) -> "matplotlib.figure.Figure":
 
 
 @style.settings()
-def network(rows: Rows) -> "matplotlib.figure.Figure":
-    """A network's scaled distances and P(Δ > 0) against n (Onset 2024, Fig. 4).
+def network(rows: Rows, reading: str) -> "matplotlib.figure.Figure":
+    """A network's scaled distances and P(Δ > 0) against n, beside two controls (Onset 2024, Fig. 4).
 
     Args:
-      rows: of onset.csv of a network: `num_train`, `e_tg_scaled`, `e_og_scaled`, each with `_low` and
-        `_high`, and `p_delta_positive` with its interval.
+      rows: of onset.csv of a network: `num_train`, `source` ("model", "fresh" or "copies"), `reading`,
+        `e_tg_scaled` and `e_og_scaled`, each with `_low` and `_high`, and `p_delta_positive` with its own.
+      reading: of the first panel; every reading has a panel of its own below.
     """
     rows = sorted(rows, key=lambda row: row["num_train"])
-    sizes = style.column(rows, "num_train")
-    figure = style.new_figure(7.6, 3.1)
-    left, right = _row_of_axes(figure, 2)
+    kinds = list(dict.fromkeys(row["reading"] for row in rows))
+    sizes = np.unique(style.column(rows, "num_train"))
+    figure = style.new_figure(9.6, 5.6)
+    grid = figure.add_gridspec(2, len(kinds))
+    wide = figure.add_subplot(grid[0, : len(kinds) // 2])
+    chosen = [row for row in rows if row["reading"] == reading and row["source"] == "model"]
     for name, label, color, marker in (
         ("e_og_scaled", "original to generated, Ê_OG", ORIGINAL_COLOR, "s"),
         ("e_tg_scaled", "training to generated, Ê_TG", TRAIN_COLOR, "o"),
     ):
-        low, high = style.column(rows, f"{name}_low"), style.column(rows, f"{name}_high")
-        left.fill_between(sizes, low, high, color=color, alpha=0.2, lw=0)
-        left.plot(sizes, style.column(rows, name), color=color, marker=marker, label=label)
-    left.set_ylabel("distance / its value at the smallest n")
-    left.set_ylim(bottom=0)
-    left.legend(loc="best")
-    _probability_curve(right, rows, "", 0)
-    right.set_ylabel("P(Δ > 0)")
-    for axes in (left, right):
+        low, high = style.column(chosen, f"{name}_low"), style.column(chosen, f"{name}_high")
+        wide.fill_between(sizes, low, high, color=color, alpha=0.2, lw=0)
+        wide.plot(sizes, style.column(chosen, name), color=color, marker=marker, label=label)
+    wide.set_ylabel("distance / that at the smallest n")
+    wide.set_ylim(bottom=0)
+    wide.legend(loc="best")
+    wide.set_title(f"the network, reading “{reading}”")
+    style.size_axis(wide, sizes, "training items n")
+    own = figure.add_subplot(grid[0, len(kinds) // 2 :])
+    _probability_curve(own, chosen, "", 0)
+    own.set_title("the same")
+    own.set_ylabel("P(Δ > 0)")
+    style.size_axis(own, sizes, "training items n")
+    for place, kind in enumerate(kinds):
+        axes = figure.add_subplot(grid[1, place])
+        for index, (source, label) in enumerate(_SOURCE_NAMES.items()):
+            curve = [row for row in rows if row["reading"] == kind and row["source"] == source]
+            _probability_curve(axes, curve, label, index)
+        axes.set_title(f"reading “{kind}”")
+        axes.set_ylabel("P(Δ > 0)" if place == 0 else "")
         style.size_axis(axes, sizes, "training items n")
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
