@@ -104,7 +104,7 @@ def test_what_two_processes_began_one_finishes_on_another_number_of_devices(tmp_
 def test_shards_one_after_another_and_a_merge_end_with_the_bytes_of_one_run(tmp_path, alone):
     folder = tmp_path / "run"
     said = [finish(start(f"--workdir={folder}", f"--config.shard={i}/2")) for i in (1, 0)]
-    assert "Run without shard to merge" in said[0]
+    assert "This shard is done" in said[0]
     assert not (folder / "metrics.jsonl").exists() and (folder / "metrics,shard=1-of-2.jsonl").exists()
     if not (folder / "report.html").exists():
         finish(start(f"--workdir={folder}"))

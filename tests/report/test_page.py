@@ -23,7 +23,14 @@ def minimal(**changes):
     values = {"title": "T", "dataset": "d", "answer": "a", "rows": [], "delta_m": 1.0, "delta_s": 0.5}
     values |= {"metric": "L2", "threshold_rule": "given", "critical": [], "galleries": []}
     values |= {"histograms": None, "quality": None, "quality_rows": [], "control_rows": [], "curves": None}
-    values |= {"phase_diagram": None, "num_steps": 1, "limits": [], "command": "", "settings": {}, "environment": {}}
+    values |= {
+        "phase_diagram": None,
+        "num_steps": 1,
+        "limits": [],
+        "command": "",
+        "settings": {},
+        "environment": {},
+    }
     values |= {"transition": page.Picture("data:image/png;base64,AAAA", "alt", "caption")}
     return values | changes
 
