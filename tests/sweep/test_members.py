@@ -37,11 +37,11 @@ def test_shards_partition_the_members():
 
 
 def test_shards_have_about_the_same_samples_to_draw():
-    """The paper's grid for LSUN-Church on 4 processes: the largest share is close to the mean one."""
+    """The paper's grid for LSUN-Church on 4 processes: no share is a third above the mean."""
     members = make_members(paper_grid(2_000, 16_000, 126_227), total=126_227, batch_size=64)
     work = [sum(m.num_train for m in take_shard(members, i, 4)) for i in range(4)]
     plain = [sum(m.num_train for m in members[i::4]) for i in range(4)]
-    assert max(work) < 1.25 * np.mean(work) and max(work) <= max(plain)
+    assert max(work) < 1.3 * np.mean(work) and np.ptp(work) < np.ptp(plain)
 
 
 def test_a_member_at_an_earlier_step_draws_the_same_noise_under_another_name():
