@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memgen_jax import audit, cli
+from memgen_jax import audit, cli, neighbors
 from memgen_jax.errors import InputError
 
 NEW, COPIES, REPEATS = 120, 30, 10
@@ -235,3 +235,32 @@ def test_mixed_sizes_and_kinds_are_brought_to_one_where_asked(tmp_path, no_page)
     argv += [f"--out={tmp_path / 'out'}", "--delta-m=1", "--delta-s=1"]
     assert cli.main(argv) == 2
     assert cli.main([*argv, "--size=6", "--channels=1"]) == 0
+
+
+@pytest.mark.skipif(
+    not neighbors.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
+)
+def test_colour_images_are_compared_by_lpips_and_jpeg_copies_of_photographs_found(tmp_path, no_page):
+    import io
+
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    china, flower = load_sample_images().images
+
+    def patches(photo):
+        return np.stack([photo[y : y + 32, x : x + 32] for y in range(0, 320, 64) for x in range(0, 512, 64)])
+
+    def through_jpeg(image):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=90)
+        return np.asarray(Image.open(file))
+
+    train = patches(china)
+    copies = np.stack([through_jpeg(image) for image in train[:10]])
+    np.savez(tmp_path / "train.npz", images=train)
+    np.savez(tmp_path / "samples.npz", images=np.concatenate([patches(flower)[:30], copies]))
+    result = audit.run(flags(tmp_path, tmp_path / "out", thresholds="cifar10"), say=lambda _: None)
+    assert result.summary["metric"] == "lpips"
+    assert (result.labels[30:] == 0).all() and not (result.labels[:30] == 0).any()
+    np.testing.assert_array_equal(result.distances.train_index[30:, 0], np.arange(10))

@@ -4,14 +4,15 @@ The search runs in three steps, so that it is as fast as a matrix product and st
 
 1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r, on the devices. Of every
    tile only a few candidates a query survive, and a bound below all scores that were left out.
-2. The candidates' distances are computed again from differences, in float64 on the host: identical
-   items give exactly 0, and no rounding of the Gram form reaches the result.
+2. The candidates' distances are computed again from float32 differences, on the host: identical items
+   give exactly 0, and no rounding of the Gram form reaches the result.
 3. If some item that was not kept could, within the Gram form's rounding error, be as near as the
    k-th one, the query is searched again with more candidates. So the answer does not depend on
    tile, memory, device or precision of the search.
 """
 
 import functools
+import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -101,9 +102,12 @@ def search(
     finder = _Finder(references, memory, jnp.dtype(dtype), mesh or local_mesh())
     candidates = k if k == 1 else k + SPARE
     square, index, certain = finder(queries, exclude, k, candidates, progress)
-    if not certain.all():
-        unsettled = np.flatnonzero(~certain)
-        square[unsettled], index[unsettled] = _settle(finder, queries[unsettled], exclude[unsettled], k)
+    rows = np.flatnonzero(~certain)
+    if len(rows):  # near-ties
+        square[rows], index[rows], certain[rows] = finder(queries[rows], exclude[rows], k, 8 * (k + SPARE))
+        rows = np.flatnonzero(~certain)
+    if len(rows):  # any number of ties
+        square[rows], index[rows] = _settle(finder, queries[rows], exclude[rows], k)
     distance = square * scale**2 if squared else np.sqrt(square) * scale
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
 
@@ -133,8 +137,9 @@ class _Finder:
     def __init__(self, references: np.ndarray, memory: int, dtype: np.dtype, mesh: Mesh):
         self.references, self.memory, self.dtype, self.mesh = references, memory, dtype, mesh
         # Distances do not change when one point is taken from everything, and the Gram form loses
-        # less to cancellation. Any point will do; a mean over a part is near enough.
-        self.centre = references[:1024].mean(0, dtype=np.float64).astype(np.float32)
+        # less to cancellation. Any point amid the items will do: the median of a few of them.
+        few = references[:: max(1, len(references) // 64)][:64]
+        self.centre = np.median(few.astype(np.float32), axis=0)
         # Few references stay on the devices, ready, instead of coming again for each tile of queries.
         self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
         self.prepared: dict[int, _Prepared] = {}
@@ -161,7 +166,7 @@ class _Finder:
             for start in range(0, len(queries), query_tile):
                 rows = slice(start, min(start + query_tile, len(queries)))
                 found = self._nearest(queries[rows], exclude[rows], query_tile, reference_tile, candidates)
-                square[rows], index[rows], certain[rows] = self._verify(queries[rows], found, k)
+                square[rows], index[rows], certain[rows] = self._verify(queries[rows], *found, k)
                 bar.update(rows.stop - rows.start)
         return square, index, certain
 
@@ -172,7 +177,7 @@ class _Finder:
         query_tile: int,
         reference_tile: int,
         candidates: int,
-    ) -> "_Kept":
+    ) -> "tuple[_Kept, _Rounded]":
         by_query = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         centre = jax.device_put(self.centre, everywhere)
@@ -196,43 +201,29 @@ class _Finder:
         count = len(queries)
         if not (np.isfinite(float(largest)) and np.isfinite(np.asarray(tile.norm)[:count]).all()):
             _name_what_is_not_finite(queries, self.references)
-        return _Kept(
-            score=np.asarray(kept.score)[:count],
-            index=np.asarray(kept.index)[:count],
-            bound=self._lower_bound(
-                np.asarray(kept.bound)[:count],
-                np.asarray(tile.norm)[:count],
-                np.asarray(tile.error)[:count],
-                float(largest),
-                float(error),
-            ),
+        kept = _Kept(*(np.asarray(part)[:count] for part in kept))
+        rounded = _Rounded(
+            np.sqrt(np.asarray(tile.norm, np.float64)[:count]),
+            np.asarray(tile.error, np.float64)[:count] + float(error),
+            math.sqrt(float(largest)),
         )
-
-    def _lower_bound(
-        self,
-        bound: np.ndarray,
-        norm: np.ndarray,
-        query_error: np.ndarray,
-        largest: float,
-        reference_error: float,
-    ) -> np.ndarray:
-        """Distance that no reference outside the kept ones can be below."""
-        norm, bound = norm.astype(np.float64), bound.astype(np.float64)
-        reach = (np.sqrt(norm) + math.sqrt(largest)) ** 2
-        # Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
-        rounding = (4 * math.sqrt(len(self.centre)) + 8) * 2.0**-24 * reach
-        moved = query_error.astype(np.float64) + reference_error + 2.0**-23 * np.sqrt(reach)
-        return np.sqrt(np.maximum(bound + norm - rounding, 0)) - moved
+        return kept, rounded
 
     def _verify(
-        self, queries: np.ndarray, found: "_Kept", k: int
+        self, queries: np.ndarray, found: "_Kept", rounded: "_Rounded", k: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = np.asarray(found.index, np.int64)
         square = _squared_distances(queries, self.references, index)
         square[np.isinf(found.score)] = np.inf  # the excluded item itself, and slots never filled
         order = np.lexsort((index, square))[:, :k]
         square, index = np.take_along_axis(square, order, 1), np.take_along_axis(index, order, 1)
-        return square, index, np.sqrt(square[:, -1]) < found.bound
+        farthest = np.sqrt(square[:, -1])
+        # An item whose norm exceeds |q| + farthest is farther away: only the others can mislead.
+        reach = rounded.norm + np.minimum(rounded.largest, rounded.norm + farthest)
+        # Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
+        doubt = (4 * math.sqrt(len(self.centre)) + 8) * 2.0**-24 * reach**2
+        left_out = np.sqrt(np.maximum(found.bound + rounded.norm**2 - doubt, 0))
+        return square, index, farthest < left_out - rounded.error - 2.0**-23 * reach
 
 
 def _settle(
@@ -252,10 +243,12 @@ def _settle(
     own_group = np.where(exclude >= 0, group_of[exclude], -1)
     ignored = np.where((own_group >= 0) & alone[own_group], own_group, -1)
 
-    distinct = _Finder(finder.references[firsts], finder.memory, finder.dtype, finder.mesh)
+    distinct = finder
+    if len(firsts) < len(finder.references):
+        distinct = _Finder(finder.references[firsts], finder.memory, finder.dtype, finder.mesh)
     square = np.empty((len(queries), k))
     index = np.empty((len(queries), k), np.int64)
-    open_rows, candidates = np.arange(len(queries)), k + SPARE
+    open_rows, candidates = np.arange(len(queries)), 8 * (k + SPARE)
     while len(open_rows):
         near, groups, certain = distinct(
             queries[open_rows], ignored[open_rows], min(k, len(firsts)), candidates
@@ -277,7 +270,7 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
     """Row numbers of each distinct row, in order of first appearance."""
     groups: dict[bytes, list[int]] = {}
     for row, item in enumerate(items):
-        groups.setdefault(item.tobytes(), []).append(row)
+        groups.setdefault(hashlib.blake2b(item.tobytes(), digest_size=16).digest(), []).append(row)
     return list(groups.values())
 
 
@@ -343,6 +336,14 @@ class _Kept(NamedTuple):
     score: Float[np.ndarray | Array, "query candidate"]
     index: Int[np.ndarray | Array, "query candidate"]  # type: ignore[assignment]
     bound: Float[np.ndarray | Array, "query"]
+
+
+class _Rounded(NamedTuple):
+    """What bounds the rounding of a tile's scores; norms are those of centred items."""
+
+    norm: Float[np.ndarray, "query"]
+    error: Float[np.ndarray, "query"]  # by how much rounding to the search's dtype may move a distance
+    largest: float  # norm of any reference
 
 
 def _nothing_kept(queries: int, candidates: int) -> _Kept:

@@ -91,14 +91,14 @@ def test_the_nearer_of_two_items_is_found_where_the_gram_form_cannot_tell_them_a
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_no_result_depends_on_memory_batch_or_the_precision_of_the_search(k):
-    query, reference = gaussian(5, 500, 40), gaussian(6, 700, 40)
+    query, reference = gaussian(5, 200, 40), gaussian(6, 150, 40)
     whole = search(query, reference, k=k)
-    for memory in (2**14, 2**18):
+    for memory in (2**14, 2**17):
         for dtype in ("float32", "bfloat16"):
             part = search(query, reference, k=k, memory=memory, dtype=dtype)
             np.testing.assert_array_equal(part.distance, whole.distance)
             np.testing.assert_array_equal(part.index, whole.index)
-    halves = [search(query[:123], reference, k=k), search(query[123:], reference, k=k)]
+    halves = [search(query[:73], reference, k=k), search(query[73:], reference, k=k)]
     np.testing.assert_array_equal(np.concatenate([half.distance for half in halves]), whole.distance)
 
 
@@ -132,8 +132,10 @@ def test_squared_distances_are_the_squares():
 def test_the_search_is_proven_at_once_on_ordinary_data():
     """The second search is for ties; were the error bound far too wide, all would land there."""
     query, reference = gaussian(12, 400, 784), gaussian(13, 900, 784)
+    reference[7] *= 1e6  # nor may one item far off put all others in doubt
     finder = _Finder(reference, 2**22, jnp.dtype("float32"), local_mesh())
     assert finder(query, np.full(400, -1), 1, 1)[2].mean() > 0.99
+    np.testing.assert_array_equal(search(query, reference).index, brute_force(query, reference, 1)[1])
 
 
 def test_more_devices_give_the_same_bits():
