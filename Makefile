@@ -7,8 +7,9 @@ RUN := .venv/bin/python
 demo: .venv/.installed
 	$(RUN) -m experiments.transition --config=configs/digits.py --workdir=runs/digits
 
+# On up to four cores: a test process holds about 1 GB.
 test: .venv/.installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --maxprocesses=4 --dist=loadscope
 
 test-slow: .venv/.installed
 	$(RUN) -m pytest -m slow
