@@ -131,15 +131,25 @@ class Rows:
         )
 
 
-def run(settings: Settings, say: Callable[[str], object] = print) -> Result:
-    """Reads, compares, writes; `say` gets one line at a time.
+def run(
+    settings: Settings,
+    say: Callable[[str], object] = print,
+    draw: Callable[[], Items] | None = None,
+) -> Result:
+    """Reads, compares, writes.
+
+    Args:
+      settings: what to compare, and how.
+      say: gets one line at a time.
+      draw: makes the samples, as `data.read` would give them, once the training set is read; the settings'
+        `samples` is then only what to call them.
 
     Raises:
       InputError: anything in the settings, the files or the folder that cannot work.
     """
     check(settings)
     with told_in_one_sentence(settings.out), writable(settings.out):
-        train, samples, holdout = load(settings, say)
+        train, samples, holdout = load(settings, say, draw)
         metric = choose_metric(settings, train)
         with tempfile.TemporaryDirectory(prefix="memgen-") as folder:
             rows = Rows(metric, settings.batch, folder)
@@ -180,8 +190,10 @@ def check(settings: Settings) -> None:
         raise InputError("--ratio and --batch must be positive; 0.333 and 64 are usual")
 
 
-def load(settings: Settings, say: Callable[[str], object]) -> tuple[Items, Items, Items | None]:
-    """Training items, samples and held-out items, of one shape."""
+def load(
+    settings: Settings, say: Callable[[str], object], draw: Callable[[], Items] | None = None
+) -> tuple[Items, Items, Items | None]:
+    """Training items, samples and held-out items, of one shape; `draw` makes the samples, see `run`."""
     options: dict[str, Any] = {
         "data_dir": settings.data_dir,
         "size": settings.size,
@@ -190,7 +202,7 @@ def load(settings: Settings, say: Callable[[str], object]) -> tuple[Items, Items
     }
     with flags_named():
         train, holdout = read(settings.train, **options)
-        samples, _ = read(settings.samples, **options)
+        samples = read(settings.samples, **options)[0] if draw is None else draw()
         if settings.holdout is not None:
             holdout, _ = read(settings.holdout, **options)
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})

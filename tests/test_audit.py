@@ -1,6 +1,7 @@
 """Audits of sets in which every copy and every repeat was planted."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from memgen_jax import audit, cli, neighbors
+from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 
 NEW, COPIES, REPEATS = 120, 30, 10
@@ -124,6 +126,17 @@ def test_two_samples_are_enough(tmp_path):
     np.savez(tmp_path / "samples.npz", images=np.zeros((2, 5, 5), np.uint8))
     result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
     assert result.summary["spurious"] == 1.0
+
+
+def test_samples_may_come_from_a_function_in_place_of_a_file(planted, tmp_path, no_page):
+    with np.load(planted / "samples.npz") as file:
+        images = file["images"]
+    settings = flags(planted, tmp_path / "out", samples="my model", delta_m=1.0, delta_s=1.0)
+    drawn = Items(images, [f"sample {i}" for i in range(len(images))])
+    result = audit.run(settings, say=lambda _: None, draw=lambda: drawn)
+    read = audit.run(dataclasses.replace(settings, samples=str(planted / "samples.npz")), say=lambda _: None)
+    np.testing.assert_array_equal(result.labels, read.labels)
+    assert (tmp_path / "out" / "labels.csv").exists() and result.summary["settings"]["samples"] == "my model"
 
 
 def test_the_ratio_rule_is_reported_beside_the_threshold(planted, tmp_path, no_page):
