@@ -16,6 +16,7 @@ from jax.scipy.special import i0e, i1e
 from jaxtyping import Array, Float, Float64
 
 from memgen_jax.errors import InputError
+from memgen_jax.memory.energy import require_temperature
 
 Point = Float[Array, "2"]
 Scalar = Float[Array, ""] | float
@@ -23,7 +24,7 @@ Scalar = Float[Array, ""] | float
 
 def circle_energy(x: Point, beta: Scalar) -> Float[Array, ""]:
     """E(R) = R^2 + 1 - log I_0(2 beta R) / beta, which tends to (R - 1)^2 (Pham et al. 2025, Eq. 13)."""
-    _require_temperature(beta)
+    require_temperature(beta)
     radius = _radius(x)
     return (radius - 1) ** 2 - jnp.log(i0e(2 * beta * radius)) / beta
 
@@ -43,7 +44,7 @@ def circle_score(x: Point, beta: Scalar) -> Point:
 
 def circle_denoised(x: Point, beta: Scalar) -> Point:
     """The memory's answer E[y | x] = I_1(2 beta R) / I_0(2 beta R) x / R: the exact denoiser."""
-    _require_temperature(beta)
+    require_temperature(beta)
     radius = _radius(x)
     # I_1(z) / I_0(z) = z / 2 to first order, so the quotient by R is beta at the centre.
     safe = jnp.where(radius > 0, radius, 1.0)
@@ -81,8 +82,3 @@ def _radius(x: jax.Array) -> jax.Array:
     """|x| with the derivative 0, not NaN, at the centre."""
     squared = jnp.sum(x**2)
     return jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-
-
-def _require_temperature(beta: Scalar) -> None:
-    if isinstance(beta, (int, float)) and not beta > 0:
-        raise InputError(f"beta={beta} must be positive.")

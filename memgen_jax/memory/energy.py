@@ -70,6 +70,7 @@ def posterior(
         one compiled function serves every subset size K.
       tile: patterns taken at a time.
     """
+    require_temperature(beta)
     return _posterior(x, _tiles(patterns, num_valid, tile), beta)
 
 
@@ -152,8 +153,16 @@ def exact_jacobian(
     return (scaled - jnp.eye(x.size, dtype=x.dtype)) / variance
 
 
+def require_temperature(beta: Scalar) -> None:
+    """Refuses a beta that is not positive; one that is traced has no value yet and passes."""
+    if isinstance(beta, (int, float, np.number)) and not beta > 0:
+        raise InputError(f"beta={beta} must be positive.")
+
+
 def _as_memory(x: jax.Array, t: Scalar, process: Process) -> tuple[jax.Array, jax.Array]:
     """The query and the inverse temperature at which the memory is asked for E[x_0 | x_t = x]."""
+    if isinstance(t, (int, float, np.number)) and not 0 < t <= process.t_max:
+        raise InputError(f"t={t} must lie in (0, {process.t_max:g}].")
     mean, std = process.mean_coefficient(t), process.std(t)
     return x / mean, mean**2 / (2 * std**2)
 
@@ -162,7 +171,7 @@ def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
     count = len(patterns)
     if count == 0:
         raise InputError("the memory holds num_patterns=0 patterns: give at least one.")
-    if isinstance(num_valid, int) and not 1 <= num_valid <= count:
+    if isinstance(num_valid, (int, np.integer)) and not 1 <= num_valid <= count:
         raise InputError(f"num_valid={num_valid} must lie in 1..{count}, the number of patterns.")
     if tile < 1:
         raise InputError(f"tile={tile} must be at least 1 pattern.")

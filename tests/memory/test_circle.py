@@ -45,11 +45,12 @@ def test_the_score_carries_the_factor_beta_that_the_paper_lost():
 
 
 def test_the_score_is_the_gradient_of_the_log_density_also_at_the_centre():
+    x = jnp.array([[0.0, 0.0], [1e-3, 0.0], [0.5, -0.9]])
+    functions = memory.circle_score, jax.grad(memory.circle_log_density)
+    both = jax.jit(jax.vmap(lambda x, beta: [f(x, beta) for f in functions], (0, None)))
     for beta in (0.5, 20.0):
-        for x in ([0.0, 0.0], [1e-3, 0.0], [0.5, -0.9]):
-            x = jnp.array(x)
-            gradient = jax.grad(memory.circle_log_density)(x, beta)
-            np.testing.assert_allclose(memory.circle_score(x, beta), gradient, rtol=1e-4, atol=1e-5)
+        score, gradient = both(x, jnp.float32(beta))
+        np.testing.assert_allclose(score, gradient, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.1, 1.0, 20.0, 1e4])
@@ -68,18 +69,17 @@ def test_very_many_patterns_on_the_circle_are_the_closed_form(key):
     angles = np.arange(2000) * (2 * np.pi / 2000)
     patterns = jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1), jnp.float32)
     process = diffusion.VE()
+    x = jnp.array([0.7, -0.9])
+
+    @jax.jit
+    def both(t):
+        finite = memory.log_density(x, patterns, t, process), memory.exact_denoiser(patterns, process)(x, t)
+        return finite, (memory.circle_log_density(x, 0.5 / t), memory.circle_denoised(x, 0.5 / t))
+
     for t in (0.001, 0.15, 1.0):
-        beta = 1 / (2 * t)
-        x = jnp.array([0.7, -0.9])
-        np.testing.assert_allclose(
-            memory.log_density(x, patterns, t, process),
-            memory.circle_log_density(x, beta),
-            rtol=1e-5,
-            atol=1e-4,
-        )
-        np.testing.assert_allclose(
-            memory.exact_denoiser(patterns, process)(x, t), memory.circle_denoised(x, beta), atol=1e-5
-        )
+        (log_density, denoised), (closed_log_density, closed_denoised) = both(t)
+        np.testing.assert_allclose(log_density, closed_log_density, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(denoised, closed_denoised, atol=1e-5)
 
 
 def test_the_ring_of_minima_has_the_radius_of_the_errata():
