@@ -77,7 +77,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        _stop(_first_line(error))
+        _stop(_innermost_line(error))
     except (AttributeError, KeyError) as error:
         _stop(f"the config has no field {_unknown_field(error)}.")
     except (OSError, ImportError) as error:
@@ -108,6 +108,13 @@ def _unknown_field(error: BaseException) -> str:
 def _first_line(error: BaseException) -> str:
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def _innermost_line(error: BaseException) -> str:
+    """What a config file's own code raised: ml_collections wraps it in a traceback."""
+    lines = str(error).strip().splitlines()
+    wrapped = any(line.startswith("Traceback") for line in lines)
+    return lines[-1].partition(": ")[2] if wrapped else lines[0]
 
 
 def _stop(sentence: str) -> typing.NoReturn:

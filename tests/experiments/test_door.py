@@ -43,3 +43,12 @@ def test_tables_align_their_columns():
     assert door.table(("K", "share"), [("2", "1.000"), ("1437", "0.0")]) == (
         "   K  share\n   2  1.000\n1437    0.0"
     )
+
+
+def test_what_a_config_file_raised_is_told_without_its_traceback():
+    wrapped = (
+        'flag --config=c.py:x: Error whilst parsing:\n\nTraceback (most recent call last):\n  File "c.py"\n'
+    )
+    error = ValueError(wrapped + "ValueError: c.py has no variant 'x'; there is smoke.\n")
+    assert door._innermost_line(error) == "c.py has no variant 'x'; there is smoke."
+    assert door._innermost_line(ValueError("flag --a: unknown\nhelp")) == "flag --a: unknown"
