@@ -5,15 +5,17 @@
 Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
 same command continues an interrupted run. What the files hold:
 
-  landscape_num_train=000009.npz   one per K, and `=infinity` for the closed form, without a network:
+  landscape_num_train=000009.npz   one per K, and `=infinity` for the closed form, whose own score stands
+    where the others have a network's, at the time of `landscape.theory_beta`:
     train [K, 2], grid [G, G, 2], exact_energy and learned_energy [G, G], exact_score and learned_score
     [G, G, 2], generated [n, 2], generated_energy [n] (the exact energy there), kind [n] (of attractor: 0 at
-    a training point, 1 off them, 2 flat), cluster [n], centroids [c, 2], centroid_energy [c], time, beta.
+    a training point, 1 off them, 2 flat), stiffness [n] (in its softest direction), cluster [n],
+    centroids [c, 2], centroid_energy [c], time, beta.
     Energies are -2 sigma^2 t log p(x, t) (Eq. 22), absolute: subtract the minimum to compare with the paper.
   attractors.csv   minima of the exact and of the learned energy of every K at several times, and the radius
     at which descents from the unit circle end.
   phase_diagram.csv   minima of E_AM of K random points on the circle, against beta and K.
-  circle.csv   one row per K: fractions, energy errors, minima.
+  circle.csv   one row per K, and `inf` for the closed form: fractions, energy errors, minima.
 """
 
 import functools
@@ -51,7 +53,8 @@ def main(config: ConfigDict, workdir_path: str) -> None:
             find_attractors(run, workdir, params)
     draw_phase_diagram(run, workdir)
     workdir.write_csv(
-        "circle.csv", [circle_report.summarize(run, workdir, size) for size in run.settings.num_train]
+        "circle.csv",
+        [circle_report.summarize(run, workdir, size) for size in (*run.settings.num_train, None)],
     )
     circle_report.draw_figures(run, workdir)
     circle_report.print_outcome(workdir)
@@ -83,7 +86,7 @@ def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
     """Stage 2: energies and scores on the grid, generated points, their attractors and clusters."""
     s, process = run.settings, run.process
     t, sizes = s.landscape.time, jnp.asarray(s.num_train, jnp.int32)
-    points, patterns = jnp.asarray(run.grid.reshape(-1, 2)), jnp.asarray(run.train)
+    patterns = jnp.asarray(run.train)
     keys = circle_training.sampling_keys(s.num_train, s.seed)
 
     def prior(x, num_train):
@@ -92,39 +95,17 @@ def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
         return memory.log_density(x, patterns, process.t_max, process, num_valid=num_train)
 
     def learned_energy(params, num_train):
-        def one(x):
-            answer = diffusion.log_likelihood(
-                x,
-                t,
-                run.denoiser(params),
-                process,
-                lambda x: prior(x, num_train),
-                rtol=s.landscape.tolerance,
-                atol=s.landscape.tolerance,
-            )
-            return -2 * s.sigma**2 * t * answer.log_density, answer.solved
-
-        return jax.vmap(one)(points)
-
-    def learned_score(params):
-        denoiser = run.denoiser(params)
-        return jax.vmap(lambda x: process.score_from_denoised(denoiser(x, t), x, t))(points)
-
-    def generate(params, key):
-        step = diffusion.euler_maruyama_step
-
-        def draw(key):
-            return diffusion.sample(key, run.denoiser(params), process, step, s.sampler.num_steps, (2,))
-
-        return jax.vmap(draw)(jax.random.split(key, s.sampler.num_samples))
+        return energy_by_likelihood(run, run.denoiser(params), lambda x: prior(x, num_train), t)
 
     each = functools.partial(over_members, num_members=len(s.num_train))
-    with door.stage("landscapes", 4, "parts") as stage:
+    with door.stage("landscapes", 5, "parts") as stage:
         energy, solved = map(np.asarray, each(learned_energy)(params, sizes))
         stage.advance(1)
-        score = np.asarray(each(learned_score)(params))
+        score = np.asarray(each(lambda params: score_on_grid(run, run.denoiser(params), t))(params))
         require_finite(s.num_train, score, solved, t)
-        generated = np.asarray(each(generate)(params, keys))
+        generated = np.asarray(
+            each(lambda params, key: generate(run, run.denoiser(params), key))(params, keys)
+        )
         stage.advance(1)
         times = np.full(len(s.num_train), s.attractors.time, np.float32)
         descents = each(make_descents(run, run.denoiser))
@@ -132,28 +113,87 @@ def draw_landscapes(run: Run, workdir: sweep.Workdir, params: Any) -> None:
         stage.advance(1)
         for m, size in enumerate(s.num_train):
             end = jax.tree.map(lambda leaf, m=m: leaf[m], ends)
-            workdir.write_npz(
-                landscape_name(size),
-                learned_energy=energy[m].reshape(run.grid.shape[:2]),
-                learned_score=score[m].reshape(run.grid.shape),
-                kind=memory.kind_of_attractor(
-                    end.x, end.stiffness, run.train[:size], s.attractors.distance, s.attractors.flat_below
-                ).astype(np.int32),
-                **exact_landscape(run, size, generated[m]),
-            )
-        empty = np.full(run.grid.shape[:2], np.nan, np.float32)
-        workdir.write_npz(
-            landscape_name(None),
-            learned_energy=empty,
-            learned_score=np.stack([empty] * 2, -1),
-            kind=np.zeros(0, np.int32),
-            **exact_landscape(run, None, np.zeros((0, 2), np.float32)),
-        )
+            write_landscape(run, workdir, size, energy[m], score[m], generated[m], end)
+        stage.advance(1)
+        draw_closed_form(run, workdir)
         stage.advance(1)
 
 
-def require_finite(sizes: tuple[int, ...], score: np.ndarray, solved: np.ndarray, t: float) -> None:
-    """Stops the run where a network's score [member, point, 2] or likelihood [member, point] failed."""
+def energy_by_likelihood(
+    run: Run, denoiser: diffusion.Denoiser, prior: Callable[[jax.Array], jax.Array], t: float
+) -> tuple[jax.Array, jax.Array]:
+    """E = -2 sigma^2 t log p(x, t) (Eq. 22) at the grid's points, and whether the solver came to its end."""
+    tolerance = run.settings.landscape.tolerance
+
+    def one(x):
+        answer = diffusion.log_likelihood(x, t, denoiser, run.process, prior, rtol=tolerance, atol=tolerance)
+        return -answer.log_density / run.beta(t), answer.solved
+
+    return jax.vmap(one)(run.points)
+
+
+def score_on_grid(run: Run, denoiser: diffusion.Denoiser, t: float) -> jax.Array:
+    time = jnp.float32(t)
+    return jax.vmap(lambda x: run.process.score_from_denoised(denoiser(x, time), x, time))(run.points)
+
+
+def generate(run: Run, denoiser: diffusion.Denoiser, key: jax.Array) -> jax.Array:
+    """Points by Euler-Maruyama on the reverse SDE."""
+    sampler = run.settings.sampler
+
+    def draw(key):
+        step = diffusion.euler_maruyama_step
+        return diffusion.sample(key, denoiser, run.process, step, sampler.num_steps, (2,))
+
+    return jax.vmap(draw)(jax.random.split(key, sampler.num_samples))
+
+
+def draw_closed_form(run: Run, workdir: sweep.Workdir) -> None:
+    """K -> infinity: the closed form's score where the others have a network, a control of every step."""
+    s = run.settings
+    t = 1 / (2 * s.sigma**2 * s.landscape.theory_beta)
+    denoiser = lambda x, t: memory.circle_denoised(x, 1 / (2 * s.sigma**2 * t))  # noqa: E731
+    beta_end = run.beta(run.process.t_max)
+
+    @jax.jit
+    def everything(key):
+        energy, solved = energy_by_likelihood(
+            run, denoiser, lambda x: memory.circle_log_density(x, beta_end), t
+        )
+        generated = generate(run, denoiser, key)
+        ends = make_descents(run, lambda _: denoiser)(None, generated, jnp.float32(s.attractors.time))
+        return energy, solved, score_on_grid(run, denoiser, t), generated, ends
+
+    key = circle_training.sampling_keys((0,), s.seed)[0]
+    energy, solved, score, generated, ends = jax.tree.map(np.asarray, everything(key))
+    require_finite((None,), score[None], solved[None], t)
+    write_landscape(run, workdir, None, energy, score, generated, ends)
+
+
+def write_landscape(
+    run: Run,
+    workdir: sweep.Workdir,
+    num_train: int | None,
+    energy: np.ndarray,
+    score: np.ndarray,
+    generated: np.ndarray,
+    ends: memory.Attractor,
+) -> None:
+    s = run.settings.attractors
+    x, stiffness = np.asarray(ends.x), np.asarray(ends.stiffness)
+    kind = memory.kind_of_attractor(x, stiffness, run.train[:num_train], s.distance, s.flat_below)
+    workdir.write_npz(
+        landscape_name(num_train),
+        learned_energy=energy.reshape(run.grid.shape[:2]),
+        learned_score=score.reshape(run.grid.shape),
+        kind=kind.astype(np.int32),
+        stiffness=stiffness.min(axis=-1),
+        **exact_landscape(run, num_train, generated),
+    )
+
+
+def require_finite(sizes: tuple[int | None, ...], score: np.ndarray, solved: np.ndarray, t: float) -> None:
+    """Stops the run where a score [member, point, 2] or a likelihood [member, point] failed."""
     for size, values, ok in zip(sizes, score, solved, strict=True):
         bad = int(np.sum(~(ok & np.isfinite(values).all(axis=-1))))
         if bad:
@@ -179,7 +219,7 @@ def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> d
         patterns = jnp.asarray(train)
         energy = lambda x: -memory.log_density(x, patterns, t, run.process) / beta  # noqa: E731
         score = lambda x: memory.exact_score(x, patterns, t, run.process)  # noqa: E731
-    points = run.grid.reshape(-1, 2)
+    points = run.points
     cluster, centroids = gather_clusters(generated, s.sampler.cluster_distance)
     energies = np.asarray(jax.jit(jax.vmap(energy))(np.concatenate([points, generated, centroids])))
     on_grid, on_generated, on_centroids = np.split(energies, np.cumsum([len(points), len(generated)]))

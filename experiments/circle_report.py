@@ -24,8 +24,8 @@ def read_csv(workdir: sweep.Workdir, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((workdir / name).read_text())))
 
 
-def summarize(run: Run, workdir: sweep.Workdir, num_train: int) -> dict[str, Any]:
-    """One row of circle.csv, from the files of one K."""
+def summarize(run: Run, workdir: sweep.Workdir, num_train: int | None) -> dict[str, Any]:
+    """One row of circle.csv, from the files of one K; None, the closed form, is held against all points."""
     from scipy.spatial import cKDTree
 
     s = run.settings
@@ -33,7 +33,7 @@ def summarize(run: Run, workdir: sweep.Workdir, num_train: int) -> dict[str, Any
     if landscape is None:
         raise InputError(f"{workdir / landscape_name(num_train)} is damaged: delete it and run again.")
     generated, count = landscape["generated"], len(landscape["generated"])
-    row: dict[str, Any] = {"num_train": num_train, "num_generated": count}
+    row: dict[str, Any] = {"num_train": num_train or float("inf"), "num_generated": count}
 
     def add(name: str, hits: np.ndarray) -> None:
         row[name] = float(np.mean(hits))
@@ -141,4 +141,9 @@ def print_outcome(workdir: sweep.Workdir) -> None:
     def cell(row: dict[str, str], name: str) -> str:
         return f"{float(row[name]):.4f}" if row[name] else "-"
 
-    print(door.table(header, [[row["num_train"], *(cell(row, n) for n in names)] for row in rows]))
+    sizes = [row["num_train"].replace("inf", "∞") for row in rows]
+    print(
+        door.table(
+            header, [[size, *(cell(row, n) for n in names)] for size, row in zip(sizes, rows, strict=True)]
+        )
+    )

@@ -137,6 +137,11 @@ class Settings:
             raise InputError(f"num_train={self.num_train} must be distinct sizes in ascending order.")
         if not self.delta > 0:
             raise InputError(f"delta={self.delta} must be positive.")
+        if self.sigma > 0 and self.landscape.theory_beta < 1 / (2 * self.sigma**2):
+            raise InputError(
+                f"landscape.theory_beta={self.landscape.theory_beta} must be at least 1 / (2 sigma^2) = "
+                f"{1 / (2 * self.sigma**2):g}, the inverse temperature at t = 1."
+            )
 
 
 def _require_time(name: str, t: float) -> None:
@@ -156,6 +161,7 @@ class Run:
         self.model = models.mlp((2,), **s.model)
         axis = np.linspace(-s.landscape.reach, s.landscape.reach, s.landscape.side)
         self.grid = np.stack(np.meshgrid(axis, axis), -1).astype(np.float32)
+        self.points = self.grid.reshape(-1, 2)
         angle = np.arange(s.attractors.ring_starts) * (2 * np.pi / s.attractors.ring_starts)
         axis = np.linspace(-1.5, 1.5, s.attractors.grid_side)
         inside = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)

@@ -17,6 +17,7 @@ LEVELS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # contours: the ring's own barriers a
 INK = "#35618f"
 LANDSCAPES = ("exact", "learned")
 SIZE_LINES = ("-", "--", "-.", ":", (0, (6, 3)), (0, (5, 1, 1, 1, 1, 1)))
+SIZE_MARKERS = "os^Dvx"
 
 
 @style.settings()
@@ -67,9 +68,9 @@ def _landscape(axes: "matplotlib.axes.Axes", num_train: int | None, file: Mappin
     )  # fmt: skip
     train = file["train"]
     if theory:
-        axes.plot(*train.T, ".", color=style.TRAIN_COLOR, markersize=1.5)
+        _points(axes, train, style.TRAIN_COLOR)
     else:
-        axes.plot(*file["generated"].T, ".", color=style.PHASE_COLORS["generalized"], markersize=2.5)
+        _points(axes, file["generated"], style.PHASE_COLORS["generalized"])
         if len(train) <= 20:
             axes.plot(*train.T, "x", color=style.PHASE_COLORS["spurious"], markersize=8, markeredgewidth=2)
         _centroids(axes, file)
@@ -80,6 +81,12 @@ def _landscape(axes: "matplotlib.axes.Axes", num_train: int | None, file: Mappin
     axes.set_xlabel("x₁")
     axes.set_ylabel("x₂")
     return image
+
+
+def _points(axes: "matplotlib.axes.Axes", points: np.ndarray, color: str) -> None:
+    """Small points with a light rim, to be seen on the dark ring in a grey print too."""
+    axes.plot(*points.T, ".", color="white", markersize=5.5, markeredgewidth=0)
+    axes.plot(*points.T, ".", color=color, markersize=4, markeredgewidth=0)
 
 
 def _smooth(grid: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,22 +181,24 @@ def temperature(
     left.grid(False)
 
     sizes = sorted({int(row["num_train"]) for row in attractors})
-    for line, size in zip(SIZE_LINES, sizes, strict=False):
+    for line, marker, size in zip(SIZE_LINES, SIZE_MARKERS, sizes, strict=False):
         shade = _shade(sizes.index(size), len(sizes))
         for name in LANDSCAPES:
             own = [r for r in attractors if int(r["num_train"]) == size and r["landscape"] == name]
             own.sort(key=lambda row: float(row["time"]))
             x, y = style.column(own, "time"), style.column(own, "minima")
             if name == "exact":
-                right.plot(x, y, linestyle=line, color=shade, label=f"K = {size:,}")
+                right.plot(x, y, linestyle=line, linewidth=1.2, color=shade)
             else:
-                right.plot(x, y, "+", color=shade, markersize=7, markeredgewidth=1.4)
+                right.plot(x, y, marker, color=shade, markersize=5, markerfacecolor="none")
+        right.plot([], [], linestyle=line, linewidth=1.2, marker=marker, markersize=5, color=shade,
+                   markerfacecolor="none", label=f"K = {size:,}")  # fmt: skip
     right.set_xscale("log")
     right.set_yscale("log")
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.set_xlabel("noise level t")
     right.set_ylabel("number of minima")
-    right.set_title("b  exact (lines), learned (+)")
+    right.set_title("b  exact (lines), learned (marks)")
     right.legend(loc="upper right")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure

@@ -62,6 +62,7 @@ def model():
         ("landscape.time", 1.5, r"landscape.time=1.5 must lie in \(0, 1\]"),
         ("attractors.times", (0.1, -1.0), r"attractors.time=-1.0 must lie in \(0, 1\]"),
         ("landscape.theory_beta", -3.0, "theory_beta=-3.0 must be positive"),
+        ("landscape.theory_beta", 0.1, r"theory_beta=0.1 must be at least 1 / \(2 sigma\^2\) = 0.5"),
         ("phase_diagram.betas", (1.0, 0.0), "holds 0.0: every beta must be positive"),
         ("landscape.prior", "flat", "'flat' is not one of exact, gaussian"),
         ("sampler.num_samples", 1, "num_samples=1 must be at least 2"),
@@ -107,33 +108,57 @@ def test_half_of_the_mixed_times_are_logarithmic(key):
     np.testing.assert_allclose(np.mean(uniform < 0.3), 0.3, atol=0.02)
 
 
-def test_a_member_is_the_same_alone_and_in_company(points, model):
-    together = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS)
+@pytest.fixture(scope="module")
+def together(points, model):
+    """Two members trained together."""
+    with jax.numpy_dtype_promotion("standard"):
+        return circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS)
+
+
+def test_a_member_is_the_same_alone_and_in_company(together, points, model):
     alone = circle_training.train_ensemble((9,), points, model, PROCESS, SETTINGS)
     for left, right in zip(jax.tree.leaves(together), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(left[1], right[0], rtol=1e-4, atol=1e-6)
 
 
-def test_a_continued_run_ends_with_the_same_bits(points, model, tmp_path):
-    whole = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS)
+def test_a_continued_run_ends_with_the_same_bits(together, points, model, tmp_path):
+    settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)  # saves after every call of two steps
     workdir = sweep.Workdir(tmp_path, {})
-    half = dataclasses.replace(SETTINGS, num_steps=2)
-    circle_training.train_ensemble((2, 9), points, model, PROCESS, half, workdir=workdir)
-    continued = circle_training.train_ensemble((2, 9), points, model, PROCESS, SETTINGS, workdir=workdir)
-    jax.tree.map(np.testing.assert_array_equal, whole, continued)
+
+    def interrupt(record):
+        if record["step"] == 4:
+            raise KeyboardInterrupt
+
+    arguments = ((2, 9), points, model, PROCESS, settings)
+    with pytest.raises(KeyboardInterrupt):
+        circle_training.train_ensemble(*arguments, workdir=workdir, log=interrupt)
+    steps = []
+    continued = circle_training.train_ensemble(
+        *arguments, workdir=workdir, log=lambda record: steps.append(record["step"])
+    )
+    assert steps == [4]
+    jax.tree.map(np.testing.assert_array_equal, together, continued)
 
 
-def test_rows_beyond_k_do_not_reach_a_member(points, model):
-    """Neither with repetitions nor with the paper's batch of min(K, 500)."""
+@pytest.mark.parametrize("repeat_small", [True, False], ids=["repetitions", "the paper's min(K, 500)"])
+def test_rows_beyond_k_do_not_reach_a_member(points, model, repeat_small, key):
+    settings = dataclasses.replace(SETTINGS, repeat_small=repeat_small)
+    init, step = circle_training.make_train_step(model, PROCESS, settings)
+    step = jax.jit(step)
     changed = points.copy()
     changed[9:] = 7.0
-    for repeat_small in (True, False):
-        settings = dataclasses.replace(SETTINGS, repeat_small=repeat_small, num_steps=2)
-        runs = [
-            circle_training.train_ensemble((9,), train, model, PROCESS, settings)
-            for train in (points, changed)
-        ]
-        jax.tree.map(np.testing.assert_array_equal, *runs)
+
+    def two_steps(train):
+        state = init(key)
+        for number in range(2):
+            state, _ = step(key, state, jnp.int32(number), jnp.int32(9), train)
+        return jax.tree.map(np.asarray, state.params)
+
+    expected = two_steps(points)
+    jax.tree.map(np.testing.assert_array_equal, expected, two_steps(changed))
+    changed[8] = 7.0
+    differs = jax.tree.map(lambda left, right: np.any(left != right), expected, two_steps(changed))
+    assert any(jax.tree.leaves(differs))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_one_sentence(points, model):
@@ -177,17 +202,23 @@ def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
     assert done.returncode == 0, done.stderr
     for size in ("000002", "000009", "001000", "infinity"):
         with np.load(tmp_path / f"landscape_num_train={size}.npz", allow_pickle=False) as file:
-            assert file["grid"].shape == (8, 8, 2) and file["exact_energy"].shape == (8, 8)
+            assert file["train"].shape == (1000 if size == "infinity" else int(size), 2)
+            assert file["grid"].shape == (8, 8, 2)
+            assert file["exact_energy"].shape == file["learned_energy"].shape == (8, 8)
             assert file["exact_score"].shape == file["learned_score"].shape == (8, 8, 2)
-            assert np.isfinite(file["exact_energy"]).all()
-            if size != "infinity":
-                assert np.isfinite(file["learned_energy"]).all()
-                assert len(file["train"]) == int(size) and file["generated"].shape == (100, 2)
-                assert len(file["centroids"]) == len(file["centroid_energy"]) == file["cluster"].max() + 1
+            assert file["generated"].shape == (100, 2)
+            for name in ("generated_energy", "cluster", "kind", "stiffness"):
+                assert file[name].shape == (100,)
+            assert len(file["centroids"]) == len(file["centroid_energy"]) == file["cluster"].max() + 1
+            assert all(np.isfinite(file[name]).all() for name in file.files)
+            if size == "infinity":  # its own score through the likelihood: Eq. 21 gives the closed form
+                np.testing.assert_allclose(file["learned_energy"], file["exact_energy"], atol=1e-4)
+                np.testing.assert_allclose(file["learned_score"], file["exact_score"], rtol=1e-4, atol=1e-4)
     with (tmp_path / "circle.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["num_train"] for row in rows] == ["2", "9", "1000"]
-    for row in rows:
+    assert [row["num_train"] for row in rows] == ["2", "9", "1000", "inf"]
+    assert float(rows[-1]["generalized"]) == 1 and float(rows[-1]["energy_correlation_exact"]) > 0.99999
+    for row in rows[:-1]:
         for suffix in ("", "_by_distance"):
             total = sum(float(row[f"{name}{suffix}"]) for name in ("memorized", "spurious", "generalized"))
             assert abs(total - 1) < 1e-9
