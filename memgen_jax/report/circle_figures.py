@@ -18,6 +18,12 @@ INK = "#35618f"
 LANDSCAPES = ("exact", "learned")
 SIZE_LINES = ("-", "--", "-.", ":", (0, (6, 3)), (0, (5, 1, 1, 1, 1, 1)))
 SIZE_MARKERS = "os^Dvx"
+_TRAIN_MARK: dict[str, typing.Any] = {
+    "color": style.PHASE_COLORS["spurious"],
+    "markersize": 9,
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.7,
+}
 
 
 @style.settings()
@@ -72,7 +78,7 @@ def _landscape(axes: "matplotlib.axes.Axes", num_train: int | None, file: Mappin
     else:
         _points(axes, file["generated"], style.PHASE_COLORS["generalized"])
         if len(train) <= 20:
-            axes.plot(*train.T, "x", color=style.PHASE_COLORS["spurious"], markersize=8, markeredgewidth=2)
+            axes.plot(*train.T, "X", **_TRAIN_MARK)
         _centroids(axes, file)
     axes.set_aspect("equal")
     axes.set_xlim(grid[..., 0].min(), grid[..., 0].max())
@@ -116,7 +122,7 @@ def _landscape_key() -> tuple[list, list[str]]:
 
     entries: dict[str, dict[str, typing.Any]] = {
         "generated": {"marker": ".", "color": style.PHASE_COLORS["generalized"]},
-        "training (K ≤ 20)": {"marker": "x", "color": style.PHASE_COLORS["spurious"], "markeredgewidth": 2},
+        "training (K ≤ 20)": {"marker": "X"} | _TRAIN_MARK,
         "cluster centroid, exact energy": {"marker": "*", "color": "white", "markeredgecolor": "black"},
         "point of the circle": {"marker": ".", "color": style.TRAIN_COLOR},
         "score": {"marker": r"$\rightarrow$", "color": INK, "markersize": 10},
@@ -198,8 +204,11 @@ def temperature(
     right.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.set_xlabel("noise level t")
     right.set_ylabel("number of minima")
-    right.set_title("b  exact (lines), learned (marks)")
-    right.legend(loc="upper right")
+    right.set_title("b  minima of every K")
+    right.set_ylim(0.8, 10 * right.get_ylim()[1])  # room for the key
+    right.legend(
+        loc="upper right", ncols=2, title="line: exact, mark: learned", title_fontsize=8, fontsize=7.5
+    )
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 
