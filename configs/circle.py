@@ -2,9 +2,12 @@
 
   python -m experiments.circle --config=configs/circle.py --workdir=runs/circle
 
-Six networks, K in {2, 4, 9, 1000, 10000, 60000}, trained together; minutes on two CPU cores. They predict
+Six networks, K in {2, 4, 9, 1000, 10000, 60000}, trained together: 51 s on two CPU cores. They predict
 the clean point: score = (D - x) / (sigma^2 t) then resolves the small times at which patterns are told apart,
-and the exact landscape is reached in 3,000 steps in place of the paper's 800,000.
+and energies correlate above 0.998 with the exact ones after 3,000 steps in place of the paper's 800,000.
+
+Expected (seed 0): K = 2 memorized; K = 9 memorized 0.56 and spurious 0.44; K >= 1000 generalized, radius
+error 0.002. With train.num_steps=12000, four times the training, K = 4 and 9 are memorized too.
 
 Variants: `:smoke` runs the whole path in seconds; `:paper` is the recipe of App. B (noise prediction, width
 256, 8 blocks, batch min(K, 500), 800,000 steps, uniform times: hours on an accelerator).
@@ -60,7 +63,7 @@ def get_config(variant: str = "") -> ConfigDict:
         {
             "time": 1e-3,
             "distance": 0.05,
-            "flat_below": 0.1,
+            "flat_below": 0.05,  # over three seeds 0.09 to 1 at isolated minima, at most 0.02 on the ring
             "merge_distance": 0.01,
             "times": (0.001, 0.005, 0.02, 0.07, 0.15, 0.3, 0.45, 0.7),
             "ring_starts": 96,

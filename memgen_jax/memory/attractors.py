@@ -116,7 +116,7 @@ def kind_of_attractor(
     stiffness: Float[np.ndarray, "point dim"],
     patterns: Float[np.ndarray, "num_patterns dim"],
     distance: float,
-    flat_below: float = 0.1,
+    flat_below: float = 0.05,
 ) -> Int[np.ndarray, "point"]:
     """Tells, for the ends of descents, what kind of state pulled there.
 

@@ -103,6 +103,6 @@ def test_ends_are_merged_by_distance_and_counted():
 def test_attractors_are_patterns_spurious_or_flat():
     patterns = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     x = np.array([[0.99, 0.0], [0.7, 0.7], [0.99, 0.0]], np.float32)
-    stiffness = np.array([[0.9, 1.0], [0.8, 1.0], [0.05, 1.0]], np.float32)
+    stiffness = np.array([[0.9, 1.0], [0.8, 1.0], [0.02, 1.0]], np.float32)
     kinds = memory.kind_of_attractor(x, stiffness, patterns, distance=0.05)
     np.testing.assert_array_equal(kinds, [memory.AT_PATTERN, memory.OFF_PATTERNS, memory.FLAT])
