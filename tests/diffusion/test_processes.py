@@ -8,6 +8,8 @@ import pytest
 from memgen_jax import diffusion
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PROCESSES = [diffusion.VE(), diffusion.VE(sigma=0.5), diffusion.OU(), diffusion.DDPM()]
 IDS = ["VE", "VE-half", "OU", "DDPM"]
 

@@ -9,6 +9,8 @@ from memgen_jax import diffusion, memory
 from memgen_jax.diffusion import samplers
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 CENTRE, SPREAD = 0.6, 0.5  # Gaussian data N(0.6, 0.25 I)
 CASES = [
     (diffusion.VE(), 0.8, 0.5),

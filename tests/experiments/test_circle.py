@@ -17,6 +17,8 @@ from experiments.circle_settings import Run
 from memgen_jax import data, diffusion, models, sweep
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PROCESS = diffusion.VE()
 SETTINGS = circle_training.TrainSettings(

@@ -5,8 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from memgen_jax import memory
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def circle_points(angles):

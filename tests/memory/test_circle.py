@@ -9,6 +9,8 @@ from scipy import integrate, special
 from memgen_jax import diffusion, memory
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 BETAS = (0.1, 1.0, 10 / 3, 20.0, 5e2, 5e4, 1e5)
 RADII = (0.0, 1e-4, 0.3, 0.9, 1.0, 1.3, 2.5)
 

@@ -8,6 +8,8 @@ import pytest
 from memgen_jax import diffusion, memory
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PROCESSES = [(diffusion.VE(), 1e-5), (diffusion.VE(sigma=0.5), 0.15), (diffusion.DDPM(), 700.0)]
 PROCESSES += [(diffusion.DDPM(), 1.0), (diffusion.OU(), 0.4)]
 
