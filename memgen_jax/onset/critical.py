@@ -44,7 +44,8 @@ def critical_size(
       signs: Δ, or anything with its sign.
       bootstrap: whether the replicates are resamples of one experiment, whose spread is then the
         interval; otherwise they are independent repetitions, resampled here to see how well their
-        mean is known. Resamples of different sizes are taken to be independent.
+        mean is known. Resamples of different sizes are taken to be independent. Where P jumps from 0
+        to 1 the interval reaches to the sizes on either side.
       resamples: for the interval of independent repetitions.
       seed: of that resampling.
     Returns:
@@ -56,24 +57,31 @@ def critical_size(
     sizes = np.asarray(num_train, np.float64)
     if len(sizes) == 0 or len(sizes) != len(signs) or (np.diff(sizes) <= 0).any():
         raise InputError(f"sizes {list(num_train)} must ascend and match {len(signs)} rows of signs.")
-    share, weight = positive(signs), np.ones(len(sizes))
-
-    def crossing(fraction: Float[np.ndarray, "size"]) -> float:
-        return half_crossing(sizes, fraction, weight, increasing=True)
-
+    share = positive(signs)
     if bootstrap:
-        drawn = np.array([crossing(column) for column in share.T])
+        curves = share.T
     else:
         rng = np.random.default_rng(seed)
         chosen = rng.integers(share.shape[1], size=(resamples, share.shape[1]))
-        drawn = np.array([crossing(share[:, index].mean(1)) for index in chosen])
-    value, found = crossing(share.mean(1)), drawn[np.isfinite(drawn)]
+        curves = np.stack([share[:, index].mean(1) for index in chosen])
+    value = half_crossing(sizes, share.mean(1), np.ones(len(sizes)), increasing=True)
+    found = np.array([end for curve in curves if (end := _ends(sizes, curve)) is not None])
+    crossed = len(found) / len(curves)
     if not math.isfinite(value) or not len(found):
-        return {"num_train": None, "low": None, "high": None, "crossed": len(found) / len(drawn)}
-    low, high = np.quantile(found, [0.025, 0.975])
-    return {
-        "num_train": value,
-        "low": min(float(low), value),
-        "high": max(float(high), value),
-        "crossed": len(found) / len(drawn),
-    }
+        return {"num_train": None, "low": None, "high": None, "crossed": crossed}
+    low, high = float(np.quantile(found[:, 0], 0.025)), float(np.quantile(found[:, 1], 0.975))
+    return {"num_train": value, "low": min(low, value), "high": max(high, value), "crossed": crossed}
+
+
+def _ends(sizes: Float[np.ndarray, "size"], share: Float[np.ndarray, "size"]) -> tuple[float, float] | None:
+    """Between which sizes one curve crosses one half; the crossing itself, twice, where it can be read off.
+
+    A curve that jumps from 0 to 1 says no more than that the crossing lies between two sizes of the grid.
+    """
+    value = half_crossing(sizes, share, np.ones(len(sizes)), increasing=True)
+    if not math.isfinite(value):
+        return None
+    below, above = np.flatnonzero(sizes <= value)[-1], np.flatnonzero(sizes >= value)[0]
+    if share[below] in (0, 1) and share[above] in (0, 1):
+        return float(sizes[below]), float(sizes[above])
+    return value, value

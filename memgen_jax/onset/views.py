@@ -121,20 +121,34 @@ def compare(
     else:
         project, dim = leading_components(sets[2], num_components)
         kernels = joint_kernels
-    t, g, o = (jnp.asarray(project(items), jnp.float32) for items in sets)
-    epsilon = kernel_width(width, t.shape[0], dim)
+    t, g, o = (np.asarray(project(items), np.float32) for items in sets)
+    epsilon = kernel_width(width, len(t), dim)
 
-    def overlaps(a: Array, b: Array) -> Float[np.ndarray, "left right"]:
-        return np.asarray(kernels(a, b, jnp.float32(2 * epsilon**2)), np.float64)
+    def overlaps(a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"]) -> np.ndarray:
+        return np.asarray(kernels(jnp.asarray(a), jnp.asarray(b), jnp.float32(2 * epsilon**2)))
 
-    tt, gg, to = (float(overlaps(*pair).mean()) for pair in ((t, t), (g, g), (t, o)))
-    tg, oo, og = overlaps(t, g).mean(0), overlaps(o, o), overlaps(o, g)
+    # Training and unseen items of one data set are as many at every K, and samples are filled up to round
+    # numbers: two compiled programs then serve a whole sweep.
+    g_filled = np.pad(g, ((0, -len(g) % 256), (0, 0)))
+    of_real = overlaps(np.concatenate([t, o]), np.concatenate([t, o, g_filled]))
+    from_t, from_o = of_real[: len(t)], of_real[len(t) :]
+    unseen, made = slice(len(t), len(t) + len(o)), slice(len(t) + len(o), len(t) + len(o) + len(g))
+    tt, to, gg = (
+        block.mean(dtype=np.float64)
+        for block in (
+            from_t[:, : len(t)],
+            from_t[:, unseen],
+            overlaps(g_filled, g_filled)[: len(g), : len(g)],
+        )
+    )
+    tg = from_t[:, made].mean(0, dtype=np.float64)
+    oo, og = from_o[:, unseen].astype(np.float64), from_o[:, made].astype(np.float64)
     return Comparison(
         view=view,
         e_tg=float(tt - 2 * tg.mean() + gg),
         e_og=float(oo.mean() - 2 * og.mean() + gg),
         e_to=float(tt - 2 * to + oo.mean()),
-        replicates=bootstrap_delta(tt, tg, oo, og, resamples, seed),
+        replicates=bootstrap_delta(float(tt), tg, oo, og, resamples, seed),
         width=epsilon,
         num_train=len(t),
         num_synthetic=len(g),

@@ -20,7 +20,7 @@ Rows = Sequence[Mapping[str, typing.Any]]
 # Dark to light, so that the order survives a grey print.
 _COLORS = ("#0b3c6f", "#c2570c", "#4c9a8a", "#b08bbf")
 _MARKERS = ("o", "s", "^", "D")
-_VIEW_NAMES = {"coordinates": "pixel by pixel", "components": "leading components"}
+VIEW_NAMES = {"coordinates": "coordinate by coordinate", "components": "leading principal components"}
 _SOURCE_NAMES = {"model": "the network", "fresh": "fresh data in its place", "copies": "copies in its place"}
 TRAIN_COLOR, ORIGINAL_COLOR = "#b3262a", "#0b5aa8"  # the paper's red and blue
 
@@ -197,15 +197,17 @@ def network(rows: Rows, reading: str) -> "matplotlib.figure.Figure":
 def both_views(
     fraction_rows: Rows, onset_rows: Rows, critical: Mapping[str, Mapping[str, typing.Any]]
 ) -> "matplotlib.figure.Figure":
-    """The two papers' views of one sweep on a shared axis: three fractions above, P(Δ > 0) below.
+    """The two papers' views of one sweep on a shared axis: three fractions, Δ / E_TO, and P(Δ > 0).
 
     Args:
       fraction_rows: of fractions.csv.
-      onset_rows: of the sweep's onset.csv, one for each K and view.
+      onset_rows: of the sweep's onset.csv, one for each K and view. Sizes with no more unseen items than
+        training items are shaded: there even fresh data would not win. The control's `fresh_…` columns are
+        drawn dashed where they are there.
       critical: view -> `critical_size` of that view, drawn as a line with its interval.
     """
-    figure = style.new_figure(6.4, 4.8)
-    above, below = figure.subplots(2, 1, sharex=True)
+    figure = style.new_figure(7.2, 6.8)
+    above, middle, below = figure.subplots(3, 1, sharex=True)
     fraction_rows = sorted(fraction_rows, key=lambda row: float(row["num_train"]))
     sizes = style.column(fraction_rows, "num_train")
     for phase, color in style.PHASE_COLORS.items():
@@ -216,25 +218,95 @@ def both_views(
     above.axhline(0.5, color=style.MUTED_COLOR, linewidth=0.8)
     above.set_ylim(-0.04, 1.04)
     style.percent_axis(above)
-    above.legend(loc="center left")
-    above.set_title("distances to single items (Pham et al. 2025)")
+    above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.1, columnspacing=1.2)
+    above.set_title("sample by sample (Pham et al. 2025)")
     for index, view in enumerate(dict.fromkeys(row["view"] for row in onset_rows)):
         own = sorted(
             (row for row in onset_rows if row["view"] == view), key=lambda row: float(row["num_train"])
         )
         found = critical.get(view, {})
-        label, color = _VIEW_NAMES.get(view, view), _COLORS[index % 4]
+        label, color = VIEW_NAMES.get(view, view), _COLORS[index % 4]
         if found.get("num_train") is not None:
             label += f": ½ at K = {found['num_train']:,.0f} ({found['low']:,.0f}–{found['high']:,.0f})"
-            for axes in (above, below):
+            for axes in (above, middle, below):
                 axes.axvline(found["num_train"], color=color, linestyle=":", linewidth=1.2)
             below.axvspan(found["low"], found["high"], color=color, alpha=0.07, lw=0)
+        _relative_curve(middle, own, index)
         _probability_curve(below, own, label, index)
-    below.set_title("distances between densities (onset paper)")
+        control = [row for row in own if row.get("fresh_relative_delta") is not None]
+        for axes, name in ((middle, "fresh_relative_delta"), (below, "fresh_p_delta_positive")):
+            axes.plot(
+                style.column(control, "num_train"), style.column(control, name), "--", color=color, linewidth=1,
+                label="dashed: unseen items in place of the samples" if index == 0 else None,
+            )  # fmt: skip
+    too_large = [float(row["num_train"]) for row in onset_rows if row["num_train"] >= row["num_held_out"]]
+    if too_large:
+        start, end = _between(sizes, min(too_large)), 2 * float(sizes.max())
+        for axes in (middle, below):
+            axes.axvspan(
+                start, end, color=style.MUTED_COLOR, alpha=0.18, lw=0, label="fewer unseen items than K"
+            )
+    middle.axhline(0, color=style.MUTED_COLOR, linewidth=0.8)
+    middle.set_title("all samples together (onset paper): -1 copies, 1 new data")
+    middle.set_ylabel("Δ, relative")
+    below.set_title("the chance that Δ is positive")
     below.set_ylabel("P(Δ > 0)")
-    below.legend(loc="best")
+    handles, labels = below.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     style.size_axis(below, sizes)
     return figure
+
+
+def _relative_curve(axes: "matplotlib.axes.Axes", rows: Rows, index: int) -> None:
+    """Δ / E_TO with the interval of Δ."""
+    sizes, value = style.column(rows, "num_train"), style.column(rows, "relative_delta")
+    unit = style.column(rows, "delta") / value
+    low, high = style.column(rows, "delta_low") / unit, style.column(rows, "delta_high") / unit
+    color = _COLORS[index % 4]
+    axes.fill_between(sizes, low, high, color=color, alpha=0.18, lw=0)
+    axes.plot(sizes, value, color=color, marker=_MARKERS[index % 4], markersize=3.8)
+
+
+@style.settings()
+def capacity(rows: Rows) -> "matplotlib.figure.Figure":
+    """The training-set size at which each width of network turns, by either paper.
+
+    Args:
+      rows: of capacity.csv: `width`, `turn` (what happens), `num_train` with `low` and `high`; a `num_train`
+        of None was not reached.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    figure = style.new_figure(6.4, 3.6)
+    axes = figure.subplots()
+    widths = sorted({float(row["width"]) for row in rows})
+    for index, turn in enumerate(dict.fromkeys(row["turn"] for row in rows)):
+        own = [row for row in rows if row["turn"] == turn and row["num_train"] is not None]
+        if not own:
+            continue
+        own.sort(key=lambda row: row["width"])
+        value, low, high = (style.column(own, name) for name in ("num_train", "low", "high"))
+        place = style.column(own, "width") * 1.03 ** (index - 1.5)  # beside each other
+        axes.errorbar(
+            place, value, [value - low, high - value], color=_COLORS[index % 4], marker=_MARKERS[index % 4],
+            capsize=2.5, elinewidth=1, label=turn,
+        )  # fmt: skip
+    style.size_axis(axes, np.array(widths), "width of the network")
+    axes.set_xlim(widths[0] / 1.2, widths[-1] * 1.2)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.set_ylabel("training-set size K\nat which it happens")
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _between(sizes: np.ndarray, size: float) -> float:
+    """The middle, on a logarithmic axis, between a size and the one before it."""
+    before = sizes[sizes < size]
+    return float(np.sqrt(before.max() * size)) if len(before) else size / 2
 
 
 def _probability_curve(axes: "matplotlib.axes.Axes", rows: Rows, label: str, index: int) -> None:

@@ -21,9 +21,12 @@ def render(
     threshold_rule: str,
     transition: page.Picture,
     phase_diagram: page.Picture | None = None,
+    both_views: page.Picture | None = None,
+    capacity: page.Picture | None = None,
     histograms: page.Picture | None = None,
     galleries: Sequence[page.Picture] = (),
     critical: Sequence[CriticalSize] = (),
+    onset_critical: Sequence[CriticalSize] = (),
     control_rows: Sequence[typing.Any] = (),
     quality_rows: Sequence[typing.Any] = (),
     quality: page.Picture | None = None,
@@ -44,8 +47,9 @@ def render(
       delta_m, delta_s: thresholds on the distance to S and within S'.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
       threshold_rule: how the thresholds were set, a phrase without a full stop.
-      transition, phase_diagram, histograms, galleries, quality, curves: the figures.
+      transition, phase_diagram, both_views, capacity, histograms, galleries, quality, curves: the figures.
       critical: sizes at which something happens; those not reached are said to be so.
+      onset_critical: the same for the onset paper's view, shown with `both_views`.
       control_rows: rows of the exact empirical score.
       quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
       num_steps: training steps of every model, named among the limits.
@@ -67,9 +71,12 @@ def render(
         threshold_rule=threshold_rule,
         transition=transition,
         phase_diagram=phase_diagram,
+        both_views=both_views,
+        capacity=capacity,
         histograms=histograms,
         galleries=galleries,
         critical=critical,
+        onset_critical=onset_critical,
         control_rows=_by_size(control_rows),
         quality_rows=_by_size(quality_rows),
         quality=quality,

@@ -55,7 +55,7 @@ def test_the_run_leaves_every_file_of_its_contract(smoke):
     for name in (
         "config.json", "environment.json", "metrics.jsonl", "members.csv", "fractions.csv", "control.csv",
         "transition.json", "report.html", "figures/transition.png", "figures/transition.pdf",
-        "figures/histograms.png", "figures/examples.png",
+        "figures/histograms.png", "figures/examples.png", "onset.csv", "figures/both_views.png",
     ):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
 
@@ -88,6 +88,30 @@ def test_distances_on_disk_are_those_of_the_images_on_disk(smoke):
     np.testing.assert_allclose(found["train_distance"], to_train.min(1), atol=1e-5)
     np.testing.assert_array_equal(found["train_index"], to_train.argmin(1))
     np.testing.assert_allclose(found["synthetic_distance"], among.min(1), atol=1e-5)
+
+
+def test_the_onset_table_follows_from_the_images_on_disk(smoke):
+    """Δ of the coordinates at K = 16, with the integrals of all pairs written out."""
+    from scipy.stats import norm
+
+    from memgen_jax import data
+
+    folder, _ = smoke
+    digits = data.load("digits")
+    items = digits.train[data.permutation(digits.num_train)].reshape(-1, 64) / 127.5 - 1
+    train, unseen = items[:16], np.concatenate([digits.held_out.reshape(-1, 64) / 127.5 - 1, items[16:]])
+    samples = np.load(folder / "samples/num_train=000016.npz")["images"].reshape(-1, 64) / 127.5 - 1
+    spread = np.sqrt(np.mean((unseen - unseen.mean(0)) ** 2))
+    width = np.sqrt(2) * spread * (4 / 3 / 16) ** 0.2  # Silverman's at n = 16 in one dimension
+
+    def overlap(a, b):
+        return spread * np.mean([norm.pdf(row - b, scale=width).sum(1).mean() for row in a])
+
+    e_tg = overlap(train, train) - 2 * overlap(train, samples) + overlap(samples, samples)
+    (row,) = (r for r in table(folder / "onset.csv") if (r["num_train"], r["view"]) == ("16", "coordinates"))
+    assert float(row["e_tg"]) == pytest.approx(e_tg, rel=1e-4) and int(row["num_held_out"]) == 1781
+    critical = json.loads((folder / "transition.json").read_text())["onset"]
+    assert set(critical) == {"coordinates", "components"}
 
 
 def test_the_exact_score_memorizes_at_every_size(smoke):

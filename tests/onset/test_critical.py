@@ -37,6 +37,13 @@ def test_the_spread_of_a_bootstrap_is_the_spread_of_its_crossings():
     assert found["high"] == pytest.approx(high, rel=0.07)
 
 
+def test_a_jump_from_zero_to_one_says_no_more_than_between_which_sizes():
+    signs = np.array([[-1.0] * 9, [1.0] * 9, [1.0] * 9])
+    for bootstrap in (True, False):
+        found = critical_size([4, 16, 64], signs, bootstrap=bootstrap)
+        assert found == {"num_train": pytest.approx(8), "low": 4, "high": 16, "crossed": 1}
+
+
 def test_no_crossing_is_none():
     assert critical_size([1, 2], -np.ones((2, 5)))["num_train"] is None
     with pytest.raises(InputError, match="ascend"):

@@ -25,6 +25,8 @@ def minimal(**changes):
     values |= {"histograms": None, "quality": None, "quality_rows": [], "control_rows": [], "curves": None}
     values |= {
         "phase_diagram": None,
+        "both_views": None,
+        "capacity": None,
         "num_steps": 1,
         "limits": [],
         "command": "",

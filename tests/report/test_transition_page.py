@@ -64,6 +64,9 @@ def words(text):
 def test_a_page_with_everything_has_every_section_and_closes_what_it_opens():
     text = transition_page.render(
         **FULL,
+        both_views=PICTURE,
+        capacity=PICTURE,
+        onset_critical=[CriticalSize("P(Δ > 0) crosses one half", 77.0, 64.0, 96.0)],
         histograms=PICTURE,
         galleries=[PICTURE, PICTURE],
         critical=[
@@ -84,12 +87,13 @@ def test_a_page_with_everything_has_every_section_and_closes_what_it_opens():
     balance = Balance()
     balance.feed(text)
     assert balance.open == []
-    assert len(headings(text)) == 9
+    assert len(headings(text)) == 11
     seen = words(text)
     for expected in (
         "It turns.",
         "Every model here had 8,000 steps. At large",
         "half 136 121 – 153",
+        "P(Δ > 0) crosses one half 77 64 – 96".replace(">", "&gt;"),
         "at once 9 – nowhere",
         "nowhere not reached in this sweep",
         "lowest memorized share here is 96.0%",
@@ -99,7 +103,7 @@ def test_a_page_with_everything_has_every_section_and_closes_what_it_opens():
         "One seed.",
     ):
         assert expected in seen
-    assert text.count("<img") == 6
+    assert text.count("<img") == 8
 
 
 def test_sections_without_material_are_left_out():
