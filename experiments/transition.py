@@ -2,7 +2,7 @@
 
   config -> members -> training -> synthetic sets -> nearest neighbours -> labels -> fractions -> report
 
-Beside the labels of single samples stands the onset paper's Δ of whole densities (`transition_onset`).
+Beside the labels of single samples stands the onset paper's Δ of whole densities (`transition_densities`).
 Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
 same command continues an interrupted run and ends with the same bytes. With `--processes`, or as an array of
 jobs with `--config.shard=i/n`, each process does the stages of its own members; the last two are done by one.
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from experiments import (
     door,
     transition_cost,
-    transition_onset,
+    transition_densities,
     transition_report,
     transition_steps,
     transition_tables,
@@ -56,7 +56,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
     with door.stage("classify and report", 1, "report"):
         transition_tables.classify(run, workdir)
         transition_steps.tabulate(run, workdir)
-        transition_onset.tabulate(run, workdir)
+        transition_densities.tabulate(run, workdir)
         transition_report.report(run, workdir)
     transition_report.print_outcome(workdir)
     print(f"Figures and the page: {workdir / 'figures'}, {workdir / 'report.html'}.")

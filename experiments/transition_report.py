@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import door, transition_onset, transition_steps
+from experiments import door, transition_densities, transition_steps
 from experiments.transition_settings import Run
 from experiments.transition_tables import first_width, labels_of, load_samples, read_table
 from memgen_jax import phases, sweep
@@ -97,10 +97,10 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
         )
     if transition_steps.exists(workdir):
         pictures["phase_diagram"] = figure("phase_diagram", *transition_steps.draw(run, workdir))
-    if transition_onset.exists(workdir):
-        pictures["both_views"] = figure("both_views", *transition_onset.draw(run, workdir))
+    if transition_densities.exists(workdir):
+        pictures["both_views"] = figure("both_views", *transition_densities.draw(run, workdir))
         if len(run.widths) > 1:
-            pictures["capacity"] = figure("capacity", *transition_onset.draw_capacity(workdir))
+            pictures["capacity"] = figure("capacity", *transition_densities.draw_capacity(workdir))
     if run.is_image:
         groups, sizes = choose_examples(run, workdir, rows, thresholds)
         style.save(example_figures.examples(groups, sizes), workdir / "figures" / "examples")
@@ -121,7 +121,7 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
         rows=rows,
         control_rows=control_rows,
         critical=critical,
-        onset_critical=transition_onset.marks(outcome),
+        onset_critical=transition_densities.marks(outcome),
         quality_rows=quality_rows,
         delta_m=thresholds.delta_m,
         delta_s=thresholds.delta_s,

@@ -50,7 +50,7 @@ def fit(
     """
     rows, dim = clean.shape
     n = jnp.asarray(rows if num_train is None else num_train, clean.dtype)
-    counts = (jnp.arange(rows) < n)[:, None]
+    counts = (jnp.arange(rows, dtype=n.dtype) < n)[:, None]
     shrink = math.exp(-final_time)
     variance = noise_variance(final_time, noise_scale)
     noisy = shrink * clean + math.sqrt(variance) * noise

@@ -9,7 +9,7 @@ import pytest
 from configs import digits
 from experiments import (
     transition,
-    transition_onset,
+    transition_densities,
     transition_settings,
     transition_tables,
 )
@@ -43,7 +43,7 @@ def finished(tmp_path_factory):
         workdir.write_npz(f"samples/{member.name}.npz", images=images)
     transition.find_neighbors(run, workdir)
     transition_tables.classify(run, workdir)
-    transition_onset.tabulate(run, workdir)
+    transition_densities.tabulate(run, workdir)
     return run, workdir
 
 
@@ -93,7 +93,7 @@ def test_widths_are_compared_by_the_size_at_which_each_turns(folder):
 
 
 def test_both_papers_stand_over_one_axis_with_the_control_dashed(finished):
-    figure, _, caption = transition_onset.draw(*finished)
+    figure, _, caption = transition_densities.draw(*finished)
     above, middle, below = figure.axes
     assert "Dashed" in caption and above.get_xlim() == middle.get_xlim() == below.get_xlim()
     dashed = [line for line in below.lines if line.get_linestyle() == "--"]
@@ -104,7 +104,7 @@ def test_both_papers_stand_over_one_axis_with_the_control_dashed(finished):
 
 
 def test_every_turn_is_a_line_over_the_widths(folder):
-    figure, *_ = transition_onset.draw_capacity(folder)
+    figure, *_ = transition_densities.draw_capacity(folder)
     drawn = figure.axes[0].containers
     assert len(drawn) == 4
     for line in drawn:
