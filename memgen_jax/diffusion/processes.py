@@ -62,6 +62,14 @@ class Process(abc.ABC):
     def draw_time(self, key: jax.Array) -> Float[Array, ""]:
         """A training time, uniform over the times on which the process is defined."""
 
+    def clock(self, t: Time) -> Float[Array, ""]:
+        """An increasing function of t, along which the process runs smoothly: what an ODE solver steps in."""
+        return jnp.asarray(t, jnp.result_type(float))
+
+    def time_at(self, clock: Float[Array, ""]) -> Float[Array, ""]:
+        """The t at which the clock shows that; inverse of `clock`."""
+        return clock
+
     def perturb(self, clean: Item, noise: Item, t: Time) -> Item:
         """x_t = m(t) x_0 + s(t) noise."""
         return self.mean_coefficient(t) * clean + self.std(t) * noise
@@ -259,6 +267,14 @@ class DDPM(Process):
     def diffusion(self, t: Time) -> Float[Array, ""]:
         _, rate, _ = self._segment(t)
         return jnp.sqrt(rate)
+
+    def clock(self, t: Time) -> Float[Array, ""]:
+        """-log alpha_bar(t), the integral of g^2: in it the staircase of the rate is a straight line."""
+        return -self._log_alpha_bar_at(t)
+
+    def time_at(self, clock: Float[Array, ""]) -> Float[Array, ""]:
+        table = jnp.asarray(-self.log_alpha_bar, clock.dtype)
+        return jnp.interp(clock, table, jnp.arange(self.num_steps + 1, dtype=clock.dtype))
 
     @property
     def prior_std(self) -> float:

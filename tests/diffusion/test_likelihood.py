@@ -10,6 +10,8 @@ import pytest
 from memgen_jax import diffusion, memory
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 CENTRE, SPREAD = 0.6, 0.5
 
 
@@ -35,38 +37,54 @@ def ring_points(count):
     return jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1), jnp.float32)
 
 
-@pytest.mark.parametrize("num_patterns", [2, 9, 1000])
-def test_with_the_exact_score_it_equals_the_empirical_density_to_1e_minus_5(num_patterns):
+def test_with_the_exact_score_it_equals_the_empirical_density_to_1e_minus_5():
     """Pham et al. 2025, Eq. 21 gives Eq. 5 back, from t = 0.15 on a grid of points, in float64."""
     with jax.enable_x64(True):
         process, t = diffusion.VE(), 0.15
-        patterns = ring_points(num_patterns).astype(jnp.float64)
+        patterns = ring_points(1000).astype(jnp.float64)
         axis = np.linspace(-1.5, 1.5, 4)
         grid = jnp.asarray(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
-        prior = lambda x: memory.log_density(x, patterns, process.t_max, process)  # noqa: E731
-        run = functools.partial(
-            diffusion.log_likelihood,
-            t=t,
-            denoiser=memory.exact_denoiser(patterns, process),
-            process=process,
-            prior=prior,
-            rtol=1e-7,
-            atol=1e-7,
-        )
-        answer = jax.jit(jax.vmap(run))(grid)
-        exact = jax.vmap(lambda x: memory.log_density(x, patterns, t, process))(grid)
-    assert np.all(answer.solved)
-    np.testing.assert_allclose(answer.log_density, exact, atol=1e-5)
+
+        @jax.jit
+        @functools.partial(jax.vmap, in_axes=(0, None))
+        def both(x, num_train):
+            density = functools.partial(
+                memory.log_density, patterns=patterns, process=process, num_valid=num_train
+            )
+            answer = diffusion.log_likelihood(
+                x,
+                t,
+                memory.exact_denoiser(patterns, process, num_valid=num_train),
+                process,
+                lambda x: density(x, t=process.t_max),
+                rtol=1e-7,
+                atol=1e-7,
+            )
+            return answer, density(x, t=t)
+
+        for num_train in (2, 9, 1000):
+            answer, exact = both(grid, num_train)
+            assert np.all(answer.solved)
+            np.testing.assert_allclose(answer.log_density, exact, atol=1e-5)
 
 
-def test_in_float32_it_agrees_to_five_digits(key):
+def test_in_float32_it_agrees_to_five_digits_and_the_gaussian_prior_would_not(key):
+    """With sigma = 1 the true p_1 is data * N(0, I): the choice of the prior shows in every energy."""
     process, t, patterns = diffusion.VE(), 0.15, ring_points(9)
-    prior = lambda x: memory.log_density(x, patterns, process.t_max, process)  # noqa: E731
     denoiser = memory.exact_denoiser(patterns, process)
-    x = 1.5 * jax.random.normal(key, (8, 2))
-    answer = jax.jit(jax.vmap(lambda x: diffusion.log_likelihood(x, t, denoiser, process, prior)))(x)
-    exact = jax.vmap(lambda x: memory.log_density(x, patterns, t, process))(x)
-    np.testing.assert_allclose(answer.log_density, exact, rtol=1e-5, atol=1e-4)
+    prior = lambda x: memory.log_density(x, patterns, process.t_max, process)  # noqa: E731
+
+    @jax.jit
+    @jax.vmap
+    def solve(x):
+        answer = diffusion.log_likelihood(x, t, denoiser, process, prior)
+        # The flow does not know the prior, so one solution serves both.
+        shift = diffusion.gaussian_prior(process)(answer.end) - prior(answer.end)
+        return answer.log_density, memory.log_density(x, patterns, t, process), -2 * t * shift
+
+    ours, exact, energy_shift = solve(1.5 * jax.random.normal(key, (16, 2)))
+    np.testing.assert_allclose(ours, exact, rtol=1e-5, atol=1e-4)
+    assert np.ptp(energy_shift) > 0.1
 
 
 @pytest.mark.parametrize("process, t", [(diffusion.VE(), 1e-3), (diffusion.OU(), 0.05)], ids=["VE", "OU"])
@@ -78,7 +96,8 @@ def test_a_continuous_process_gives_the_density_of_gaussian_data(key, process, t
     np.testing.assert_allclose(answer.log_density, log_density(x, t), atol=1e-3)
 
 
-def test_the_corners_of_the_ddpm_rate_cost_steps_not_accuracy(key):
+def test_the_corners_of_the_ddpm_rate_cost_neither_accuracy_nor_steps(key):
+    """A solver that steps in t crosses 17 corners here: 466 steps and an error of 1e-3 at this tolerance."""
     process, t = diffusion.DDPM(num_steps=20, beta_last=0.5), 3.5
     denoiser, log_density = gaussian_case(process)
     with jax.enable_x64(True):
@@ -87,8 +106,8 @@ def test_the_corners_of_the_ddpm_rate_cost_steps_not_accuracy(key):
             x, t, denoiser, process, lambda x: log_density(x, 20.0), rtol=1e-7, atol=1e-7
         )
         answer = jax.jit(run)(x)
-        np.testing.assert_allclose(answer.log_density, log_density(x, t), atol=2e-3)
-    assert answer.num_steps > 40
+        np.testing.assert_allclose(answer.log_density, log_density(x, t), atol=1e-5)
+    assert answer.num_steps < 60
 
 
 def test_the_probes_of_hutchinson_are_unbiased_and_exact_for_an_isotropic_jacobian(key):
@@ -108,28 +127,13 @@ def test_the_probes_of_hutchinson_are_unbiased_and_exact_for_an_isotropic_jacobi
     one = run(key, isotropic, lambda x: log_density(x, 1.0))
     np.testing.assert_allclose(one, log_density(x, t), atol=1e-4)
 
-    exact = memory.log_density(x, patterns, t, process)
+    exact = jax.jit(lambda x: memory.log_density(x, patterns, t, process))(x)
     prior = lambda x: memory.log_density(x, patterns, 1.0, process)  # noqa: E731
     denoiser = memory.exact_denoiser(patterns, process)
     many = jax.vmap(lambda key: run(key, denoiser, prior))(jax.random.split(key, 256))
     error = np.std(many) / np.sqrt(256)
     assert 0 < error < 0.05
     assert abs(np.mean(many) - exact) < 4 * error
-
-
-def test_the_gaussian_prior_is_not_the_end_of_a_ve_process(key):
-    """With sigma = 1 the true p_1 is data * N(0, I): the choice of the prior shows in every energy."""
-    process, t, patterns = diffusion.VE(), 0.15, ring_points(9)
-    denoiser = memory.exact_denoiser(patterns, process)
-    exact_prior = lambda x: memory.log_density(x, patterns, 1.0, process)  # noqa: E731
-    x = jax.random.normal(key, (16, 2))
-
-    def energies(prior):
-        run = lambda x: diffusion.log_likelihood(x, t, denoiser, process, prior).log_density  # noqa: E731
-        return -2 * t * np.asarray(jax.jit(jax.vmap(run))(x))
-
-    shift = energies(diffusion.gaussian_prior(process)) - energies(exact_prior)
-    assert np.ptp(shift) > 0.1
 
 
 def test_the_gaussian_prior_is_the_normal_density():

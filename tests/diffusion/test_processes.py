@@ -60,6 +60,21 @@ def test_drift_and_diffusion_generate_the_mean_and_the_variance(process):
             )
 
 
+@pytest.mark.parametrize("process", PROCESSES, ids=IDS)
+def test_the_clock_runs_forward_and_tells_the_time(process):
+    times = jnp.linspace(process.t_min, process.t_max, 23)
+    clock = jax.vmap(process.clock)(times)
+    assert np.all(np.diff(clock) > 0)
+    np.testing.assert_allclose(jax.vmap(process.time_at)(clock), times, rtol=1e-5)
+
+
+def test_in_the_clock_of_ddpm_the_rate_is_one():
+    process = diffusion.DDPM()
+    with jax.enable_x64(True):
+        for t in (0.5, 300.2, 999.9):
+            np.testing.assert_allclose(jax.grad(process.clock)(t), process.diffusion(t) ** 2, rtol=1e-9)
+
+
 def test_ou_is_variance_preserving_with_alpha_bar_e_to_minus_2t():
     process = diffusion.OU()
     for t in (1e-3, 0.5, 3.0):
