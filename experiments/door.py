@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import jax
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
@@ -37,20 +38,25 @@ _PROCESSES = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what the run would cost, and stop.")
 
 
-def enter(main: Callable[[ConfigDict, str], None], dry_run: Callable[[ConfigDict], None] | None = None):
+def enter(
+    main: Callable[[ConfigDict, str], None],
+    dry_run: Callable[[ConfigDict], None] | None = None,
+    lower: str = "a setting that says how many are done at once",
+):
     """Parses the command line and runs the program; see the module's text for exit codes.
 
     Args:
       main: called with the locked config and the workdir's path.
       dry_run: called with the config alone when `--dry_run` is given.
+      lower: what to do where the memory does not suffice: "lower …".
     """
     use_all_cpu_cores()
     absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax tells every step of every save
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    app.run(lambda _: _guarded(main, dry_run), flags_parser=_parse)
+    app.run(lambda _: _guarded(main, dry_run, lower), flags_parser=_parse)
 
 
-def _guarded(main, dry_run) -> None:
+def _guarded(main, dry_run, lower: str) -> None:
     try:
         if _DRY_RUN.value:
             if dry_run is None:
@@ -70,6 +76,12 @@ def _guarded(main, dry_run) -> None:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         _stop(f"{error.strerror}{where}: make room in {_WORKDIR.value}; the same command continues there.")
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        size = re.search(r"([\d,]{7,}) bytes", str(error))
+        more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
+        _stop(f"out of memory{more}: lower {lower}.")
 
 
 def _parse(argv: list[str]) -> list[str]:

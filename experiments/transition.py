@@ -31,13 +31,28 @@ from memgen_jax.sweep import grid
 
 # Settings that say where and how a run is done, not what it is.
 FREE_SETTINGS = ("shard", "data.data_dir")
+# Settings of the labels alone: with others the same samples are labelled and reported anew.
+LABEL_SETTINGS = tuple(
+    f"phases.{name}"
+    for name in ("rule", "table", "delta_m", "delta_s", "false_positive_rate", "num_bootstrap")
+)
+# Settings that decide how much memory is needed, and of the result the rounding only.
+MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chunk_size")
+OUTCOME = ("report.html", "fractions.csv", "transition.json")
 
 
 def main(config: ConfigDict, workdir_path: str) -> None:
     run = Run(config)
-    workdir = sweep.Workdir(workdir_path, door.plain(config), free=FREE_SETTINGS, shard=run.shard)
+    workdir = sweep.Workdir(
+        workdir_path,
+        door.plain(config),
+        free=FREE_SETTINGS,
+        changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
+        shard=run.shard,
+    )
     sweep.require_shared_folder(workdir.path)
-    if all((workdir / name).exists() for name in ("fractions.csv", "transition.json", "report.html")):
+    take_changes(workdir)
+    if is_finished(workdir):
         transition_report.print_outcome(workdir)
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
@@ -62,6 +77,25 @@ def main(config: ConfigDict, workdir_path: str) -> None:
     print(f"Figures and the page: {workdir / 'figures'}, {workdir / 'report.html'}.")
 
 
+def is_finished(workdir: sweep.Workdir) -> bool:
+    return all((workdir / name).exists() for name in OUTCOME)
+
+
+def take_changes(workdir: sweep.Workdir) -> None:
+    """Undoes, before anything is done, what follows from settings that have changed since the last run."""
+    labels = any(name in LABEL_SETTINGS for name in workdir.changed)
+    if not workdir.changed or (is_finished(workdir) and not labels):
+        return
+    consequence = (
+        "samples are labelled and reported anew." if labels else "rounding may change single labels."
+    )
+    print(f"Settings changed: {sweep.name_changes(workdir.changed)}; {consequence}", flush=True)
+    for name in OUTCOME if labels else ():
+        (workdir / name).unlink(missing_ok=True)
+    workdir.append_json_line("metrics.jsonl", {"stage": "settings", "changed": workdir.changed})
+    workdir.adopt_config()
+
+
 def make_sets(run: Run, workdir: sweep.Workdir, mesh) -> bool:
     """The stages of this process's members; False where other shards' members are still to be done.
 
@@ -69,9 +103,7 @@ def make_sets(run: Run, workdir: sweep.Workdir, mesh) -> bool:
     """
     columns = ("num_train", "seed", "width", "batch_size", "name")
     workdir.write_csv("members.csv", [{c: getattr(m, c) for c in columns} for m in run.members])
-    if not run.exact:
-        train(run, workdir, mesh)
-    synthesize(run, workdir, mesh)
+    train_and_sample(run, workdir, mesh)
     synthesize_controls(run, workdir, mesh)
     find_neighbors(run, workdir)
     everyone = (*run.members, *run.controls, *run.snapshots(run.members))
@@ -100,6 +132,21 @@ def refine_grid(run: Run, workdir: sweep.Workdir) -> None:
     found = json.loads(file.read_text())
     print(f"The coarse search proposes A = {found['a']:,} and B = {found['b']:,}.")
     run.use_sizes((*found["searched"], *paper_grid(found["a"], found["b"], run.total)))
+
+
+def train_and_sample(run: Run, workdir: sweep.Workdir, mesh) -> None:
+    """Stages 1 and 2; a member whose last checkpoint turns out to be damaged is trained on from the one before."""
+    repaired = set()
+    while True:
+        if not run.exact:
+            train(run, workdir, mesh)
+        try:
+            return synthesize(run, workdir, mesh)
+        except sweep.DamagedCheckpoint as damaged:
+            if damaged.folder in repaired:
+                raise
+            repaired.add(damaged.folder)
+            print(f"A damaged checkpoint was set aside as {sweep.set_aside(damaged)}; training continues.")
 
 
 def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
@@ -214,6 +261,7 @@ def draw_sets(
         steps_per_call=sweep.steps_per_call(sampler.steps_per_call, run.model),
         mesh=mesh,
         workdir=workdir,
+        spacing=sampler.spacing,
         advanced=advanced,
     )
 
@@ -235,4 +283,9 @@ def find_neighbors(run: Run, workdir: sweep.Workdir) -> None:
 
 
 if __name__ == "__main__":
-    door.enter(main, dry_run=transition_cost.dry_run)
+    door.enter(
+        main,
+        dry_run=transition_cost.dry_run,
+        lower="train.members_per_step (in training) or sampler.chunk_size (in sampling), which may be changed "
+        "between runs in one workdir, or model.width in another",
+    )

@@ -3,9 +3,11 @@
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -24,6 +26,7 @@ class SamplerSettings:
 
     Attributes:
       name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
+      spacing: of the times, "uniform" or "quadratic"; see `diffusion.time_grid`.
       clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
       per_train: samples per training item (the paper: 4), but
       at_least, at_most: never fewer or more than these; 0 for no limit.
@@ -36,6 +39,7 @@ class SamplerSettings:
     num_steps: int = 1000
     eta: float = 0.0
     variance: str = "posterior"
+    spacing: str = "uniform"
     clip: bool = True
     per_train: int = 4
     at_least: int = 0
@@ -61,7 +65,7 @@ class PhaseSettings:
     Attributes:
       rule: "given", "paper", "valley" or "held_out".
       metric: "l2", or "lpips" for images of at least 28 pixels a side.
-      table: whose thresholds "paper" takes; by default those of the data set's name.
+      table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
     """
 
     rule: str
@@ -166,15 +170,22 @@ class Plan:
         if self.exact and s.widths:
             raise InputError("widths are those of a network, and model.name='exact' has none.")
         self.models: dict[int | None, models.Model | None] = {
-            width: None if self.exact else build_model(with_width(s.model, width), item_shape)
+            width: None
+            if self.exact
+            else on_process(build_model(with_width(s.model, width), item_shape), s.model, self.process)
             for width in self.widths
         }
         self.model = self.models[self.widths[0]]
         self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
-        diffusion.time_grid(self.process, s.sampler.num_steps)  # refuses a bad number of steps now
+        # Refuses a bad number of steps now.
+        diffusion.time_grid(self.process, s.sampler.num_steps, s.sampler.spacing)
         if s.train.prediction not in diffusion.PREDICTIONS:
             raise InputError(
                 f"train.prediction={s.train.prediction!r} is not one of {', '.join(diffusion.PREDICTIONS)}."
+            )
+        if s.train.times != "uniform" and isinstance(self.process, diffusion.DDPM):
+            raise InputError(
+                f"train.times={s.train.times!r} is for processes in continuous time: use 'uniform' with ddpm."
             )
         if s.phases.rule not in RULES:
             raise InputError(f"phases.rule={s.phases.rule!r} is not one of {', '.join(RULES)}.")
@@ -204,9 +215,14 @@ class Plan:
         )
 
     def paper_thresholds(self) -> phases.Thresholds:
-        """Those of the paper for this data set and metric."""
-        name = self.settings.phases.table or self.settings.data["name"].split(":")[-1]
-        return phases.paper(name, self.metric.name)
+        """Those of the paper for the data set named by the settings, and for the metric."""
+        table = self.settings.phases.table
+        if not table:
+            raise InputError(
+                "phases.rule='paper' needs phases.table: whose thresholds to take, one of "
+                f"{', '.join(phases.PAPER)}."
+            )
+        return phases.paper(table, self.metric.name)
 
 
 class Run(Plan):
@@ -219,7 +235,7 @@ class Run(Plan):
 
     def __init__(self, config: ConfigDict):
         settings = door.settings(Settings, config)
-        self.dataset = data.load(**settings.data)
+        self.dataset = data.load(**set_ones(settings.data))
         self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
         check_expected(settings.expect, self.dataset)
         super().__init__(
@@ -315,6 +331,31 @@ def parse_shard(shard: str) -> tuple[int, int]:
     return index, count
 
 
+def set_ones(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are set: one left at None keeps the default of whatever it belongs to."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def on_process(model: models.Model, settings: Mapping[str, Any], process: diffusion.Process) -> models.Model:
+    """The network as it looks at a process in continuous time; nothing changes for DDPM.
+
+    Networks embed a time from 0 to 1000, as the DDPM schedule counts. Of VE and OU they are shown log t spread
+    over that range (unless `time_features` says how t itself is embedded), and x_t over sqrt(m^2 + s^2), which
+    is of the clean items' size.
+    """
+    if isinstance(process, diffusion.DDPM):
+        return model
+    low, high = math.log(process.t_min), math.log(process.t_max)
+    raw_time = settings.get("time_features") in ("fourier", "log_fourier")
+
+    def apply_fn(params, x, t, dropout_key=None):
+        size = jnp.sqrt(process.mean_coefficient(t) ** 2 + process.std(t) ** 2)
+        time = t if raw_time else 1000.0 * (jnp.log(t) - low) / (high - low)
+        return model.apply_fn(params, x / size, time, dropout_key)
+
+    return model._replace(apply_fn=apply_fn)
+
+
 def build_process(settings: dict[str, Any]) -> diffusion.Process:
     """{"name": "ddpm", **arguments} -> the process."""
     kinds = {"ddpm": diffusion.DDPM, "ve": diffusion.VE, "ou": diffusion.OU}
@@ -327,7 +368,7 @@ def build_model(settings: dict[str, Any], item_shape: tuple[int, ...]) -> models
 
 
 def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *arguments) -> Any:
-    settings = dict(settings)
+    settings = set_ones(settings)
     name = settings.pop("name")
     if name not in kinds:
         raise InputError(f"{what}.name={name!r} is not one of {', '.join(kinds)}.")

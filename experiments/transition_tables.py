@@ -50,7 +50,14 @@ def make_thresholds(run: Run, workdir: sweep.Workdir) -> phases.Thresholds:
         for name, parts in pooled.items():
             parts.append(found[name])
     train_distance, synthetic_distance = (np.concatenate(parts) for parts in pooled.values())
-    return phases.find_valleys(train_distance, synthetic_distance)
+    try:
+        return phases.find_valleys(train_distance, synthetic_distance)
+    except InputError as error:
+        raise InputError(
+            f"{error}. Nothing is lost: the same command with --config.phases.rule=given "
+            "--config.phases.delta_m=… --config.phases.delta_s=… (or with phases.rule=held_out, or "
+            "phases.rule=paper and phases.table=…) labels the samples that are there."
+        ) from None
 
 
 def fraction_rows(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:

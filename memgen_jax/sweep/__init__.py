@@ -1,6 +1,6 @@
 """Trains and samples many models at once: the only room that knows devices, checkpoints and folders."""
 
-from memgen_jax.sweep.blocks import load_ema, snapshot_steps
+from memgen_jax.sweep.blocks import DamagedCheckpoint, load_ema, set_aside, snapshot_steps
 from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
 from memgen_jax.sweep.hosts import join, place, require_shared_folder, wait_for
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
@@ -8,9 +8,10 @@ from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
 from memgen_jax.sweep.step import TrainSettings, steps_per_call
 from memgen_jax.sweep.synthesize import synthesize
 from memgen_jax.sweep.train import TrainingDiverged, train_members
-from memgen_jax.sweep.workdir import Workdir
+from memgen_jax.sweep.workdir import Workdir, name_changes
 
 __all__ = [
+    "DamagedCheckpoint",
     "Member",
     "ModelCost",
     "Purpose",
@@ -22,9 +23,11 @@ __all__ = [
     "make_members",
     "member_mesh",
     "model_cost",
+    "name_changes",
     "peak_flops",
     "place",
     "require_shared_folder",
+    "set_aside",
     "snapshot_steps",
     "steps_per_call",
     "synthesize",

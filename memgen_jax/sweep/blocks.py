@@ -17,6 +17,21 @@ from memgen_jax.sweep.step import MemberInputs, TrainSettings, TrainState, init_
 PyTree = Any
 
 
+class DamagedCheckpoint(InputError):
+    """A checkpoint that is on disk and cannot be read.
+
+    Attributes:
+      folder: the checkpoint's.
+    """
+
+    def __init__(self, folder: epath.Path):
+        super().__init__(
+            f"the checkpoint {folder} is damaged: run the training again with the same command, it continues "
+            "from the last good one."
+        )
+        self.folder = folder
+
+
 def make_blocks(
     members: Sequence[Member], saved: dict[Member, list[int]], block_size: int
 ) -> list[tuple[int, list[Member]]]:
@@ -116,6 +131,7 @@ def load_ema(member: Member, model: Model, settings: TrainSettings, folder: epat
     """The averaged parameters at the end of a member's training, or at its `step`, as NumPy arrays.
 
     Raises:
+      DamagedCheckpoint: that of the last step cannot be read.
       InputError: the member has not been trained so far, or the step was not kept.
     """
     last = member.step is None or member.step == settings.num_steps
@@ -123,16 +139,31 @@ def load_ema(member: Member, model: Model, settings: TrainSettings, folder: epat
     name = member.name.removesuffix(f",step={step:07d}")
     checkpoint = MemberCheckpoints(epath.Path(folder) / name) if last else _snapshots(member, folder)
     restored = None
-    if step in checkpoint.steps():
+    on_disk = step in checkpoint.steps()
+    if on_disk:
         like = jax.eval_shape(lambda: model.init_fn(member.key(Purpose.INITIALIZE)))
         restored = checkpoint.restore(step, ema=like)
     checkpoint.close()
     if restored is None:
+        if on_disk and last:
+            raise DamagedCheckpoint(epath.Path(folder) / name / str(step))
         raise InputError(
             f"member {name} has no whole checkpoint at step {step} in {folder}: run the training again with "
             "the same command, it continues (after removing that member's folders where a file is damaged)."
         )
     return restored["ema"]
+
+
+def set_aside(damaged: DamagedCheckpoint) -> epath.Path:
+    """Moves a damaged checkpoint out of its member's folder, so that training continues from the one before.
+
+    Returns where it lies now: beside the folder, for whoever can still read it.
+    """
+    member, step = damaged.folder.parent, damaged.folder.name
+    place = member.parent / f"{member.name},damaged,step={int(step):07d}"
+    if place.exists():
+        place.rmtree()
+    return damaged.folder.rename(place)
 
 
 def _snapshots(member: Member, folder: epath.PathLike) -> MemberCheckpoints:

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import decode
-from memgen_jax.diffusion import Process, denoising_loss
+from memgen_jax.diffusion import Process, denoising_loss, draw_mixed_time
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.sweep.members import Member, Purpose
@@ -37,6 +37,8 @@ class TrainSettings:
       repeat_small: sets smaller than the batch fill it, each item several times with fresh noise, instead of
         the paper's batch of min(batch_size, K).
       prediction: what the network predicts: "noise" (the paper), "velocity", "denoised" or "score".
+      times: law of the training times: "uniform" (the papers), or "mixed" with log-uniform ones, for VE and OU;
+        see `diffusion.draw_mixed_time`.
       learning_rate, warmup_steps: Adam's rate, reached linearly.
       schedule: after the warm-up "constant" (the paper) or "cosine" (down to zero at `num_steps`).
       grad_clip: largest global norm of the gradient (Ho et al. 2020: 1).
@@ -57,6 +59,7 @@ class TrainSettings:
     batch_size: int
     repeat_small: bool = False
     prediction: str = "noise"
+    times: str = "uniform"
     learning_rate: float = 2e-4
     warmup_steps: int = 5000
     schedule: str = "constant"
@@ -88,6 +91,8 @@ class TrainSettings:
             raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
         if self.schedule not in ("constant", "cosine"):
             raise InputError(f"train.schedule={self.schedule!r} must be 'constant' or 'cosine'.")
+        if self.times not in ("uniform", "mixed"):
+            raise InputError(f"train.times={self.times!r} must be 'uniform' or 'mixed'.")
         if self.batch_size % self.data_parallel:
             raise InputError(
                 f"train.batch_size={self.batch_size} is not divisible by "
@@ -170,7 +175,7 @@ def train_step(
             return model.apply_fn(params, x, t, dropout_key)
 
         noise = jax.random.normal(noise_key, item.shape, item.dtype)
-        t = process.draw_time(time_key)
+        t = process.draw_time(time_key) if settings.times == "uniform" else draw_mixed_time(time_key, process)
         return denoising_loss(network, process, settings.prediction, item, noise, t)
 
     def batch_loss(params):

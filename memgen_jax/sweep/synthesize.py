@@ -49,6 +49,7 @@ def synthesize(
     steps_per_call: int,
     mesh: Mesh,
     workdir: Workdir,
+    spacing: str = "uniform",
     advanced: Callable[[int], None] = lambda samples: None,
 ) -> None:
     """Writes `samples/<member name>.npz` for every member that has none yet.
@@ -65,6 +66,7 @@ def synthesize(
       images: whether items are images in [-1, 1], to be stored as uint8.
       chunk_size: samples that one device draws at once. Changes rounding, hence single samples, only.
       steps_per_call: sampler steps in one compiled call.
+      spacing: of the sampler's times; see `diffusion.time_grid`.
       advanced: told the number of samples finished since it was last called (those found included).
     """
     key = "images" if images else "points"
@@ -76,8 +78,10 @@ def synthesize(
             advanced(count)
             continue
         for first in range(0, count, chunk_size):
-            if _read_part(parts / _part(member, first)) is not None:
-                advanced(min(chunk_size, count - first))
+            part = _read_part(parts / _part(member, first))
+            length = min(chunk_size, count - first)
+            if part is not None and len(part) == length:  # another chunk_size leaves others
+                advanced(length)
             else:
                 waiting.append(Chunk(member, first))
 
@@ -86,7 +90,7 @@ def synthesize(
         (places,), (MEMBER,), axis_types=(jax.sharding.AxisType.Auto,), devices=mesh.devices.ravel().tolist()
     )
     draw = _make_draw(flat_mesh, denoiser_of, process, step, item_shape, chunk_size)
-    times = time_grid(process, num_steps)
+    times = time_grid(process, num_steps, spacing)
     sharding = NamedSharding(flat_mesh, P(MEMBER))
     loaded: tuple[list[Member], PyTree] = ([], None)
 
@@ -116,8 +120,8 @@ def synthesize(
             names = [_part(member, first) for first in range(0, num_samples(member), chunk_size)]
             own = np.concatenate([_read_part(parts / name) for name in names])
             workdir.write_npz(_file(member), **{key: own})
-            for name in names:
-                (parts / name).unlink()
+            for part in parts.glob(f"{member.name},first=*.npy"):
+                part.unlink()
 
 
 class _Draw(NamedTuple):

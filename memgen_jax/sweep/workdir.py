@@ -30,6 +30,7 @@ class Workdir:
     Attributes:
       path: the folder.
       shard: (i, n): this process works on part i of n; (0, 1) for the whole.
+      changed: changeable settings that differ from those of the folder: name -> (there, now).
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Workdir:
         config: Mapping[str, Any],
         *,
         free: Iterable[str] = (),
+        changeable: Iterable[str] = (),
         shard: tuple[int, int] = (0, 1),
     ):
         """Opens or creates the folder.
@@ -45,6 +47,8 @@ class Workdir:
         Args:
           config: every setting of the run, nested dicts of plain values; kept in `config.json`.
           free: dotted names of settings that may differ between runs in the same folder.
+          changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
+            what follows from them, and calls `adopt_config`.
           shard: parts of one run may share the folder, each part once.
         Raises:
           InputError: the folder cannot be written, belongs to another configuration or to nobody we know,
@@ -52,20 +56,28 @@ class Workdir:
         """
         self.path = absolute(path)
         self.shard = shard
-        config = json.loads(json.dumps(config))
+        self._config = config = json.loads(json.dumps(config))
         known = self._read_known_config()
+        self.changed: dict[str, tuple[Any, Any]] = {}
         if known is not None:
-            _require_same(config, known, frozenset(free), self.path)
+            differing = _differing(config, known, frozenset(free))
+            may_change = frozenset(changeable if shard == (0, 1) else ())
+            _require_same({k: v for k, v in differing.items() if k not in may_change}, self.path)
+            self.changed = differing
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._locks = self._take_locks()
             if known is None:
-                self.write_json("config.json", config)
+                self.adopt_config()
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise InputError(
                 f"cannot write in workdir {self.path} ({reason}): choose another --workdir."
             ) from None
+
+    def adopt_config(self) -> None:
+        """Makes the settings of this run those of the folder."""
+        self.write_json("config.json", self._config)
 
     def _read_known_config(self) -> Any:
         file = self.path / "config.json"
@@ -197,21 +209,32 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _require_same(config: Any, known: Any, free: frozenset[str], path: epath.Path) -> None:
+def _differing(config: Any, known: Any, free: frozenset[str]) -> dict[str, tuple[Any, Any]]:
+    """Settings that are not the same: name -> (there, now). One left at None is as good as absent."""
     ours, theirs = _flatten(config), _flatten(known)
-    differing = sorted(
-        name
-        for name in ours.keys() | theirs.keys()
+    return {
+        name: (theirs.get(name), ours.get(name))
+        for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name) and name not in free
-    )
+    }
+
+
+def name_changes(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """`train.num_steps (800 there, 801 now)`, at most five of them."""
+    named = [f"{name} ({_value(there)} there, {_value(now)} now)" for name, (there, now) in changes.items()]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    return ", ".join(named[:5]) + more
+
+
+def _value(setting: Any) -> Any:
+    return "absent" if setting is None else setting
+
+
+def _require_same(differing: Mapping[str, tuple[Any, Any]], path: epath.Path) -> None:
     if differing:
-        shown = ", ".join(
-            f"{name} ({theirs.get(name, 'absent')} there, {ours.get(name, 'absent')} now)"
-            for name in differing[:5]
-        )
-        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         raise InputError(
-            f"workdir {path} belongs to a run with other settings: {shown}{more}; choose another --workdir."
+            f"workdir {path} belongs to a run with other settings: {name_changes(differing)}; "
+            "choose another --workdir."
         )
 
 

@@ -1,10 +1,16 @@
 import dataclasses
+import pathlib
+import subprocess
+import sys
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
 from experiments import door
 from memgen_jax.errors import InputError
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,3 +58,27 @@ def test_what_a_config_file_raised_is_told_without_its_traceback():
     error = ValueError(wrapped + "ValueError: c.py has no variant 'x'; there is smoke.\n")
     assert door._innermost_line(error) == "c.py has no variant 'x'; there is smoke."
     assert door._innermost_line(ValueError("flag --a: unknown\nhelp")) == "flag --a: unknown"
+
+
+@pytest.mark.parametrize(
+    "error,words",
+    [
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 34359738368 bytes."),
+            "out of memory (32.0 GiB more were asked for): lower batches.",
+        ),
+        (MemoryError(), "out of memory: lower batches."),
+    ],
+)
+def test_memory_that_does_not_suffice_is_one_sentence_on_what_to_lower(error, words, tmp_path):
+    """In a process of its own: a mistake ends it."""
+    code = (
+        "import sys, jax, experiments.door as door\n"
+        f"def main(config, workdir): raise {type(error).__name__}({str(error)!r})\n"
+        "from jax.errors import JaxRuntimeError\n"
+        "door.enter(main, lower='batches')\n"
+    )
+    arguments = ["--config=configs/digits.py", f"--workdir={tmp_path}"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"memgen_jax: {words}\n"

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,28 @@ def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke
     assert "train.num_steps (800 there, 801 now)" in refused.stderr
 
 
+def test_labels_by_another_rule_are_made_from_the_samples_that_are_there(smoke, tmp_path):
+    """And back: the first rule again ends with the first bytes."""
+    finished, _ = smoke
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    before = (folder / "fractions.csv").read_bytes()
+    given = ("--config.phases.rule=given", "--config.phases.delta_m=2.5", "--config.phases.delta_s=0.5")
+    done = run(SMOKE, *given, f"--workdir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "phases.rule (held_out there, given now)" in done.stdout
+    assert {row["delta_m"] for row in table(folder / "fractions.csv")} == {"2.5"}
+    assert json.loads((folder / "config.json").read_text())["phases"]["rule"] == "given"
+    for kind in ("samples", "neighbors", "checkpoints"):
+        for file in (finished / kind).rglob("*.npz"):
+            assert file.stat().st_mtime_ns == (folder / file.relative_to(finished)).stat().st_mtime_ns
+    valley = run(SMOKE, "--config.phases.rule=valley", f"--workdir={folder}")
+    assert valley.returncode == 2 and valley.stderr.count("\n") == 1
+    assert "no valley" in valley.stderr and "Nothing is lost" in valley.stderr
+    assert run(SMOKE, f"--workdir={folder}").returncode == 0
+    assert (folder / "fractions.csv").read_bytes() == before
+
+
 def test_the_page_stands_alone(smoke):
     folder, _ = smoke
     html = (folder / "report.html").read_text()
@@ -158,7 +181,7 @@ def test_the_page_stands_alone(smoke):
     "arguments,words",
     [
         ((SMOKE, "--config.train.num_stepz=3"), "no field 'num_stepz' (did you mean 'num_steps'?)"),
-        ((SMOKE, "--config.data.size=8"), "no field 'size'"),
+        ((SMOKE, "--config.data.size=8"), "digits comes as it is: leave out size"),
         ((SMOKE, "--config.train.num_steps=many"), "num_steps"),
         (("--config=configs/nope.py",), "nope.py"),
         (("--config=configs/digits.py:enormous",), "enormous"),
@@ -180,18 +203,20 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
         ("num_train", (2.5,), "2.5 is not a whole number"),
         ("seeds", (-1,), "seeds=-1"),
         ("shard", "4/4", "4/4"),
-        ("process.name", "ve", "'ve' has no setting 'num_steps'.*sigma"),
+        ("process.sigma", 2.0, "'ddpm' has no setting 'sigma'.*num_steps"),
         ("model.name", "unet", "'unet' has no setting 'time_in_blocks'"),
         ("train.prediction", "epsilon", "epsilon"),
         ("sampler.name", "dimm", "dimm"),
         ("sampler.variance", "learned", "learned"),
         ("sampler.num_steps", 2000, "2000"),
+        ("sampler.spacing", "even", "time spacing 'even' is not one of uniform, quadratic"),
         ("sampler.chunk_size", 0, "sampler.chunk_size=0 must be at least 1"),
         ("sampler.eta", float("nan"), "sampler.eta=nan"),
         ("sampler.at_most", 1, "num_train=2 would have 1 sample"),
         ("phases.rule", "eye", "eye"),
         ("phases.rule", "given", "both are 0"),
-        ("phases.rule", "paper", "'digits'"),
+        ("phases.rule", "paper", "needs phases.table"),
+        ("phases.table", "cifar11", "no paper thresholds for 'cifar11'"),
         ("phases.false_positive_rate", 0.001, "360 held-out images"),
         ("phases.num_bootstrap", 0, "num_bootstrap=0"),
         ("control.num_samples", 1, "control.num_samples=1 must be at least 2"),
@@ -204,6 +229,8 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_trained(tmp_pa
         np.savez(value, images=np.arange(2000 * 4, dtype=np.uint8).reshape(2000, 2, 2, 1))
     config = digits.get_config("smoke")
     config.update_from_flattened_dict({field: value})
+    if field == "phases.table":
+        config.phases.rule = "paper"
     with pytest.raises(InputError, match=words):
         transition.Run(config)
 

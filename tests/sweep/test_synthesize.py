@@ -87,6 +87,18 @@ def test_finished_chunks_are_not_drawn_again(tmp_path):
     assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
 
 
+def test_chunks_of_another_size_are_not_taken_for_ones_own(tmp_path):
+    def stop(count):
+        raise RuntimeError("pulled the plug")
+
+    with pytest.raises(RuntimeError):
+        draw(tmp_path / "stopped", chunk_size=7, advanced=stop)
+    assert list((tmp_path / "stopped/samples/.chunks").iterdir())
+    for a, b in zip(draw(tmp_path / "whole"), draw(tmp_path / "stopped"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
+
+
 def test_samples_that_are_not_finite_are_refused_by_name_and_not_rounded_to_black(tmp_path):
     with pytest.raises(InputError, match="sample 0 of num_train=000002 is not finite"):
         draw(tmp_path, spoil=lambda x: x * jnp.nan)

@@ -14,12 +14,14 @@ from memgen_jax.data import decode
 from memgen_jax.diffusion import denoising_loss
 from memgen_jax.errors import InputError
 from memgen_jax.sweep import (
+    DamagedCheckpoint,
     Purpose,
     TrainingDiverged,
     TrainSettings,
     load_ema,
     make_members,
     member_mesh,
+    set_aside,
     train_members,
 )
 from memgen_jax.sweep.blocks import make_blocks, snapshot_steps
@@ -162,6 +164,21 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_sentence(tmp_path):
     train(tmp_path / "cut", members=MEMBERS[:1], settings=EAGER, warn=said.append)  # and written anew
     assert any("damaged checkpoint" in sentence and str(steps[-1]) in sentence for sentence in said)
     assert_same_bits(emas(tmp_path / "whole", MEMBERS[:1]), emas(tmp_path / "cut", MEMBERS[:1]))
+
+
+def test_a_damaged_last_checkpoint_is_set_aside_and_trained_anew_to_the_same_bits(tmp_path):
+    train(tmp_path, members=MEMBERS[:1])
+    whole = emas(tmp_path, MEMBERS[:1])
+    last = tmp_path / MEMBERS[0].name / "12"
+    for file in last.rglob("*"):
+        if file.is_file() and file.stat().st_size > 100:
+            file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(DamagedCheckpoint, match="is damaged: run the training again") as raised:
+        emas(tmp_path, MEMBERS[:1])
+    assert last.exists()  # reading changes nothing
+    assert set_aside(raised.value).exists() and not last.exists()
+    train(tmp_path, members=MEMBERS[:1])
+    assert_same_bits(whole, emas(tmp_path, MEMBERS[:1]))
 
 
 def test_a_loss_that_is_not_finite_names_the_member_and_the_step(tmp_path):

@@ -26,6 +26,31 @@ def test_free_settings_may_differ(tmp_path):
     Workdir(tmp_path, CONFIG | {"shard": "1/2"}, free=("shard",)).close()
 
 
+def test_changeable_settings_are_told_and_become_the_folders_when_adopted(tmp_path):
+    Workdir(tmp_path, CONFIG).close()
+    other = CONFIG | {"train": {"steps": 4, "sizes": (2, 4)}}
+    for _ in range(2):  # until they are adopted the folder keeps its own
+        changed = Workdir(tmp_path, other, changeable=("train.steps",))
+        assert changed.changed == {"train.steps": (3, 4)}
+        changed.close()
+    changed.adopt_config()
+    again = Workdir(tmp_path, other)
+    assert again.changed == {}
+    again.close()
+
+
+def test_a_part_of_a_run_may_change_nothing(tmp_path):
+    Workdir(tmp_path, CONFIG, shard=(0, 2)).close()
+    other = CONFIG | {"train": {"steps": 4, "sizes": (2, 4)}}
+    with pytest.raises(InputError, match=r"train\.steps \(3 there, 4 now\)"):
+        Workdir(tmp_path, other, changeable=("train.steps",), shard=(1, 2))
+
+
+def test_a_setting_left_at_none_is_as_good_as_absent(tmp_path):
+    Workdir(tmp_path, CONFIG).close()
+    Workdir(tmp_path, CONFIG | {"dropout": None}).close()
+
+
 def test_a_folder_of_somebody_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("important")
     with pytest.raises(InputError, match="not empty"):
