@@ -135,7 +135,6 @@ def get_config(variant: str = "") -> ConfigDict:
         config.train.learning_rate = 1e-3
     elif variant == "ou":
         config.process.name = "ou"
-        config.train.times = "mixed"
         config.sampler.spacing = "quadratic"
     elif variant == "ve":
         # The noise at t = 1 must drown the images: their pixels lie up to 2 apart, and there are 64.

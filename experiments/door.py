@@ -71,17 +71,34 @@ def _guarded(main, dry_run, lower: str) -> None:
         sys.stdout.flush()
         print(f"\nInterrupted; the same command continues from {_WORKDIR.value}.", file=sys.stderr)
         os._exit(130)  # background writers hold nothing that a restart does not redo
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+    except Exception as error:
+        sentence = _disk_trouble(error) or _memory_trouble(error, lower)
+        if not sentence:
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        _stop(f"{error.strerror}{where}: make room in {_WORKDIR.value}; the same command continues there.")
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        size = re.search(r"([\d,]{7,}) bytes", str(error))
-        more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
-        _stop(f"out of memory{more}: lower {lower}.")
+        _stop(sentence)
+
+
+def _disk_trouble(error: Exception) -> str:
+    """What to say of a disk that is full or cannot be written; "" where that is not the trouble."""
+    where, reason = "", ""
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+            reason = error.strerror
+            where = f" while writing {error.filename}" if error.filename else ""
+    else:  # the writer of checkpoints raises errors of its own, with the system's words in their text
+        said = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+        reason = next((words for words in said if words in str(error)), "")
+    return reason and f"{reason}{where}: make room in {_WORKDIR.value}; the same command continues there."
+
+
+def _memory_trouble(error: Exception, lower: str) -> str:
+    """What to say where the memory of a device or of the host does not suffice; "" else."""
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    if not (exhausted or isinstance(error, MemoryError)):
+        return ""
+    size = re.search(r"([\d,]{7,}) bytes", str(error))
+    more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
+    return f"out of memory{more}: lower {lower}."
 
 
 def _parse(argv: list[str]) -> list[str]:
