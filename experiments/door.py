@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -51,7 +52,9 @@ def enter(
       lower: what to do where the memory does not suffice: "lower …".
     """
     use_all_cpu_cores()
-    absl_logging.set_verbosity(absl_logging.ERROR)  # Orbax tells every step of every save
+    # Orbax tells every step of every save, and each error as well as raising it.
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    sys.excepthook = _tell_of_main_thread
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     app.run(lambda _: _guarded(main, dry_run, lower), flags_parser=_parse)
 
@@ -78,12 +81,22 @@ def _guarded(main, dry_run, lower: str) -> None:
         _stop(sentence)
 
 
+def _tell_of_main_thread(kind, error, trace) -> None:
+    """Python's own hook, but for the writers of checkpoints in the background.
+
+    When one of them fails the main thread is told and says it in one sentence; the others then find their
+    event loop closed, which is no news.
+    """
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(kind, error, trace)
+
+
 def _disk_trouble(error: Exception) -> str:
     """What to say of a disk that is full or cannot be written; "" where that is not the trouble."""
     where, reason = "", ""
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
-            reason = error.strerror
+            reason = error.strerror or ""
             where = f" while writing {error.filename}" if error.filename else ""
     else:  # the writer of checkpoints raises errors of its own, with the system's words in their text
         said = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
