@@ -148,26 +148,23 @@ def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke
     assert "train.num_steps (800 there, 801 now)" in refused.stderr
 
 
-def test_labels_by_another_rule_are_made_from_the_samples_that_are_there(smoke, tmp_path):
-    """And back: the first rule again ends with the first bytes."""
+def test_another_rule_labels_the_samples_that_are_there(smoke, tmp_path):
+    """A rule that finds no thresholds strands nobody: the first one again ends with the first bytes."""
     finished, _ = smoke
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     before = (folder / "fractions.csv").read_bytes()
-    given = ("--config.phases.rule=given", "--config.phases.delta_m=2.5", "--config.phases.delta_s=0.5")
-    done = run(SMOKE, *given, f"--workdir={folder}")
-    assert done.returncode == 0, done.stderr
-    assert "phases.rule (held_out there, given now)" in done.stdout
-    assert {row["delta_m"] for row in table(folder / "fractions.csv")} == {"2.5"}
-    assert json.loads((folder / "config.json").read_text())["phases"]["rule"] == "given"
-    for kind in ("samples", "neighbors", "checkpoints"):
-        for file in (finished / kind).rglob("*.npz"):
-            assert file.stat().st_mtime_ns == (folder / file.relative_to(finished)).stat().st_mtime_ns
     valley = run(SMOKE, "--config.phases.rule=valley", f"--workdir={folder}")
     assert valley.returncode == 2 and valley.stderr.count("\n") == 1
     assert "no valley" in valley.stderr and "Nothing is lost" in valley.stderr
-    assert run(SMOKE, f"--workdir={folder}").returncode == 0
+    assert json.loads((folder / "config.json").read_text())["phases"]["rule"] == "valley"
+    assert not (folder / "fractions.csv").exists()
+    again = run(SMOKE, f"--workdir={folder}")
+    assert again.returncode == 0 and "phases.rule (valley there, held_out now)" in again.stdout
     assert (folder / "fractions.csv").read_bytes() == before
+    for kind in ("samples", "neighbors", "checkpoints"):
+        for file in (finished / kind).rglob("*.npz"):
+            assert file.stat().st_mtime_ns == (folder / file.relative_to(finished)).stat().st_mtime_ns
 
 
 def test_the_page_stands_alone(smoke):
