@@ -21,13 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Float32, Int, Int32, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Shaped
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
 
 # A row of scores is first reduced to minima over blocks of this many, one pass whatever k is.
 BLOCK = 64
+# Scores of a tile that a processor makes at once: they stay in its cache, in memory used again and again.
+SCORES_ON_CPU = 2**24  # bytes
 # Extra candidates where k > 1: they settle near-ties without a second search.
 SPARE = 4
 
@@ -157,7 +159,7 @@ class _Finder:
         devices = self.mesh.devices.size
         side = _tile_side(self.memory, queries.shape[1])
         reference_tile = _tile(len(self.references), side, BLOCK)
-        query_tile = _tile(math.ceil(len(queries) / devices), side, 8) * devices
+        query_tile = _tile(math.ceil(len(queries) / devices), side, 16) * devices
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -213,15 +215,15 @@ class _Finder:
         self, queries: np.ndarray, found: "_Kept", rounded: "_Rounded", k: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = np.asarray(found.index, np.int64)
-        square = _squared_distances(queries, self.references, index)
-        square[np.isinf(found.score)] = np.inf  # the excluded item itself, and slots never filled
+        square = np.full(index.shape, np.inf)  # stays so for the excluded item and slots never filled
+        rows, columns = np.nonzero(_may_be_among(found.score, rounded, len(self.centre), k))
+        square[rows, columns] = _squared_distances(queries, self.references, rows, index[rows, columns])
         order = np.lexsort((index, square))[:, :k]
         square, index = np.take_along_axis(square, order, 1), np.take_along_axis(index, order, 1)
         farthest = np.sqrt(square[:, -1])
         # An item whose norm exceeds |q| + farthest is farther away: only the others can mislead.
         reach = rounded.norm + np.minimum(rounded.largest, rounded.norm + farthest)
-        # Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
-        doubt = (4 * math.sqrt(len(self.centre)) + 8) * 2.0**-24 * reach**2
+        doubt = _doubt(len(self.centre), reach)
         left_out = np.sqrt(np.maximum(found.bound + rounded.norm**2 - doubt, 0))
         return square, index, farthest < left_out - rounded.error - 2.0**-23 * reach
 
@@ -274,22 +276,46 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
     return list(groups.values())
 
 
+def _may_be_among(
+    score: Float[np.ndarray, "query candidate"], rounded: "_Rounded", dim: int, k: int
+) -> Bool[np.ndarray, "query candidate"]:
+    """Which candidates may, within rounding, be among the k nearest: only those are worth a second look."""
+    norm = rounded.norm[:, None]
+    doubt = _doubt(dim, norm + rounded.largest)
+    error = rounded.error[:, None] + 2.0**-23 * (norm + rounded.largest)
+    square = score.astype(np.float64) + norm**2
+    farthest = np.partition(square, k - 1, axis=1)[:, k - 1 : k]
+    nearest_it_may_be = np.sqrt(np.maximum(square - doubt, 0)) - error
+    return (nearest_it_may_be <= np.sqrt(np.maximum(farthest + doubt, 0)) + error) & np.isfinite(score)
+
+
+def _doubt(dim: int, reach: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """By how much rounding may move a squared distance in Gram form, of items whose norms sum to `reach`.
+
+    Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
+    """
+    return (4 * math.sqrt(dim) + 8) * 2.0**-24 * reach**2
+
+
 def _squared_distances(
-    queries: np.ndarray, references: np.ndarray, index: Int[np.ndarray, "query candidate"]
-) -> Float[np.ndarray, "query candidate"]:
+    queries: np.ndarray,
+    references: np.ndarray,
+    query: Int[np.ndarray, "pair"],
+    reference: Int[np.ndarray, "pair"],
+) -> Float[np.ndarray, "pair"]:
     """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
-    square = np.empty(index.shape)
-    piece = max(1, 2**20 // (8 * queries.shape[1] * index.shape[1]))  # fits a processor's cache
+    square = np.empty(len(query))
+    piece = max(1, 2**17 // queries.shape[1])  # fits a processor's cache
 
     def compute(start: int) -> None:
-        rows = slice(start, start + piece)
-        near = references[index[rows]].astype(np.float32, copy=False)
-        difference = near - queries[rows][:, None].astype(np.float32, copy=False)
+        pairs = slice(start, start + piece)
+        difference = references[reference[pairs]].astype(np.float32, copy=False)
+        difference = difference - queries[query[pairs]].astype(np.float32, copy=False)
         difference = difference.astype(np.float64)
-        square[rows] = np.einsum("qcd,qcd->qc", difference, difference)
+        square[pairs] = np.einsum("pd,pd->p", difference, difference)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(compute, range(0, len(queries), piece)))
+        list(pool.map(compute, range(0, len(query), piece)))
     return square
 
 
@@ -384,12 +410,26 @@ def _step(
 ) -> _Kept:
     """One tile of queries against one tile of references; each device has its own queries."""
     split, whole = PartitionSpec("query"), PartitionSpec()
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
     return jax.shard_map(
-        _compare,
+        _compare_in_pieces if on_cpu else _compare,
         mesh=mesh,
         in_specs=(split, split, split, whole, whole, whole),
         out_specs=split,
     )(kept, queries, ignored, references, norms, first)  # type: ignore[arg-type]
+
+
+def _compare_in_pieces(
+    kept: _Kept, queries: Array, ignored: Array, references: Array, norms: Array, first: Array
+) -> _Kept:
+    """As `_compare`, a few queries after the other inside one program."""
+    wanted = 4 * len(queries) * len(norms) / SCORES_ON_CPU
+    pieces = next(n for n in (1, 2, 4, 8, 16) if n >= min(wanted, 16))
+    if pieces == 1:
+        return _compare(kept, queries, ignored, references, norms, first)
+    apart = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), (kept, queries, ignored))
+    done = jax.lax.map(lambda piece: _compare(*piece, references, norms, first), apart)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
 
 
 def _compare(

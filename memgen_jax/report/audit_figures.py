@@ -42,8 +42,16 @@ def sensitivity(
     left.set_ylim(bottom=0)
     left.set_title("copies")
     style.percent_axis(left)
+    repeats = 100 * table[:, :, phases.SPURIOUS].T
     mesh = right.pcolormesh(
-        across, up, 100 * table[:, :, phases.SPURIOUS].T, cmap="cividis", shading="nearest", rasterized=True
+        across,
+        up,
+        repeats,
+        vmin=0,
+        vmax=max(float(repeats.max()), 0.1),
+        cmap="cividis",
+        shading="nearest",
+        rasterized=True,
     )
     figure.colorbar(mesh, ax=right, format="{x:g}%")
     right.plot(delta_m, delta_s, marker="+", markersize=11, markeredgewidth=1.8, color="white")
@@ -55,7 +63,7 @@ def sensitivity(
         axes.set_xscale("log")
         axes.set_xlabel(f"δ$_m$ ({metric})")
     for axis in (left.xaxis, right.xaxis, right.yaxis):
-        _plain_ticks(axis)
+        style.plain_log_ticks(axis)
     return figure
 
 
@@ -117,11 +125,3 @@ def repeat_groups(
 def _around(delta: float, distance: Float[np.ndarray, "sample"]) -> Float[np.ndarray, "step"]:
     middle = max(delta, 1e-3 * float(np.median(distance)), 1e-9)
     return np.geomspace(middle / 3, middle * 3, _STEPS)
-
-
-def _plain_ticks(axis: typing.Any) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter("{x:.3g}")
-    axis.set_minor_formatter(NullFormatter())

@@ -100,12 +100,14 @@ def answer(summary: Mapping) -> list[str]:
     else:
         half = (summary["memorized_high"] - summary["memorized_low"]) / 2
         digits = 2 if half < 0.0005 else 1
-        lead = (
-            f"{percent(summary['memorized'], digits)} ± {percent(half, digits)} of {total:,} samples are "
-            f"copies ({within})"
-        )
+        spread = f"± {percent(half, digits)}"
+        if half >= summary["memorized"]:  # a share is never below 0
+            ends = (percent(summary[f"memorized_{end}"], digits) for end in ("low", "high"))
+            spread = f"({' – '.join(ends)})"
+        lead = f"{percent(summary['memorized'], digits)} {spread} of {total:,} samples are copies ({within})"
+    repeating = percent(summary["spurious"]) if summary["spurious"] else "no two"
     sentences.append(
-        f"{lead}; {percent(summary['spurious'])} repeat each other without being in the training set "
+        f"{lead}; {repeating} repeat each other without being in the training set "
         f"({name} ≤ {measure(summary['delta_s'])}); the rest, {percent(summary['generalized'])}, are new."
     )
     if summary["holdout"]:

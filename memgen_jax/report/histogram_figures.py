@@ -92,7 +92,7 @@ def histograms(
     edges, logarithmic = _edges(panels, log_distance)
     if logarithmic:
         lower[0].set_xscale("log")
-        lower[0].xaxis.set_major_formatter("{x:,.6g}")
+        style.plain_log_ticks(lower[0].xaxis, every=edges[-1] < 200 * edges[0])
     lower[0].set_xlim(edges[0], edges[-1])
     for panel, to_train, within in zip(panels, upper, lower, strict=True):
         memorized = panel.train_distance <= panel.delta_m
@@ -129,7 +129,8 @@ def _edges(
         + [[delta for panel in panels for delta in (panel.delta_m, panel.delta_s)]]
     ).astype(np.float64)
     values = values[np.isfinite(values) & (values > 0)]  # a set of one sample has no neighbour: inf
-    low, high = np.quantile(values, 0.002), values.max()
+    deltas = [delta for panel in panels for delta in (panel.delta_m, panel.delta_s) if delta > 0]
+    low, high = min([np.quantile(values, 0.002), *deltas]), values.max()
     if logarithmic is None:
         logarithmic = bool(high > 30 * np.quantile(values, 0.01))
     if logarithmic:

@@ -19,6 +19,7 @@ from memgen_jax.files import write_whole
 
 if typing.TYPE_CHECKING:
     import matplotlib.axes
+    import matplotlib.axis
     import matplotlib.figure
 
 # CIE lightness 28, 62 and 45: three steps in grey, and hues that every common colour blindness keeps apart.
@@ -149,3 +150,12 @@ def _bytes(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
     with settings():  # ticks are made at drawing time and read the settings then
         figure.savefig(buffer, format=kind, metadata=metadata)
     return buffer.getvalue()
+
+
+def plain_log_ticks(axis: "matplotlib.axis.Axis", every: bool = True) -> None:
+    """Writes the numbers of a logarithmic axis out: 1, 2 and 5 of each decade, or the decades alone."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if every else (1.0,)))
+    axis.set_major_formatter("{x:,.6g}")
+    axis.set_minor_formatter(NullFormatter())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import search
-from memgen_jax.neighbors.search import _Finder, local_mesh
+from memgen_jax.neighbors.search import SCORES_ON_CPU, _Finder, local_mesh
 
 
 def brute_force(queries, references, k, exclude_self=False):
@@ -100,6 +100,16 @@ def test_no_result_depends_on_memory_batch_or_the_precision_of_the_search(k):
             np.testing.assert_array_equal(part.index, whole.index)
     halves = [search(query[:73], reference, k=k), search(query[73:], reference, k=k)]
     np.testing.assert_array_equal(np.concatenate([half.distance for half in halves]), whole.distance)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_queries_that_are_compared_in_pieces_get_the_neighbours_of_a_double_loop(k):
+    query, reference = gaussian(16, 2500, 3), gaussian(17, 2100, 3)
+    assert 4 * len(query) * len(reference) > SCORES_ON_CPU
+    found = search(query, reference, k=k)
+    distance, index = brute_force(query, reference, k)
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
 
 
 def test_neighbours_follow_a_permutation_of_the_references():
