@@ -14,6 +14,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,12 @@ class Rows:
         out = None
         if 4 * math.prod(shape) > IN_MEMORY:
             place = Path(self.folder) / f"{what}.npy".replace(" ", "-")
+            needed, free = 4 * math.prod(shape) / 1e9, shutil.disk_usage(self.folder).free / 1e9
+            if needed > free:  # a full disk under a memory map kills the process without a word
+                raise InputError(
+                    f"the LPIPS embeddings of the {what} take {needed:,.1f} GB and {tempfile.gettempdir()} has "
+                    f"{free:,.1f} GB free; set TMPDIR to a folder with room or give a smaller --size"
+                )
             out = np.lib.format.open_memmap(place, "w+", np.float32, shape)
         return neighbors.lpips_embedding(items.values, batch=self.batch, out=out, progress=f"embed {what}")
 
@@ -370,9 +377,9 @@ def write(
                 samples.names[found.synthetic_index[i]],
             ]
         )
+    write_whole(out / "report.html", page.encode())  # the largest first: where it fits, the others do
     write_whole(out / "labels.csv", table.getvalue().encode())
     write_whole(out / "summary.json", (json.dumps(result.summary, indent=2) + "\n").encode())
-    write_whole(out / "report.html", page.encode())
 
 
 def _galleries(

@@ -95,7 +95,8 @@ def answer(summary: Mapping) -> list[str]:
         sentences.append(f"Inside the training set, no two of {count:,} items are as near as {near}.")
     within = f"{near}, {_origin(summary)}"
     if summary["memorized_upper_bound_if_none"] is not None:
-        bound = percent(summary["memorized_upper_bound_if_none"], 3)
+        bound = summary["memorized_upper_bound_if_none"]
+        bound = percent(bound, 3 if bound < 0.01 else 1)
         lead = f"None of {total:,} samples is a copy ({within}): with 95% confidence fewer than {bound} are"
     else:
         half = (summary["memorized_high"] - summary["memorized_low"]) / 2

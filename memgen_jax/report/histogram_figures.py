@@ -92,7 +92,7 @@ def histograms(
     edges, logarithmic = _edges(panels, log_distance)
     if logarithmic:
         lower[0].set_xscale("log")
-        style.plain_log_ticks(lower[0].xaxis, every=edges[-1] < 200 * edges[0])
+        style.plain_log_ticks(lower[0].xaxis, every=bool(edges[-1] < 200 * edges[0]))
     lower[0].set_xlim(edges[0], edges[-1])
     for panel, to_train, within in zip(panels, upper, lower, strict=True):
         memorized = panel.train_distance <= panel.delta_m
