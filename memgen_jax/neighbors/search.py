@@ -216,7 +216,7 @@ class _Finder:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = np.asarray(found.index, np.int64)
         square = np.full(index.shape, np.inf)  # stays so for the excluded item and slots never filled
-        rows, columns = np.nonzero(_may_be_among(found.score, rounded, len(self.centre), k))
+        rows, columns = np.nonzero(_may_be_among(np.asarray(found.score), rounded, len(self.centre), k))
         square[rows, columns] = _squared_distances(queries, self.references, rows, index[rows, columns])
         order = np.lexsort((index, square))[:, :k]
         square, index = np.take_along_axis(square, order, 1), np.take_along_axis(index, order, 1)
@@ -428,7 +428,7 @@ def _compare_in_pieces(
     if pieces == 1:
         return _compare(kept, queries, ignored, references, norms, first)
     apart = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), (kept, queries, ignored))
-    done = jax.lax.map(lambda piece: _compare(*piece, references, norms, first), apart)
+    done = jax.lax.map(lambda x: _compare(x[0], x[1], x[2], references, norms, first), apart)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
 
 
