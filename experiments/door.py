@@ -54,7 +54,7 @@ def enter(
     use_all_cpu_cores()
     # Orbax tells every step of every save, and each error as well as raising it.
     absl_logging.set_verbosity(absl_logging.FATAL)
-    sys.excepthook = _tell_of_main_thread
+    _silence_background_threads()
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     app.run(lambda _: _guarded(main, dry_run, lower), flags_parser=_parse)
 
@@ -81,14 +81,22 @@ def _guarded(main, dry_run, lower: str) -> None:
         _stop(sentence)
 
 
-def _tell_of_main_thread(kind, error, trace) -> None:
-    """Python's own hook, but for the writers of checkpoints in the background.
+def _silence_background_threads() -> None:
+    """Leaves the telling of errors to the main thread.
 
-    When one of them fails the main thread is told and says it in one sentence; the others then find their
-    event loop closed, which is no news.
+    When a writer of checkpoints fails in the background the main thread is told and says it in one sentence;
+    that others then find their event loop closed is no news.
     """
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(kind, error, trace)
+
+    def in_main_thread(hook):
+        def told(*what):
+            if threading.current_thread() is threading.main_thread():
+                hook(*what)
+
+        return told
+
+    sys.excepthook = in_main_thread(sys.excepthook)
+    sys.unraisablehook = in_main_thread(sys.unraisablehook)
 
 
 def _disk_trouble(error: Exception) -> str:

@@ -54,7 +54,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
     take_changes(workdir)
     if is_finished(workdir):
         transition_report.print_outcome(workdir)
-        print(f"This run is finished: {workdir / 'report.html'}.")
+        print(f"This run is finished: {workdir_path}/report.html.")
         return
     workdir.write_environment()
     mesh = sweep.member_mesh(data_parallel=run.settings.train.data_parallel)
@@ -74,7 +74,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         transition_densities.tabulate(run, workdir)
         transition_report.report(run, workdir)
     transition_report.print_outcome(workdir)
-    print(f"Figures and the page: {workdir / 'figures'}, {workdir / 'report.html'}.")
+    print(f"Figures and the page: {workdir_path}/figures, {workdir_path}/report.html.")
 
 
 def is_finished(workdir: sweep.Workdir) -> bool:
