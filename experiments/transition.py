@@ -262,6 +262,7 @@ def draw_sets(
         mesh=mesh,
         workdir=workdir,
         spacing=sampler.spacing,
+        log=lambda record: workdir.append_json_line("metrics.jsonl", record),
         advanced=advanced,
     )
 

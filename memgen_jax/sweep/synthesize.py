@@ -6,6 +6,7 @@ although sets run from 8 to 240,000 samples. Sample i of a member depends on (se
 
 import functools
 import io
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from memgen_jax.data import encode
 from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
+from memgen_jax.sweep.cost import busy_share
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
 from memgen_jax.sweep.workdir import Workdir
@@ -50,6 +52,7 @@ def synthesize(
     mesh: Mesh,
     workdir: Workdir,
     spacing: str = "uniform",
+    log: Callable[[dict], None] = lambda record: None,
     advanced: Callable[[int], None] = lambda samples: None,
 ) -> None:
     """Writes `samples/<member name>.npz` for every member that has none yet.
@@ -67,6 +70,8 @@ def synthesize(
       chunk_size: samples that one device draws at once. Changes rounding, hence single samples, only.
       steps_per_call: sampler steps in one compiled call.
       spacing: of the sampler's times; see `diffusion.time_grid`.
+      log: receives one record at the end, if anything was drawn: the speed, and the share of the devices'
+        places in all rounds that held a chunk of their own.
       advanced: told the number of samples finished since it was last called (those found included).
     """
     key = "images" if images else "points"
@@ -93,6 +98,7 @@ def synthesize(
     times = time_grid(process, num_steps, spacing)
     sharding = NamedSharding(flat_mesh, P(MEMBER))
     loaded: tuple[list[Member], PyTree] = ([], None)
+    began, drawn = time.monotonic(), 0
 
     for start in range(0, len(waiting), places):
         work = waiting[start : start + places]
@@ -113,7 +119,17 @@ def synthesize(
             own = items[place, :count]
             _check_finite(own, chunk)
             _write_part(parts / _part(*chunk), encode(own) if images else own)
+            drawn += count
             advanced(count)
+    if waiting:
+        log(
+            {
+                "stage": "sample",
+                "samples": drawn,
+                "samples_per_second": round(drawn / (time.monotonic() - began), 2),
+                "busy_share": round(busy_share(len(waiting), places), 4),
+            }
+        )
 
     for member in members:
         if workdir.read_npz(_file(member), key) is None:

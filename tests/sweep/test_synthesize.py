@@ -19,6 +19,7 @@ def draw(
     count=10,
     chunk_size=4,
     sampler="ddim",
+    log=lambda record: None,
     advanced=lambda n: None,
     spoil=lambda x: x,
 ):
@@ -43,6 +44,7 @@ def draw(
         steps_per_call=7,
         mesh=member_mesh(jax.devices()[:1]),
         workdir=workdir,
+        log=log,
         advanced=advanced,
     )
     sets = [workdir.read_npz(f"samples/{member.name}.npz")["images"] for member in members]
@@ -79,9 +81,11 @@ def test_finished_chunks_are_not_drawn_again(tmp_path):
     chunks = sorted((tmp_path / "stopped/samples/.chunks").iterdir())
     assert len(chunks) == 2
     chunks[1].write_bytes(chunks[1].read_bytes()[:50])  # a damaged one is drawn again
-    counts = []
-    again = draw(tmp_path / "stopped", advanced=counts.append)
+    counts, records = [], []
+    again = draw(tmp_path / "stopped", log=records.append, advanced=counts.append)
     assert sum(counts) == 20 and counts[0] == 4
+    assert [(r["samples"], r["busy_share"]) for r in records] == [(16, 1.0)]
+    assert records[0]["samples_per_second"] > 0
     for a, b in zip(whole, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
