@@ -76,15 +76,20 @@ class MemberCheckpoints:
 def _hide_other_processes() -> None:
     """Lets Orbax believe that this process is the only one.
 
-    Orbax takes a checkpoint for a work of all processes: process 0 alone writes NumPy arrays, and the others
-    wait at barriers. Here every process writes the members that it trained, at its own times. There is no
-    setting for that, so the three functions by which Orbax sees the others are replaced.
+    Orbax takes a checkpoint for a work of all processes. Here every process writes the members that it trained,
+    at its own times, and no public setting allows that: with `active_processes` of one process no one waits
+    at a barrier, but NumPy arrays are still written by process 0 alone and arrays on the devices of one
+    process are refused. So the three functions by which Orbax sees the others are replaced.
     """
     from orbax.checkpoint._src.multihost import multihost
 
-    multihost.process_index = lambda: 0
-    multihost.process_count = lambda: 1
-    multihost.is_jax_distributed_client_initialized = lambda: False
+    alone = {"process_index": 0, "process_count": 1, "is_jax_distributed_client_initialized": False}
+    for name, answer in alone.items():
+        if not callable(getattr(multihost, name, None)):
+            raise RuntimeError(
+                f"this version of Orbax has no multihost.{name}: run without --processes, with --config.shard."
+            )
+        setattr(multihost, name, lambda answer=answer: answer)
 
 
 def _as_numpy(tree: PyTree) -> PyTree:

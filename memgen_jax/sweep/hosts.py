@@ -73,7 +73,9 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
     index, count = place()
     if count == 1:
         return
-    from jax._src import distributed  # the processes' bulletin board has no public name
+    # The processes' bulletin board has no public name. The public collectives would need the devices of all
+    # hosts, as many on each, to compare a word.
+    from jax._src import distributed
 
     board: Any = distributed.global_state.client
     if index == 0:

@@ -63,9 +63,14 @@ def samples(folder, num_devices, emas):
     return [workdir.read_npz(f"samples/{m.name}.npz")["images"] for m in MEMBERS]
 
 
-def test_parameters_and_samples_have_the_same_bits_on_1_2_4_and_8_devices(tmp_path):
+@pytest.fixture(scope="module")
+def emas(tmp_path_factory):
+    """Number of devices -> the trained parameters of every member."""
+    return {n: train(tmp_path_factory.mktemp(f"on{n}"), n) for n in (1, 2, 4, 8)}
+
+
+def test_parameters_and_samples_have_the_same_bits_on_1_2_4_and_8_devices(tmp_path, emas):
     assert jax.device_count() == 8
-    emas = {n: train(tmp_path / f"train{n}", n) for n in (1, 2, 4, 8)}
     for n in (2, 4, 8):
         jax.tree.map(np.testing.assert_array_equal, emas[n], emas[1])
     images = {n: samples(tmp_path / f"samples{n}", n, emas[1]) for n in (1, 4, 8)}
@@ -75,9 +80,7 @@ def test_parameters_and_samples_have_the_same_bits_on_1_2_4_and_8_devices(tmp_pa
             np.testing.assert_array_equal(own, other)
 
 
-def test_a_run_started_on_8_devices_ends_with_the_same_bits_on_3(tmp_path):
-    whole = train(tmp_path / "whole", 2)
-
+def test_a_run_started_on_8_devices_ends_with_the_same_bits_on_3(tmp_path, emas):
     class Stop(Exception):
         pass
 
@@ -91,13 +94,12 @@ def test_a_run_started_on_8_devices_ends_with_the_same_bits_on_3(tmp_path):
             mesh=member_mesh(), folder=tmp_path / "moved", log=stop,
         )  # fmt: skip
     moved = train(tmp_path / "moved", 3)
-    jax.tree.map(np.testing.assert_array_equal, moved, whole)
+    jax.tree.map(np.testing.assert_array_equal, moved, emas[2])
 
 
-def test_the_data_axis_changes_rounding_only(tmp_path):
-    one = train(tmp_path / "one", 1)
+def test_the_data_axis_changes_rounding_only(tmp_path, emas):
     split = train(tmp_path / "split", 8, data_parallel=4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, split)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), emas[1], split)
 
 
 def test_devices_and_batches_that_do_not_divide_are_mistakes_with_both_numbers(tmp_path):

@@ -69,6 +69,7 @@ def assert_same_bits(trees, others):
 def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
     """A straightforward loop over one member, written with optax alone, ends at the same parameters."""
     train(tmp_path)
+    item_at = jax.jit(epoch_index)
     for member, ema in zip(MEMBERS, emas(tmp_path), strict=True):
         params = MODEL.init_fn(member.key(Purpose.INITIALIZE))
         average = params
@@ -93,7 +94,7 @@ def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
             batch = min(4, member.num_train)
             clean, noise, times = [], [], []
             for slot in range(batch):
-                item = epoch_index(
+                item = item_at(
                     member.key(Purpose.ORDER), jnp.int32(step * batch + slot), jnp.int32(member.num_train)
                 )
                 key = jax.random.fold_in(jax.random.fold_in(member.key(Purpose.NOISE), step), slot)
