@@ -26,6 +26,16 @@ TINY = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_programs_are_compiled_once(tmp_path_factory):
+    """All processes find each other's compiled programs in JAX's cache on disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+        yield
+
+
 def start(*arguments, devices=1):
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.transition", *TINY, *map(str, arguments)],
