@@ -52,17 +52,31 @@ def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int 
     )
 
 
-def stack_over_members(trees: Sequence[PyTree], sharding: NamedSharding) -> PyTree:
+def stack_over_members(trees: list[PyTree], sharding: NamedSharding, consume: bool = False) -> PyTree:
     """Stacks one tree of host arrays per member along a leading axis, laid out by `sharding`.
 
     Every device receives its own members only; nothing but one stacked slice exists besides.
+
+    Args:
+      consume: empties the list and lets every leaf go as soon as it is stacked. Where host and device are one
+        memory, the trees then never lie there twice.
     """
+    structure = jax.tree.structure(trees[0])
+    leaves = [jax.tree.leaves(tree) for tree in trees]
+    if consume:
+        trees.clear()
+    stacked = []
+    for place in range(structure.num_leaves):
+        stacked.append(_stack([own[place] for own in leaves], sharding))
+        if consume:
+            for own in leaves:
+                own[place] = None
+    return jax.tree.unflatten(structure, stacked)
 
-    def stack(*leaves):
-        def own(index: tuple[slice, ...] | None) -> np.ndarray:
-            assert index is not None
-            return np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
 
-        return jax.make_array_from_callback((len(leaves), *np.shape(leaves[0])), sharding, own)
+def _stack(leaves: list, sharding: NamedSharding) -> jax.Array:
+    def own(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None
+        return np.stack([np.asarray(leaf) for leaf in leaves[index[0]]])
 
-    return jax.tree.map(stack, *trees)
+    return jax.make_array_from_callback((len(leaves), *np.shape(leaves[0])), sharding, own)

@@ -84,8 +84,8 @@ def train_members(
             states, start = restore_block(block, wanted_start, checkpoints, model, settings)
             places = [i % len(block) for i in range(block_size)]  # spare places repeat a member
             over_members = NamedSharding(mesh, P(MEMBER))
-            state = stack_over_members([states[i] for i in places], over_members)
-            del states
+            states = [states[i] for i in places]
+            state = stack_over_members(states, over_members, consume=True)
             inputs = jax.device_put(stack_inputs([block[i] for i in places]), over_members)
             advanced(start * len(block))
             step = logged_step = start

@@ -66,7 +66,8 @@ def samples(folder, num_devices, emas):
 @pytest.fixture(scope="module")
 def emas(tmp_path_factory):
     """Number of devices -> the trained parameters of every member."""
-    return {n: train(tmp_path_factory.mktemp(f"on{n}"), n) for n in (1, 2, 4, 8)}
+    with jax.numpy_dtype_promotion("standard"):
+        return {n: train(tmp_path_factory.mktemp(f"on{n}"), n) for n in (1, 2, 4, 8)}
 
 
 def test_parameters_and_samples_have_the_same_bits_on_1_2_4_and_8_devices(tmp_path, emas):
