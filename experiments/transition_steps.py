@@ -115,7 +115,8 @@ def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
     ]
     caption = (
         "Solid line: the step at which half of the samples are memorized. Dashed line: the first step at "
-        "which samples lie no farther from S than held-out items do (within 10%)."
+        "which samples lie no farther from S than held-out items do (within 10%); below it "
+        '"generalized" only means undertrained.'
     )
     if times["exponent"] is not None:
         caption += (

@@ -39,12 +39,16 @@ def phase_diagram(rows: Sequence[typing.Any], times: Sequence[typing.Any] = ()) 
         mesh = axes.pcolormesh(edges(sizes), edges(steps), shares, cmap=colors, vmin=0, vmax=top)
         bar = figure.colorbar(mesh, ax=axes, pad=0.02)
         style.percent_axis(bar.ax, "")
-        for name, line in (("tau_mem", "-"), ("tau_gen", "--")):
+        for name, line, label in (
+            ("tau_mem", "-", "half of the samples memorized"),
+            ("tau_gen", "--", "samples as near to S as held-out items"),
+        ):
             axes.plot(
                 style.column(times, "num_train"),
                 style.column(times, name),
                 color=style.CONTROL_COLOR,
                 linestyle=line,
+                label=label,
                 marker="o",
                 markersize=3,
                 linewidth=1.2,
@@ -56,6 +60,8 @@ def phase_diagram(rows: Sequence[typing.Any], times: Sequence[typing.Any] = ()) 
         axes.set_title(phase)
         axes.grid(False)
     panels[0].set_ylabel("training step")
+    if len(times):
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -66,7 +66,7 @@ def stack_over_members(trees: list[PyTree], sharding: NamedSharding, consume: bo
     if consume:
         trees.clear()
     stacked = []
-    for place in range(structure.num_leaves):
+    for place in range(len(leaves[0])):
         stacked.append(_stack([own[place] for own in leaves], sharding))
         if consume:
             for own in leaves:

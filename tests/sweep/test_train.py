@@ -69,12 +69,19 @@ def assert_same_bits(trees, others):
 def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
     """A straightforward loop over one member, written with optax alone, ends at the same parameters."""
     train(tmp_path)
-    item_at = jax.jit(epoch_index)
+
+    @jax.jit
+    def draw(order_key, noise_key, step, slot, position, num_train):
+        key = jax.random.fold_in(jax.random.fold_in(noise_key, step), slot)
+        time_key, noise_key = jax.random.split(key)
+        item = epoch_index(order_key, position, num_train)
+        return item, jax.random.normal(noise_key, (2, 2, 1)), PROCESS.draw_time(time_key)
+
     for member, ema in zip(MEMBERS, emas(tmp_path), strict=True):
         params = MODEL.init_fn(member.key(Purpose.INITIALIZE))
         average = params
         adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(0.0, 1e-2, 3)))
-        state = adam.init(params)
+        state, update = adam.init(params), jax.jit(adam.update)
 
         @jax.jit
         def gradient(params, clean, noise, times):
@@ -94,16 +101,15 @@ def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
             batch = min(4, member.num_train)
             clean, noise, times = [], [], []
             for slot in range(batch):
-                item = item_at(
-                    member.key(Purpose.ORDER), jnp.int32(step * batch + slot), jnp.int32(member.num_train)
-                )
-                key = jax.random.fold_in(jax.random.fold_in(member.key(Purpose.NOISE), step), slot)
-                time_key, noise_key = jax.random.split(key)
+                item, one_noise, one_time = draw(
+                    member.key(Purpose.ORDER), member.key(Purpose.NOISE), step, slot,
+                    jnp.int32(step * batch + slot), jnp.int32(member.num_train),
+                )  # fmt: skip
                 clean.append(jnp.asarray(decode(IMAGES[: member.num_train][int(item)])))
-                noise.append(jax.random.normal(noise_key, (2, 2, 1)))
-                times.append(PROCESS.draw_time(time_key))
+                noise.append(one_noise)
+                times.append(one_time)
 
-            updates, state = adam.update(gradient(params, clean, noise, times), state, params)
+            updates, state = update(gradient(params, clean, noise, times), state, params)
             params = optax.apply_updates(params, updates)
             decay = min(0.9, (1 + step) / (10 + step))
             average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, params)
