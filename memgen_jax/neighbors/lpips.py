@@ -68,8 +68,8 @@ def lpips_embedding(
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
 
-    Pass them to `search(..., squared=True)`. 5,760 numbers an image at 32×32, 31,872 at 64×64:
-    channels of weight 0 are left out.
+    Pass them to `search(..., squared=True)`. 3,490 numbers an image at 32×32, 20,762 at 64×64: of
+    5,760 and 31,872, those of channels of weight 0 are left out.
 
     Args:
       images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels

@@ -195,6 +195,7 @@ class _Finder:
                 reference = _prepare(part_there, centre, len(part), self.dtype)
             if self.keep:
                 self.prepared[first] = reference
+            jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
             kept = _step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
