@@ -7,7 +7,8 @@ Ten sizes from K = 2 to all 1,437 training images (360 more are held out), one M
 The paper's recipe in miniature; what differs from it is a setting below with its reason.
 
 Variants: `:smoke` runs the whole path in seconds; `:unet` trains the paper's U-Net at width 32 instead; `:ve`
-and `:ou` noise by the other two processes.
+and `:ou` noise by the other two processes; `:capacity` trains four widths at eight sizes each and compares them by
+the K at which each turns (capacity.csv).
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -141,6 +142,12 @@ def get_config(variant: str = "") -> ConfigDict:
         config.process.update({"name": "ve", "sigma": 10.0})
         config.train.update({"prediction": "denoised", "times": "mixed"})
         config.sampler.spacing = "quadratic"
+    elif variant == "capacity":
+        config.widths = (32, 64, 128, 256)
+        config.num_train = (2, 8, 16, 32, 64, 128, 256, 512)
+        config.control.run = False
     elif variant:
-        raise ValueError(f"configs/digits.py has no variant {variant!r}; there are smoke, unet, ve and ou.")
+        raise ValueError(
+            f"configs/digits.py has no variant {variant!r}; there are smoke, unet, ve, ou and capacity."
+        )
     return config

@@ -176,7 +176,7 @@ def draw_capacity(workdir: sweep.Workdir) -> tuple[Any, str, str]:
     alt = "Training-set size at which the model turns from copying to creating, against its width."
     caption = (
         "A wider network copies larger training sets: where a line lies above K, a network of that width still "
-        "copies K items. Bars are 95% intervals; a turn that a width does not reach within the sweep is left out."
+        "copies K items. Bars are 95% intervals; a turn that does not fall within the sweep is left out."
     )
     return onset_figures.capacity(read_rows(workdir, "capacity.csv")), alt, caption
 

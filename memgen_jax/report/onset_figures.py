@@ -322,9 +322,11 @@ def _probability_curve(axes: "matplotlib.axes.Axes", rows: Rows, label: str, ind
 
 def _mark_dimension(axes: "matplotlib.axes.Axes", dim: int, sizes: np.ndarray) -> None:
     axes.axvline(dim, color=style.MUTED_COLOR, linestyle=":", linewidth=1)
+    inside = dim > sizes.min()  # the label stands left of the line unless that is the edge
     axes.annotate(
-        "n = d", (dim, 0.5), xycoords=("data", "axes fraction"), xytext=(-3, 0), textcoords="offset points",
-        rotation=90, ha="right", va="center", fontsize=8, color=style.MUTED_COLOR,
+        "n = d", (dim, 0.5 if inside else 0.88), xycoords=("data", "axes fraction"),
+        xytext=(-3 if inside else 3, 0), textcoords="offset points",
+        rotation=90, ha="right" if inside else "left", va="center", fontsize=8, color=style.MUTED_COLOR,
     )  # fmt: skip
 
 

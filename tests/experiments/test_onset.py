@@ -14,6 +14,8 @@ from configs import onset_unet as network_config
 from experiments import onset
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

@@ -15,6 +15,8 @@ from experiments import (
 )
 from memgen_jax import sweep
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 TURN = {8: 10, 16: 40}  # width -> the largest K that is copied
 PATTERN = RNG.standard_normal((3, 16))

@@ -8,6 +8,8 @@ from jax.scipy.stats import norm
 
 from memgen_jax.diffusion import DDPM, OU, VE
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(autouse=True)
 def float64():
@@ -96,7 +98,7 @@ def test_the_same_density_solves_both_fokker_planck_equations(t, x, drift, sign)
     assert float(rest) == pytest.approx(0, abs=1e-12)
 
 
-def paths(drift, start, stop, x, key, steps=400):
+def paths(drift, start, stop, x, key, steps=250):
     """Euler-Maruyama from `start` to `stop`, either way; also the integral of ∇·drift along each path."""
     dt = (stop - start) / steps
 
@@ -115,10 +117,10 @@ def paths(drift, start, stop, x, key, steps=400):
 
 def test_the_forward_sde_carries_the_first_density_to_the_last_and_the_backward_one_back(key):
     """Eq. 34."""
-    there = MEAN[0] + SPREAD[0] * jax.random.normal(key, (40_000,), jnp.float64)
+    there = MEAN[0] + SPREAD[0] * jax.random.normal(key, (20_000,), jnp.float64)
     there, _ = paths(forward_drift, 1e-3, 1 - 1e-3, there, key)
     np.testing.assert_allclose([there.mean(), there.std()], [MEAN[1], SPREAD[1]], rtol=0.03)
-    back = MEAN[1] + SPREAD[1] * jax.random.normal(key, (40_000,), jnp.float64)
+    back = MEAN[1] + SPREAD[1] * jax.random.normal(key, (20_000,), jnp.float64)
     back, _ = paths(backward_drift, 1 - 1e-3, 1e-3, back, key)
     np.testing.assert_allclose([back.mean(), back.std()], [MEAN[0], SPREAD[0]], rtol=0.03)
 
@@ -126,9 +128,9 @@ def test_the_forward_sde_carries_the_first_density_to_the_last_and_the_backward_
 def test_feynman_kac_gives_the_density_from_paths_that_run_back_to_the_start(key):
     """ρ(t,x) = E[exp(∫_t^0 ∇·b_F) ρ_0(Y_0) | Y_t = x], dY = b_F dt with noise √(2λ) (Eq. 35)."""
     t, x, first = 0.5, 0.6, 1e-3
-    ends, integral = paths(forward_drift, t, first, jnp.full(40_000, x), key)
+    ends, integral = paths(forward_drift, t, first, jnp.full(20_000, x), key)
     weights = jnp.exp(integral) * jax.vmap(density, (None, 0))(first, ends)
-    error = float(weights.std()) / 200
+    error = float(weights.std()) / np.sqrt(20_000)
     assert float(weights.mean()) == pytest.approx(float(density(t, x)), abs=4 * error + 0.003)
 
 

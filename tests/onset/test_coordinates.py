@@ -8,6 +8,8 @@ from scipy.stats import norm
 
 from memgen_jax.onset import coordinate_kernels, overlaps_on_grid
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 FEW = RNG.normal(0.5, 0.1, (6, 3)).astype(np.float32)
 MANY = RNG.normal(0.5, 0.1, (9, 3)).astype(np.float32)

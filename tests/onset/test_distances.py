@@ -16,6 +16,8 @@ from memgen_jax.onset import (
     log_squared_distance,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(autouse=True)
 def float64():

@@ -8,6 +8,8 @@ from scipy.stats import multivariate_normal, ortho_group
 
 from memgen_jax.onset import Gaussian, isotropic, squared_hellinger
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(autouse=True)
 def float64():

@@ -16,6 +16,8 @@ from memgen_jax.onset import (
     squared_hellinger,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 TIME, SCALE = 2.0, float(np.exp(-4))
 
 

@@ -10,6 +10,8 @@ from memgen_jax.errors import InputError
 from memgen_jax.onset import COVARIANCES, KERNEL_WIDTHS, LinearModel, simulate
 from memgen_jax.onset.simulations import draw
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = LinearModel(dim=3, num_original=200, kernel_widths=("silverman", "leading"))
 
 
@@ -19,7 +21,7 @@ def probability(outcome, width=0, covariance=0):
 
 
 def test_a_simulation_is_the_same_alone_and_among_others():
-    several = simulate(SMALL, (4, 9), range(5), together=2)[9]
+    several = simulate(SMALL, (4, 9), range(4), together=4)[9]
     alone = simulate(SMALL, (9,), range(3, 4))[9]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[3:4], b, rtol=1e-9), several, alone)
 
@@ -47,7 +49,7 @@ def test_distances_diverge_while_points_are_no_more_than_dimensions():
 
 
 def test_the_sign_of_the_ratio_is_that_of_the_two_distances():
-    outcome = simulate(SMALL, (9,), range(8))[9]
+    outcome = simulate(SMALL, (9,), range(8), together=4)[9]
     difference = outcome.log_e_tg - outcome.log_e_og
     clear = np.abs(difference) > 1e-9
     assert clear.mean() > 0.8
@@ -59,7 +61,7 @@ def test_hellinger_at_four_times_the_dimension_is_the_reference():
 
     A plain NumPy version with `lstsq` and `slogdet` gave 0.6909 ± 0.0010 from 4,000.
     """
-    model = LinearModel(num_original=1000)
+    model = LinearModel(num_original=100)  # H² knows nothing of N
     outcome = simulate(model, (64,), range(200), together=50)[64]
     values = outcome.squared_hellinger[:, 0]
     error = values.std(ddof=1) / np.sqrt(200)

@@ -6,6 +6,8 @@ import pytest
 from memgen_jax.errors import InputError
 from memgen_jax.onset import VIEWS, bootstrap_delta, compare
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 BASIS = RNG.standard_normal((6, 40))
 K = 30
