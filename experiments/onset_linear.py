@@ -110,6 +110,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         draw(settings, workdir, rows, compared, summary)
     print_outcome(rows, summary)
     print(f"Tables and figures: {workdir / 'onset.csv'}, {workdir / 'figures'}.")
+    workdir.close()  # a thread of the pool may hold it, and its lock, a little longer
 
 
 def simulate(
