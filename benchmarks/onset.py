@@ -1,7 +1,7 @@
 """The onset paper's linear model: our simulations per second against a straightforward NumPy/SciPy version.
 
 Both take the same draws, in turns, in one process, and must agree on the sign of Δ. The straightforward one
-is what a reader of the paper writes down: `lstsq`, `slogdet` and `solve` for H², `multivariate_normal` for the
+is what a reader of the paper writes down: `pinv`, `slogdet` and `solve` for H², `multivariate_normal` for the
 cross terms and SciPy's `pdist` for the pairs of the original set (held as a whole: 400 MB at N = 10,000).
 
     python -m benchmarks.onset [--quick]
