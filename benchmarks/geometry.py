@@ -2,12 +2,12 @@
 
   python -m benchmarks.geometry [--quick]
 
-Jacobian: the curvature matrix of one network (3 layers, width 4 N up to 1,024) by
-`geometry.curvature_matrix`, against N vjps one after another in JAX (jitted) and, where PyTorch is installed,
-`torch.func.jacfwd` and N vjps of the same network with the same weights. Ours takes 256 columns at a time.
-Basins: `geometry.basin` vmapped over samples against the same jitted return called once a sample, level and
-copy. Matrix-free: the top 16 values and a 32-probe trace against the full spectrum. Timed in turns in one
-process; medians.
+One network of three layers (width 4 N, at most 1,024) at N = 64, 256, 784 and 3,072 dimensions.
+Jacobian: `geometry.curvature_matrix`, 256 columns at a time, against N vjps one after another in JAX
+(jitted) and, where PyTorch is installed, `torch.func.jacfwd` and N vjps of the same network with the same
+weights. Basins: `geometry.basin` vmapped over samples against the same jitted return called once a sample,
+level and copy. Matrix-free: the top 16 values and a 32-probe trace against the full spectrum. Timed in turns
+in one process after one run that compiles; medians. Every contestant's answer is compared with ours.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memgen_jax import data, diffusion, geometry, memory
+from memgen_jax import diffusion, geometry
 
 PROCESS = diffusion.DDPM()
 T = 50.0
@@ -83,11 +83,10 @@ def jacobian_runs(dim: int) -> dict[str, Callable[[], np.ndarray]]:
     return runs | {"torch.func.jacfwd": jacfwd, "torch, N vjps": n_vjps}
 
 
-def basin_runs(samples: int, levels: int, copies: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Critical times of digits under the exact score of 64 patterns."""
-    digits = data.load("digits")
-    patterns = jnp.asarray(data.decode(digits.train[data.permutation(digits.num_train)[:64]]))
-    denoiser = memory.exact_denoiser(patterns, PROCESS)
+def basin_runs(dim: int, samples: int, levels: int, copies: int) -> dict[str, Callable[[], np.ndarray]]:
+    """How far every copy of every sample comes back from every level: [sample, level, copy]."""
+    denoiser = network([jnp.asarray(w) for w in weights_of(dim)])
+    clean = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (samples, dim)), jnp.float32)
     times = jnp.asarray(geometry.default_levels(PROCESS, levels))
     keys = jax.random.split(jax.random.key(0), samples)
     batched = jax.jit(
@@ -100,19 +99,17 @@ def basin_runs(samples: int, levels: int, copies: int) -> dict[str, Callable[[],
         return geometry.basins.l2(clean, back)
 
     def loop():
-        critical = []
-        for key, clean in zip(keys, patterns[:samples], strict=True):
+        distance = np.empty((samples, levels, copies), np.float32)
+        for sample, key in enumerate(keys):
             noise = jax.random.fold_in(key, 0)  # the same names as `geometry.basin`, so the same answer
-            held = []
             for i, t in enumerate(times):
                 level = jax.random.fold_in(noise, i)
-                back = [float(one(jax.random.fold_in(level, c), clean, t)) <= 0.5 for c in range(copies)]
-                held.append(np.mean(back) >= 0.9)
-            critical.append(times[np.argmin([*held, False]) - 1] if held[0] else 0.0)
-        return np.asarray(critical)
+                for c in range(copies):
+                    distance[sample, i, c] = one(jax.random.fold_in(level, c), clean[sample], t)
+        return distance
 
     return {
-        "ours": lambda: np.asarray(batched(keys, patterns[:samples]).critical_time),
+        "ours": lambda: np.asarray(batched(keys, clean).distance),
         "loop over samples, levels, copies": loop,
     }
 
@@ -136,45 +133,48 @@ def matrix_free_runs(dim: int) -> dict[str, Callable[[], np.ndarray]]:
     }
 
 
-def measure(runs: dict[str, Callable[[], np.ndarray]], repetitions: int) -> dict[str, float]:
-    """Median seconds of each, in turns after one run that compiles."""
-    for run in runs.values():
-        run()
+def table(title: str, runs: dict[str, Callable[[], np.ndarray]], repetitions: int, per: int = 0) -> float:
+    """Prints medians, ratios and differences; returns the seconds of ours. `per`: items for a rate."""
+    answers = {name: run() for name, run in runs.items()}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repetitions):
         for name, run in runs.items():
             begin = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(values)) for name, values in seconds.items()}
-
-
-def table(title: str, runs: dict[str, Callable[[], np.ndarray]], repetitions: int) -> None:
-    answers = {name: run() for name, run in runs.items()}
-    seconds = measure(runs, repetitions)
+    median = {name: float(np.median(values)) for name, values in seconds.items()}
     print(title)
-    for name, value in seconds.items():
-        apart = np.abs(answers[name] - answers["ours"]).max()
-        ratio = seconds["ours"] / value
-        print(f"  {name:<34} {1e3 * value:>9.1f} ms   ours/it {ratio:>6.3f}   largest difference {apart:.1e}")
+    for name, value in median.items():
+        apart = np.abs(answers[name] - answers["ours"]).max() / np.abs(answers["ours"]).max()
+        rate = f"   {per / value:>8.2f} a second" if per else ""
+        print(
+            f"  {name:<34} {1e3 * value:>9.1f} ms   ours/it {median['ours'] / value:>6.3f}{rate}"
+            f"   relative difference {apart:.0e}",
+            flush=True,
+        )
+    return median["ours"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, fewer repetitions")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repetition")
     quick = parser.parse_args().quick
-    repetitions = 3 if quick else 7
-    for dim in (64, 256) if quick else (64, 256, 1024, 3072):
-        table(f"Jacobian, N = {dim}", jacobian_runs(dim), repetitions if dim < 3000 else 3)
-    samples, levels, copies = (2, 5, 4) if quick else (8, 20, 10)
-    title = f"Basins of {samples} digits, {levels} levels, {copies} copies, DDIM-20"
-    table(title, basin_runs(samples, levels, copies), 3)
-    for dim in (256,) if quick else (256, 1024):
-        table(
-            f"Matrix-free against full spectrum, N = {dim} (the difference is the trace's error)",
-            matrix_free_runs(dim),
-            3,
-        )
+    dims = (64, 256) if quick else (64, 256, 784, 3072)
+    samples, levels, copies = (2, 5, 4) if quick else (4, 10, 5)
+    setting = f"{samples} samples, {levels} levels, {copies} copies, DDIM-20"
+    ours: dict[str, list[float]] = {}
+    for dim in dims:
+        # The slow contestants take half a minute a time at the largest size.
+        repetitions = 1 if quick or dim > 1000 else 5
+        for name, title, runs, per in (
+            ("Jacobian", f"Jacobian, N = {dim}", jacobian_runs(dim), 0),
+            ("basins", f"Basins, N = {dim}: {setting}", basin_runs(dim, samples, levels, copies), samples),
+            ("matrix-free", f"Matrix-free, N = {dim} (difference: of the trace)", matrix_free_runs(dim), 0),
+        ):
+            ours.setdefault(name, []).append(table(title, runs, repetitions, per))
+    print(f"Growth of ours, N = {' : '.join(map(str, dims))}")
+    for name, seconds in ours.items():
+        print(f"  {name:<34} {' : '.join(f'{value / seconds[0]:.1f}' for value in seconds)}")
 
 
 if __name__ == "__main__":

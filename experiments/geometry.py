@@ -302,8 +302,7 @@ class Measurement:
         if self.settings.basins.metric == "l2":
             return geometry.basins.l2
         picture_of = self.source.picture_of
-        if picture_of is None:
-            raise InputError("basins.metric='lpips' compares pictures, and these samples are points: use l2.")
+        assert picture_of is not None  # `geometry_sources.check_metric` asked
         return geometry.basins.lpips_between(lambda item: picture_of(params, item))
 
     def _curvature(self, params, condition, key, item, t) -> dict[str, jax.Array]:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
@@ -104,6 +105,20 @@ def wanted_labels(asked: Sequence[str], found: np.ndarray, where: str) -> list[i
     return [label for label, name in enumerate(phases.NAMES) if (name in asked if asked else counts[label])]
 
 
+def check_metric(metric: str, picture_shape: tuple[int, ...] | None) -> None:
+    """Refuses, before anything is drawn or measured, LPIPS where it cannot be taken.
+
+    Raises:
+      InputError: the samples are points (None), the pictures too small, or the weights are not there.
+    """
+    if metric != "lpips":
+        return
+    if picture_shape is None:
+        raise InputError("basins.metric='lpips' compares pictures, and these samples are points: use l2.")
+    neighbors.check_picture_shape(*picture_shape)
+    neighbors.load_weights()
+
+
 def from_run(settings: Any) -> Source:
     """A finished transition run: its models, and samples by the labels it gave them.
 
@@ -145,6 +160,7 @@ def from_run(settings: Any) -> Source:
     distances = {m: _distances(folder, m) for m in members}
     labels = {m: phases.classify(*distances[m], *deltas) for m in members}
     wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
+    check_metric(settings.basins.metric, run.dataset.item_shape if run.dataset.is_image else None)
 
     groups = []
     for member in members:
@@ -188,15 +204,9 @@ def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
         raise InputError("no pipeline given: name a diffusers folder with --config.pipeline=PATH.")
     pipeline = bridges.load(settings.pipeline)
     prompts, given = bridges.read_prompts(settings.prompts) if settings.prompts else ([], [])
-    if pipeline.embed is None and prompts:
-        raise InputError(
-            f"{settings.pipeline} is a {pipeline.folder.kind}, which takes no prompts: leave them out."
-        )
-    if pipeline.embed is not None and not prompts:
-        raise InputError(
-            f"{settings.pipeline} is a {pipeline.folder.kind}: name a text file of prompts, one a line, "
-            "with --config.prompts=FILE."
-        )
+    pipeline.check_prompts(prompts, "--config.prompts")
+    item = jax.ShapeDtypeStruct(pipeline.item_shape, jnp.float32)
+    check_metric(settings.basins.metric, jax.eval_shape(pipeline.decode, pipeline.params, item).shape)
     prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
     contexts = pipeline.contexts(prompts)[prompt] if prompts else None
 

@@ -2,10 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from memgen_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from memgen_jax.data import Items
 
 AUDIT = """\
 Are the samples copies of the training images? Compares every sample with every
@@ -41,12 +44,20 @@ def parser() -> argparse.ArgumentParser:
         description=AUDIT,
         epilog=AUDIT_END,
         formatter_class=_Narrow,
-        usage="memgen audit --train PATH --samples PATH --out DIR [options]",
+        usage="memgen audit --train PATH --samples PATH --out DIR [options]\n"
+        "       memgen audit --train PATH --pipeline PATH --num-samples N --out DIR [options]",
         argument_default=argparse.SUPPRESS,
     )
     add = one.add_argument
     add("--train", metavar="PATH", required=True, help="the images that the model was trained on")
-    add("--samples", metavar="PATH", required=True, help="the images that it made")
+    made = one.add_mutually_exclusive_group(required=True)
+    made.add_argument("--samples", metavar="PATH", help="the images that it made")
+    made.add_argument("--pipeline", metavar="PATH", help="or the model: a diffusers folder on disk")
+    add("--num-samples", type=int, metavar="N", help="images to draw from --pipeline")
+    add("--prompts", metavar="FILE", help="text, a prompt a line, for a pipeline that takes them")
+    add("--guidance", type=float, dest="guidance_scale", metavar="W", help="classifier-free (7.5)")
+    add("--steps", type=int, dest="num_steps", metavar="N", help="of the pipeline's sampler (50)")
+    add("--seed", type=int, metavar="N", help="of the images that are drawn (0)")
     add("--out", metavar="DIR", required=True, help="folder for the results")
     add("--holdout", metavar="PATH", help="real images that it has not seen: sets the thresholds")
     add("--metric", choices=("auto", "l2", "lpips"), metavar="M", help="auto (LPIPS for colour), l2, lpips")
@@ -74,6 +85,34 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def drawing(arguments: dict[str, Any]) -> Callable[[], "Items"] | None:
+    """What draws the samples where a pipeline is given; takes its flags out of `arguments`.
+
+    The pipeline is loaded at once, so that what is wrong with it is said before anything is read. The
+    images are kept in samples.npz of the output folder: another audit of them takes `--samples`.
+    """
+    names = ("num_samples", "prompts", "guidance_scale", "num_steps", "seed")
+    given = {name: arguments.pop(name) for name in names if name in arguments}
+    path = arguments.pop("pipeline", None)
+    if path is None:
+        if given:
+            flags = {"guidance_scale": "guidance", "num_steps": "steps", "num_samples": "num-samples"}
+            first = next(iter(given))
+            raise InputError(f"--{flags.get(first, first)} is about a model; give --pipeline PATH with it")
+        return None
+    count = given.pop("num_samples", 0)
+    if count < 2:
+        raise InputError(f"--num-samples {count}: say how many images to draw from the pipeline, at least 2")
+    from memgen_jax import bridges
+
+    pipeline = bridges.load(path)
+    prompts = bridges.read_prompts(given.pop("prompts"))[0] if "prompts" in given else []
+    pipeline.check_prompts(prompts, "--prompts")
+    bridges.sampling_times(pipeline.folder.scheduler, given.get("num_steps", 50))
+    arguments["samples"] = path
+    return lambda: bridges.draw_items(pipeline, count, arguments["out"], prompts=prompts, **given)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (`--fail-above` exceeded) or 2 (a user's mistake)."""
     arguments = vars(parser().parse_args(argv))
@@ -86,7 +125,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         from memgen_jax import audit
 
-        result = audit.run(audit.Settings(**arguments))
+        draw = drawing(arguments)
+        result = audit.run(audit.Settings(**arguments), draw=draw)
         print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
         return int(result.failed)
     except InputError as error:

@@ -57,6 +57,28 @@ def test_every_setting_of_an_audit_is_a_flag():
     assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.Settings)}
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--samples=s.npz", "--seed=3"], "--seed is about a model; give --pipeline PATH with it"),
+        (["--samples=s.npz", "--guidance=3"], "--guidance is about a model"),
+        (["--pipeline=absent"], "--num-samples 0: say how many"),
+        (["--pipeline=absent", "--num-samples=1"], "--num-samples 1: say how many"),
+        (["--pipeline=absent", "--num-samples=4"], "absent is no pipeline folder"),
+    ],
+)
+def test_flags_of_a_pipeline_that_do_not_fit_are_told_before_anything_is_read(flags, sentence, capsys):
+    assert cli.main(["audit", "--train=absent.npz", "--out=never", *flags]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+
+
+def test_samples_and_a_pipeline_exclude_each_other(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["audit", "--train=a", "--out=c", "--samples=b", "--pipeline=d"])
+    assert stopped.value.code == 2 and "not allowed with" in capsys.readouterr().err
+
+
 def test_weights_are_fetched_by_name(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MEMGEN_CACHE", str(tmp_path))
     (tmp_path / "other.tar.gz").write_bytes(b"")

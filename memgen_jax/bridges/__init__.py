@@ -2,7 +2,7 @@
 
 from memgen_jax.bridges.diffusers import Pipeline, load
 from memgen_jax.bridges.folder import PIPELINES, Folder, read_folder
-from memgen_jax.bridges.generate import generate, sample_latents, to_pictures
+from memgen_jax.bridges.generate import draw_items, generate, sample_latents, to_pictures
 from memgen_jax.bridges.prompts import read_prompts
 from memgen_jax.bridges.schedule import ScheduledDDPM, own_step, prediction_of, process_of, sampling_times
 
@@ -11,6 +11,7 @@ __all__ = [
     "Folder",
     "Pipeline",
     "ScheduledDDPM",
+    "draw_items",
     "generate",
     "load",
     "own_step",

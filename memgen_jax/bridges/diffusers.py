@@ -53,10 +53,21 @@ class Pipeline:
     decoder: Callable[..., jax.Array]
     embed: Callable[[Sequence[str]], Float[np.ndarray, "prompt token feature"]] | None
 
+    def check_prompts(self, prompts: Sequence[str], flag: str) -> None:
+        """Refuses prompts for a pipeline that takes none, and their absence where they are needed.
+
+        Args:
+          flag: what the user names the file of prompts with.
+        """
+        what = f"{self.folder.path} is a {self.folder.kind}"
+        if self.embed is None and prompts:
+            raise InputError(f"{what}, which takes no prompts: leave {flag} out.")
+        if self.embed is not None and not prompts:
+            raise InputError(f"{what}: name a text file of prompts, one a line, with {flag}=FILE.")
+
     def contexts(self, prompts: Sequence[str]) -> Float[np.ndarray, "prompt 2 token feature"]:
         """Conditions of the denoiser: per prompt the empty one's embedding, then its own."""
-        if self.embed is None:
-            raise InputError(f"{self.folder.path} is a {self.folder.kind}, which takes no prompts.")
+        assert self.embed is not None, "a pipeline without prompts has no contexts: see check_prompts"
         empty, *own = self.embed(["", *prompts])
         return np.stack([np.stack([empty, context]) for context in own])
 

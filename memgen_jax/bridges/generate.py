@@ -1,22 +1,26 @@
-"""Samples from a pipeline on disk, with our samplers on its own grid of times."""
+"""Samples from a pipeline, with our samplers on its own grid of times."""
 
+import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
 from memgen_jax import data
-from memgen_jax.bridges.diffusers import Pipeline, load
+from memgen_jax.bridges.diffusers import Pipeline
 from memgen_jax.bridges.schedule import own_step, sampling_times
 from memgen_jax.diffusion import draw_prior
 from memgen_jax.errors import InputError
+from memgen_jax.files import write_whole
 
 
 def generate(
-    path: epath.PathLike,
+    pipeline: Pipeline,
     num_samples: int,
     *,
     prompts: Sequence[str] = (),
@@ -26,10 +30,10 @@ def generate(
     batch_size: int = 8,
     advanced: Callable[[int], None] = lambda count: None,
 ) -> UInt8[np.ndarray, "sample height width channel"]:
-    """Draws pictures from a diffusers folder.
+    """Draws pictures from a pipeline.
 
     Args:
-      path: the folder.
+      pipeline: from `load`.
       num_samples: pictures in all; the prompts take turns.
       prompts: for Stable Diffusion at least one; none for a pipeline without prompts.
       guidance_scale: of classifier-free guidance.
@@ -40,9 +44,6 @@ def generate(
     """
     if num_samples < 1:
         raise InputError(f"num_samples={num_samples} must be at least 1.")
-    pipeline = load(path)
-    if pipeline.embed is not None and not prompts:
-        raise InputError(f"{path} is a {pipeline.folder.kind}: give it at least one prompt.")
     contexts = pipeline.contexts(prompts)[np.arange(num_samples) % len(prompts)] if prompts else None
     latents = sample_latents(
         pipeline,
@@ -55,6 +56,23 @@ def generate(
         advanced=advanced,
     )
     return to_pictures(pipeline, latents, batch_size=batch_size)
+
+
+def draw_items(
+    pipeline: Pipeline, num_samples: int, out: epath.PathLike, *, prompts: Sequence[str] = (), **settings: Any
+) -> data.Items:
+    """Draws pictures with a bar on the terminal, keeps them in `out`/samples.npz, and names each.
+
+    Args: as for `generate`.
+    """
+    with tqdm(total=num_samples, desc="draw samples", unit="image", disable=None) as bar:
+        images = generate(pipeline, num_samples, prompts=prompts, advanced=bar.update, **settings)
+    file = io.BytesIO()
+    np.savez(file, images=images)
+    kept = write_whole(epath.Path(out) / "samples.npz", file.getvalue())
+    turns = [f": {prompts[i % len(prompts)]}" if prompts else "" for i in range(num_samples)]
+    names = [f"{kept.name}[{i}]{turn}" for i, turn in enumerate(turns)]
+    return data.Items(images, names, f"drawn, kept in {kept}")
 
 
 def sample_latents(

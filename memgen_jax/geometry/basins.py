@@ -61,15 +61,18 @@ def lpips_between(picture_of: Callable[[jax.Array], jax.Array]) -> Distance:
 
     Args:
       picture_of: item -> [height, width, channel] in [-1, 1]; the identity for image items.
+    Raises:
+      InputError: the weights are not there yet; when called, pictures under 28 pixels a side.
     """
-    from memgen_jax.neighbors.lpips import _embed_one, load_weights
+    from memgen_jax import neighbors  # Flax is loaded for this distance only
 
-    weights = load_weights()
+    weights = neighbors.load_weights()
+
+    def embedding(item: jax.Array) -> jax.Array:
+        return neighbors.embed_picture(weights, picture_of(item))
 
     def distance(first: jax.Array, second: jax.Array) -> jax.Array:
-        return jnp.sum(
-            (_embed_one(weights, picture_of(first)) - _embed_one(weights, picture_of(second))) ** 2
-        )
+        return jnp.sum((embedding(first) - embedding(second)) ** 2)
 
     return distance
 

@@ -123,10 +123,8 @@ def embedding_size(height: int, width: int) -> int:
     return jax.eval_shape(_embed, load_weights(), image).shape[1]
 
 
-def _check(images: np.ndarray | Array) -> None:
-    height, width, channels = images.shape[1:]
-    if len(images) == 0:
-        raise InputError("there is no image to embed; give at least one")
+def check_picture_shape(height: int, width: int, channels: int) -> None:
+    """Refuses pictures that are too small for AlexNet, or of another number of channels than 1 and 3."""
     if min(height, width) < SMALLEST_SIDE:
         raise InputError(
             f"LPIPS needs images of at least {SMALLEST_SIDE} pixels a side, got {height}×{width}; "
@@ -134,6 +132,12 @@ def _check(images: np.ndarray | Array) -> None:
         )
     if channels not in (1, 3):
         raise InputError(f"LPIPS needs 1 or 3 channels, got {channels}")
+
+
+def _check(images: np.ndarray | Array) -> None:
+    if len(images) == 0:
+        raise InputError("there is no image to embed; give at least one")
+    check_picture_shape(*images.shape[1:])
     if images.dtype != np.uint8:
         low, high = float(images.min()), float(images.max())
         if not (low >= -1.001 and high <= 1.001):
@@ -142,10 +146,16 @@ def _check(images: np.ndarray | Array) -> None:
 
 @jax.jit
 def _embed(weights: Any, images: Shaped[Array, "item height width channel"]):
-    return jax.vmap(functools.partial(_embed_one, weights))(images)
+    return jax.vmap(functools.partial(embed_picture, weights))(images)
 
 
-def _embed_one(weights: Any, image: Shaped[Array, "height width channel"]):
+def embed_picture(weights: Any, image: Shaped[Array, "height width channel"]) -> Float[Array, "feature"]:
+    """The embedding of one image, to jit, vmap and differentiate; see `lpips_embedding` for its input.
+
+    Args:
+      weights: from `load_weights`.
+    """
+    check_picture_shape(*image.shape)
     x = image.astype(jnp.float32)
     if image.dtype == jnp.uint8:
         x = x / 127.5 - 1

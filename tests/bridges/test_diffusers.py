@@ -9,6 +9,8 @@ import pytest
 
 from memgen_jax import bridges, diffusion
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PROMPTS = ["a red fox", "the same old words"]
 
 
@@ -136,10 +138,10 @@ def test_the_decoder_is_the_pipelines_own(build_stable_diffusion, tmp_path, torc
 
 
 def test_generated_pictures_do_not_depend_on_the_batch(build_stable_diffusion, tmp_path, torch):
-    path = build_stable_diffusion(tmp_path / "pipeline")
+    pipeline = bridges.load(build_stable_diffusion(tmp_path / "pipeline"))
     settings = {"prompts": PROMPTS, "num_steps": 3, "guidance_scale": 2.0}
-    together = bridges.generate(path, 3, batch_size=3, **settings)
-    one_by_one = bridges.generate(path, 3, batch_size=2, **settings)
+    together = bridges.generate(pipeline, 3, batch_size=3, **settings)
+    one_by_one = bridges.generate(pipeline, 3, batch_size=2, **settings)
     assert together.shape == (3, 16, 16, 3) and together.dtype == np.uint8
     assert np.abs(together.astype(int) - one_by_one).max() <= 1  # rounding of another batch shape
     assert np.abs(together[0].astype(int) - together[1]).max() > 1

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from memgen_jax import audit, bridges, cli
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,6 +46,26 @@ def test_a_stable_diffusion_folder_gives_tables_spectra_and_a_page(pipeline, tmp
     assert np.all(np.isfinite(spectra["singular_values"]))
     assert (workdir / "report.html").stat().st_size > 10_000
     assert (workdir / "figures/returns_pipeline.png").exists()
+
+
+def test_an_audit_takes_a_pipeline_in_place_of_samples(build_ddpm, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(audit.audit_page, "render", lambda **_: "")
+    folder, out = build_ddpm(tmp_path / "pipeline"), tmp_path / "out"
+    train = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "train.npz", images=train)
+    shared = ["audit", f"--train={tmp_path / 'train.npz'}", "--metric=l2", "--delta-m=1", "--delta-s=1"]
+    drawn = [f"--pipeline={folder}", "--num-samples=5", "--steps=2", f"--out={out}"]
+    assert cli.main([*shared, *drawn]) == 0
+    assert "kept in" in capsys.readouterr().out
+    images = np.load(out / "samples.npz")["images"]
+    np.testing.assert_array_equal(images, bridges.generate(bridges.load(folder), 5, num_steps=2))
+    # The kept samples are audited like any others, with the same answer.
+    assert cli.main([*shared, f"--samples={out / 'samples.npz'}", f"--out={tmp_path / 'again'}"]) == 0
+    assert (out / "labels.csv").read_text() == (tmp_path / "again/labels.csv").read_text()
+    assert cli.main([*shared, *drawn, f"--prompts={tmp_path / 'train.npz'}"]) == 2
+    (tmp_path / "prompts.txt").write_text("a fox")
+    assert cli.main([*shared, *drawn, f"--prompts={tmp_path / 'prompts.txt'}"]) == 2
+    assert "takes no prompts: leave --prompts out" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def test_the_exact_score_of_four_patterns_has_deep_basins_at_its_patterns_only(e
     rows = list(csv.DictReader((workdir / "basins.csv").open()))
     by_label = {name: [r for r in rows if r["label"] == name] for name in phases.NAMES}
     assert [len(r) for r in by_label.values()] == [4, 2, 3]
-    assert all(float(row["critical_time"]) >= 400 for row in by_label["memorized"])
+    # These patterns are 5.6 or more apart: past a mid-plane goes 1 copy in 30,000 at t = 200, 1 in 6 at 400.
+    assert all(float(row["critical_time"]) >= 200 for row in by_label["memorized"])
     for row in by_label["spurious"] + by_label["generalized"]:  # the exact score returns to patterns alone
         assert float(row["critical_time"]) == 0 and float(row["log_volume"]) == -np.inf
         assert float(row["recovered_t=200"]) == 0 and float(row["recovered_t=200_high"]) > 0
@@ -121,6 +122,7 @@ def test_the_exact_score_of_four_patterns_has_deep_basins_at_its_patterns_only(e
         (("--config.run=absent",), "no finished transition run"),
         (("--config.run={run}", "--config.select.num_train=(8,)"), "select.num_train=8 is not a size"),
         (("--config.run={run}", "--config.basins.metric=ssim"), "basins.metric='ssim'"),
+        (("--config.run={run}", "--config.basins.metric=lpips"), "at least 28 pixels a side, got 8×8"),
         (("--config.run={run}", "--config.basins.delta=0.0"), "basins.delta=0.0 must be positive"),
         (("--config.run={run}", "--config.curvature.times=(0.0,)"), "curvature.times"),
     ],

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from memgen_jax import geometry
+from memgen_jax import geometry, neighbors
 from memgen_jax.diffusion import DDPM, OU, VE
 from memgen_jax.errors import InputError
 from memgen_jax.geometry import basins
 from memgen_jax.memory import exact_denoiser
+from memgen_jax.neighbors.weights import Head
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+lpips = sys.modules["memgen_jax.neighbors.lpips"]  # the room's name of it is the function's
 DIM = 6
 PATTERNS = jnp.stack([jnp.full(DIM, 0.5), jnp.full(DIM, -0.5)])
 HALF_DISTANCE = 0.5 * DIM**0.5
@@ -195,6 +200,56 @@ def test_levels_in_portions_give_the_same_basin(key):
         delta=0.3,
     )
     np.testing.assert_allclose(run(levels_at_once=2).distance, run().distance, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def random_alexnet(monkeypatch):
+    """Weights of the right shapes in place of the real ones, which need a download."""
+    random, trunk, heads, channels = np.random.default_rng(0), {}, [], 3
+    for layer, (width, kernel, _, _) in enumerate(lpips.LAYERS):
+        weight = random.normal(size=(kernel, kernel, channels, width)) / kernel / channels**0.5
+        trunk[f"Conv_{layer}"] = {"kernel": np.float32(weight), "bias": np.zeros(width, np.float32)}
+        heads.append(Head(random.random(width).astype(np.float32), np.arange(width)))
+        channels = width
+    weights = {"trunk": trunk, "heads": heads}
+    monkeypatch.setattr(neighbors, "load_weights", lambda: weights)
+    monkeypatch.setattr(lpips, "load_weights", lambda: weights)
+
+
+def test_recovery_in_lpips_compares_the_pictures_by_their_squared_distance(random_alexnet, key):
+    process, delta = DDPM(), 0.02
+    patterns = jax.random.uniform(key, (2, 28, 28, 1), minval=-1.0, maxval=1.0)
+    # Comes back near the sample from the first level and to the other picture from the second.
+    mixed = 0.95 * patterns[0] + 0.05 * patterns[1]
+
+    def denoiser(x, t):
+        return jnp.where(t > 500, patterns[1], mixed)
+
+    result = jax.jit(
+        lambda key: geometry.basin(
+            key,
+            patterns[0],
+            jnp.array([100.0, 900.0]),
+            denoiser,
+            process,
+            delta=delta,
+            distance=basins.lpips_between(lambda item: item),
+            copies=2,
+            num_steps=1,
+        )
+    )(key)
+    first = np.asarray(patterns)[[0, 0]]
+    expected = neighbors.lpips(first, np.stack([mixed, patterns[1]]))
+    near, far = np.asarray(result.distance)
+    np.testing.assert_allclose(far, expected[1], rtol=1e-3)
+    np.testing.assert_allclose(near, expected[0], rtol=1e-3)
+    assert near.max() < delta < far.min()
+    assert float(result.critical_time) == 100 and result.recovered.tolist() == [1, 0]
+
+
+def test_pictures_too_small_for_lpips_are_refused(random_alexnet):
+    with pytest.raises(InputError, match="at least 28 pixels a side, got 8×8"):
+        basins.lpips_between(lambda item: item)(jnp.zeros((8, 8, 1)), jnp.zeros((8, 8, 1)))
 
 
 def test_the_way_back_takes_whole_times_in_ddpm_and_ends_at_clean_data():

@@ -10,6 +10,8 @@ from memgen_jax.diffusion import DDPM, OU, VE
 from memgen_jax.errors import InputError
 from memgen_jax.memory import exact_denoiser, exact_jacobian
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def flat_patterns(free: int, dim: int = 5) -> jax.Array:
     """A dense grid on a `free`-dimensional plane through the origin of `dim` dimensions, tilted."""

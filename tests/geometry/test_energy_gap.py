@@ -9,6 +9,8 @@ from memgen_jax import geometry
 from memgen_jax.diffusion import DDPM, OU, VE
 from memgen_jax.memory import exact_denoiser, log_density
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.mark.parametrize(
     ("process", "t"), [(DDPM(), 300.0), (VE(), 0.3), (OU(), 0.3)], ids=["ddpm", "ve", "ou"]

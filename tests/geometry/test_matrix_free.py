@@ -10,6 +10,8 @@ from memgen_jax.diffusion import OU, VE
 from memgen_jax.errors import InputError
 from memgen_jax.memory import exact_denoiser
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def network(x, t):
     """A network with an asymmetric Jacobian whose singular values fall off."""
