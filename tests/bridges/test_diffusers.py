@@ -91,6 +91,27 @@ def test_one_guided_ddim_step_is_the_pipelines_own(sd_path, guidance_scale, torc
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+def test_a_whole_guided_sample_is_the_pipelines_own_from_the_same_noise(sd_path, torch):
+    import diffusers
+
+    pipeline = bridges.load(sd_path)
+    ours = bridges.sample_latents(
+        pipeline, 2, contexts=pipeline.contexts(PROMPTS), guidance_scale=7.5, num_steps=10, seed=3
+    )
+    keys = [jax.random.fold_in(jax.random.key(3), i) for i in range(2)]
+    start = np.stack([diffusion.draw_prior(k, pipeline.item_shape, pipeline.process) for k in keys])
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(sd_path)
+    theirs.set_progress_bar_config(disable=True)
+    expected = theirs(
+        PROMPTS,
+        latents=torch.tensor(start),
+        guidance_scale=7.5,
+        num_inference_steps=10,
+        output_type="latent",
+    ).images
+    np.testing.assert_allclose(ours, expected, atol=1e-4 * float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
 def test_one_ancestral_step_is_the_schedulers_own_with_the_same_noise(
     variance, build_ddpm, tmp_path, torch, monkeypatch
