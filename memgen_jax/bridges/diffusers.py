@@ -9,6 +9,7 @@ the functions under `jax.jit`: one by one, their operations are some hundred tim
 import dataclasses
 import functools
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -186,8 +187,14 @@ def _as_jax(module: Any) -> tuple[dict[str, jax.Array], Callable]:
     tensors, function = torchax.extract_jax(module)
 
     def call(params: dict[str, jax.Array], args: tuple, kwargs: dict | None = None) -> Any:
-        # PyTorch promotes and broadcasts freely; the caller's stricter rules are not about this code.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        # PyTorch promotes and broadcasts freely and asks for 64-bit indices; the caller's stricter rules,
+        # and JAX's warning that it takes 32 bits, are not about this code.
+        with (
+            jax.numpy_dtype_promotion("standard"),
+            jax.numpy_rank_promotion("allow"),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "Explicitly requested dtype int64")
             return function(params, args, kwargs)
 
     return tensors, call
