@@ -43,7 +43,7 @@ class Quantity:
 
 
 QUANTITIES = (
-    Quantity("mean_recovery", "recovery, mean over levels", True, False),
+    Quantity("mean_recovery", "mean recovery", True, False),
     Quantity("critical_time", "critical time", True, False),
     Quantity("radius", "radius", True, False),
     Quantity("log_volume", "log volume", True, False),
@@ -209,8 +209,8 @@ def answer(rows: list[dict[str, Any]], main_time: float) -> str:
             outcomes["no"].append(quantity.title)
     says = {
         "yes": "Both steps of memorized > spurious > generalized stand out (p < 0.05 each) for",
-        "partly": "The trend as a whole, but not each step, stands out for",
-        "no": "No such order stands out for",
+        "partly": "The order as a whole, but not each of its steps, stands out for",
+        "no": "No order memorized > spurious > generalized stands out for",
         "open": "There are not enough phases within a model to test",
     }
     return " ".join(f"{says[key]} {', '.join(names)}." for key, names in outcomes.items() if names)
@@ -268,7 +268,8 @@ def draw(
         return {phases.NAMES[label]: array[chosen & (labels == label)] for label in LABELS}
 
     recovered = measured.arrays["recovered"]
-    panels = [("all models", by_phase(recovered))]
+    every = "all models" if len(measured.names) > 1 else "all samples"
+    panels = [(every, by_phase(recovered))]
     sizes = sorted(set(measured.num_train.tolist()) - {-1})
     # Up to seven sizes, those with most phases first: a panel with one phase compares nothing.
     variety = {size: len(set(labels[measured.num_train == size])) for size in sizes}
@@ -294,7 +295,8 @@ def draw(
                 ]
             ),
             "Critical time, radius, log volume and energy gap of every sample, by phase.",
-            "Every sample, all models together; the line is the median. −∞: samples that never come back.",
+            f"Every sample{', all models together' if len(measured.names) > 1 else ''}; the line is the median. "
+            "−∞: samples that never come back.",
         ),
         "spectra": (
             geometry_figures.spectra(

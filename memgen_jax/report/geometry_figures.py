@@ -70,7 +70,8 @@ def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figu
             finite = values[np.isfinite(values)]
             spread = column + random.uniform(-0.25, 0.25, len(finite))
             ax.scatter(spread, finite, s=9, color=color, alpha=0.6, marker=style.PHASE_MARKERS[phase], lw=0)
-            middle = np.sort(values)[len(values) // 2]
+            # Sorted first: a median between -inf and a number is -inf, not NaN.
+            middle = np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1].mean()
             if np.isfinite(middle):
                 ax.plot([column - 0.33, column + 0.33], [middle, middle], color="black", lw=1.6)
             names.append(phase)
@@ -87,6 +88,8 @@ def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figu
         if any(np.isneginf(values).any() for _, values in _present(by_phase)):
             low, high = ax.get_ylim()
             ax.set_ylim(low - 0.12 * (high - low), high)  # room for the counts
+        if not any(np.isfinite(values).any() for _, values in _present(by_phase)):
+            ax.set_yticks([])  # an axis without a point has no numbers
         ax.set_xticks(range(len(names)), names)
         ax.set_xlim(-0.6, max(len(names) - 0.4, 0.6))
         ax.set_title(title)
