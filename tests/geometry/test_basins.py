@@ -151,8 +151,8 @@ def test_noise_is_fresh_for_every_copy_level_and_sample(key):
     run = functools.partial(
         geometry.basin, levels=levels, denoiser=lambda x, t: x, process=process, delta=1.0, copies=7
     )
-    first = run(jax.random.fold_in(key, 0), PATTERNS[0]).distance
-    second = run(jax.random.fold_in(key, 1), PATTERNS[0]).distance
+    keys = jax.random.split(key)
+    first, second = jax.jit(jax.vmap(lambda k: run(k, PATTERNS[0]).distance))(keys)
     assert len(np.unique(np.concatenate([first, second]))) == 28
 
 
@@ -179,12 +179,12 @@ def test_basins_of_a_batch_equal_basins_one_by_one(key):
         process=process,
         delta=0.3,
     )
-    together = jax.jit(jax.vmap(run))(keys, PATTERNS)
+    together, alone = jax.jit(jax.vmap(run))(keys, PATTERNS), jax.jit(run)
     for i in range(2):
         jax.tree.map(
             functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
             jax.tree.map(lambda leaf, i=i: leaf[i], together),
-            run(keys[i], PATTERNS[i]),
+            alone(keys[i], PATTERNS[i]),
         )
 
 
@@ -199,7 +199,8 @@ def test_levels_in_portions_give_the_same_basin(key):
         process,
         delta=0.3,
     )
-    np.testing.assert_allclose(run(levels_at_once=2).distance, run().distance, rtol=1e-4, atol=1e-5)
+    in_portions, at_once = jax.jit(lambda: (run(levels_at_once=2).distance, run().distance))()
+    np.testing.assert_allclose(in_portions, at_once, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
