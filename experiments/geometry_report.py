@@ -389,6 +389,8 @@ def print_outcome(workdir: sweep.Workdir) -> None:
     with (workdir / "geometry.csv").open() as stream:
         rows = [r for r in csv.DictReader(stream) if r["num_train"] == "all" and r["phase"] == "memorized"]
     for row in rows:
+        if row["p_trend"] == "nan":  # no pair of phases within a model: the answer says so
+            continue
         at = f" at t = {float(row['t']):g}" if row["t"] else ""
         share = f"{float(row['superiority']):.0%} of pairs in order"
         print(f"  {row['quantity']}{at}: {share}, p = {row['p_trend']}")
