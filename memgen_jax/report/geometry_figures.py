@@ -78,7 +78,7 @@ def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figu
             infinite = int(np.sum(np.isneginf(values)))
             if infinite:
                 ax.annotate(
-                    f"−∞: {infinite} of {len(values)}",
+                    f"−∞:\n{infinite} of {len(values)}",
                     (column, 0.02),
                     xycoords=("data", "axes fraction"),
                     ha="center",
@@ -87,7 +87,7 @@ def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figu
                 )
         if any(np.isneginf(values).any() for _, values in _present(by_phase)):
             low, high = ax.get_ylim()
-            ax.set_ylim(low - 0.12 * (high - low), high)  # room for the counts
+            ax.set_ylim(low - 0.2 * (high - low), high)  # room for the counts
         if not any(np.isfinite(values).any() for _, values in _present(by_phase)):
             ax.set_yticks([])  # an axis without a point has no numbers
         ax.set_xticks(range(len(names)), names)
