@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from memgen_jax.diffusion.processes import Denoiser, Process, Time
+from memgen_jax.diffusion.processes import Denoiser, Process, Time, require_time
 from memgen_jax.errors import InputError
 
 Item = Float[Array, "*item"]
@@ -75,26 +75,33 @@ def log_likelihood(
     Args:
       x: the item, at noise level t.
       t: where the density is asked, in (0, t_max].
+      denoiser: (x, t) -> E[x_0 | x_t]; the density is the one that its score belongs to.
       prior: log p_T; `gaussian_prior(process)`, or the exact marginal of known data, for instance
         `lambda x: memory.log_density(x, patterns, process.t_max, process)`.
       divergence: "exact", the trace of the Jacobian from one product per dimension; or "hutchinson", its
-        unbiased estimate from `num_probes` random signs, fixed along the trajectory (Eq. 30).
+        unbiased estimate from `num_probes` vectors of random signs, fixed along the trajectory (Eq. 30).
       key: of the probes; needed by "hutchinson" alone.
       rtol, atol: tolerances of a step, relative and absolute.
       max_steps: the solver gives up after as many, and `solved` is False.
+    Raises:
+      InputError: for a t or a setting outside its range. A score that is not finite is no error: `solved`
+        tells it, item by item.
     """
     import diffrax
 
     if divergence not in DIVERGENCES:
         raise InputError(f"divergence={divergence!r} is not one of {', '.join(DIVERGENCES)}.")
-    if isinstance(t, (int, float)) and not 0 < t <= process.t_max:
-        raise InputError(f"t={t} must lie in (0, {process.t_max:g}].")
+    require_time(t, process)
+    if not (rtol > 0 and atol > 0):
+        raise InputError(f"rtol={rtol}, atol={atol}: the solver's tolerances must be positive.")
     if divergence == "exact":
         probes = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
         scale = 1.0
     else:
         if key is None:
             raise InputError('divergence="hutchinson" draws probes: give a key.')
+        if num_probes < 1:
+            raise InputError(f"num_probes={num_probes} must be at least 1.")
         probes = jax.random.rademacher(key, (num_probes, *x.shape), x.dtype)
         scale = 1.0 / num_probes
 
@@ -133,6 +140,10 @@ def bits_per_dim(log_density: Float[Array, "*batch"], num_dims: int) -> Float[Ar
 
     One grey level is 1 / 127.5 wide there, so P(level) = p(x) / 127.5 per dimension:
     bits = -log2 p(x) / N + log2 127.5.
+
+    Args:
+      log_density: log p(x) in nats, of whole images.
+      num_dims: N, the numbers in one image (height x width x channels).
     """
     if num_dims < 1:
         raise InputError(f"num_dims={num_dims} must be at least 1.")

@@ -123,6 +123,13 @@ class Process(abc.ABC):
         raise InputError(f"prediction={prediction!r} is not one of {', '.join(PREDICTIONS)}.")
 
 
+def require_time(t: Time, process: Process) -> None:
+    """Refuses a t outside (0, t_max]; one that is traced has no value yet and passes."""
+    # Compared as float32, in which time grids hold t_max.
+    if not isinstance(t, jax.core.Tracer) and not 0 < float(t) <= np.float32(process.t_max):
+        raise InputError(f"t={float(t):g} must lie in (0, {process.t_max:g}].")
+
+
 def draw_mixed_time(key: jax.Array, process: Process) -> Float[Array, ""]:
     """A training time for a process in continuous time: half of them uniform, half uniform in log t.
 

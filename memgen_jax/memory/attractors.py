@@ -46,6 +46,8 @@ def descend(
 
     Args:
       retrieval: x -> answer; (x - answer) is half the gradient of the energy.
+      x: where the descent starts.
+      max_steps: the descent gives up after as many, and `settled` is False.
       max_length: longest step, a small part of the distance between attractors.
       tolerance: a step shorter than this ends the descent.
     """
@@ -95,7 +97,8 @@ def distinct_minima(attractors: Attractor, merge_distance: float) -> Minima:
     """Gathers the ends of many descents (leading axis: starts) into distinct minima.
 
     Args:
-      merge_distance: ends closer than this to the first one found are the same minimum.
+      attractors: what `vmap` of `descend` gives; only settled ends count.
+      merge_distance: Euclidean; an end closer than this to the first one found is the same minimum.
     """
     points, stiffness = np.asarray(attractors.x), np.asarray(attractors.stiffness)
     settled = np.flatnonzero(np.asarray(attractors.settled))
@@ -127,7 +130,11 @@ def kind_of_attractor(
     Args:
       x: ends of descents.
       stiffness: eigenvalues there, see `Attractor`; an isolated pattern has 1 in every direction.
-      distance: Euclidean.
+      patterns: the stored patterns.
+      distance: Euclidean, within which an isolated attractor is a recall.
+      flat_below: stiffness, between 0 (a line along which nothing changes) and 1 (a lone pattern).
+    Returns:
+      `AT_PATTERN`, `OFF_PATTERNS` or `FLAT` per end.
     """
     from scipy.spatial import cKDTree
 

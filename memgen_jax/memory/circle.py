@@ -6,7 +6,8 @@ variance 1 / (2 beta) per axis, a function of R = |x| alone:
   p(x) = (beta / pi) exp(-beta (R^2 + 1)) I_0(2 beta R).
 
 All Bessel functions are the exponentially scaled ones, since 2 beta R reaches 1e5. In their terms
-p(x) = (beta / pi) exp(-beta (R - 1)^2) i0e(2 beta R).
+p(x) = (beta / pi) exp(-beta (R - 1)^2) i0e(2 beta R). Functions take one point of the plane and a beta > 0,
+and are held against float64 from beta = 0.1 to 1e5; a beta that is not positive is an `InputError`.
 """
 
 import jax
@@ -61,8 +62,8 @@ def ring_radius(beta: Float64[np.ndarray, "*grid"] | float) -> Float64[np.ndarra
     from scipy import optimize, special
 
     betas = np.asarray(beta, np.float64)
-    if np.any(betas <= 0):
-        raise InputError(f"beta={betas.min()} must be positive.")
+    if not np.all(betas > 0):
+        raise InputError(f"beta={betas.min():g} must be positive.")
 
     def solve(beta: float) -> float:
         if beta <= 1:

@@ -11,7 +11,9 @@ at beta = m^2 / (2 s^2), queried at x / m (VE with m = 1: beta = 1 / (2 sigma^2 
 neither 60,000 patterns nor 12,288 dimensions need more memory than one tile.
 
 Everything is written for one item; batch with `jax.vmap`, which turns the products with the patterns
-into matrix products.
+into matrix products. Throughout, t lies in (0, process.t_max] in the process's own units, beta is positive,
+and `patterns`, `num_valid` and `tile` mean what `posterior` says; a number outside its range is an
+`InputError`. Energies are squared lengths, log densities are in nats.
 """
 
 from typing import NamedTuple
@@ -21,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from memgen_jax.diffusion.processes import Denoiser, Process
+from memgen_jax.diffusion.processes import Denoiser, Process, require_time
 from memgen_jax.errors import InputError
 
 Item = Float[Array, "*item"]
@@ -64,11 +66,13 @@ def posterior(
 
     Args:
       x: the query, one item.
-      patterns: the stored patterns.
+      patterns: the stored patterns, items of the query's shape.
       beta: inverse temperature, positive.
       num_valid: only the first `num_valid` patterns count, in 1..num_patterns; may be traced, so that
         one compiled function serves every subset size K.
       tile: patterns taken at a time.
+    Raises:
+      InputError: for no patterns, or a beta, num_valid or tile outside its range.
     """
     require_temperature(beta)
     return _posterior(x, _tiles(patterns, num_valid, tile), beta)
@@ -79,9 +83,7 @@ def exact_denoiser(
 ) -> Denoiser:
     """E[x_0 | x_t] when x_0 is one of the patterns: the perfect memorizer, as a `Denoiser`.
 
-    It is the answer of `posterior` to x / m at beta = m^2 / (2 s^2) and holds wherever std(t) > 0.
-
-    Args: as for `posterior`.
+    It is the answer of `posterior` to x / m at beta = m^2 / (2 s^2).
     """
     tiles = _tiles(patterns, num_valid, tile)
 
@@ -155,14 +157,13 @@ def exact_jacobian(
 
 def require_temperature(beta: Scalar) -> None:
     """Refuses a beta that is not positive; one that is traced has no value yet and passes."""
-    if isinstance(beta, (int, float, np.number)) and not beta > 0:
-        raise InputError(f"beta={beta} must be positive.")
+    if not isinstance(beta, jax.core.Tracer) and not float(beta) > 0:
+        raise InputError(f"beta={float(beta):g} must be positive.")
 
 
 def _as_memory(x: jax.Array, t: Scalar, process: Process) -> tuple[jax.Array, jax.Array]:
     """The query and the inverse temperature at which the memory is asked for E[x_0 | x_t = x]."""
-    if isinstance(t, (int, float, np.number)) and not 0 < t <= process.t_max:
-        raise InputError(f"t={t} must lie in (0, {process.t_max:g}].")
+    require_time(t, process)
     mean, std = process.mean_coefficient(t), process.std(t)
     return x / mean, mean**2 / (2 * std**2)
 

@@ -41,7 +41,12 @@ def retrieve(
     tolerance: float = 1e-6,
     max_steps: int = 1000,
 ) -> Retrieval:
-    """Repeats `retrieve_once` until a step is shorter than `tolerance`, or `max_steps` are taken."""
+    """Repeats `retrieve_once` until a step is shorter than `tolerance`, or `max_steps` are taken.
+
+    Args:
+      x, patterns, beta, num_valid: see `memory.posterior`.
+      tolerance: Euclidean length of a step.
+    """
 
     def unsettled(state: Retrieval) -> jax.Array:
         return ~state.settled & (state.steps < max_steps)

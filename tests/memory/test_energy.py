@@ -169,11 +169,11 @@ def test_wrong_input_is_one_sentence():
         memory.posterior(patterns[0], patterns, 1.0, tile=0)
     with pytest.raises(InputError, match=r"num_valid=0 must lie in 1\.\.3"):
         memory.posterior(patterns[0], patterns, 1.0, num_valid=np.int64(0))
-    for beta in (0.0, -2.0, float("nan")):
-        with pytest.raises(InputError, match=rf"beta={beta} must be positive"):
+    for beta in (0.0, -2.0, float("nan"), jnp.float32(-2.0)):
+        with pytest.raises(InputError, match=rf"beta={float(beta):g} must be positive"):
             memory.energy_am(patterns[0], patterns, beta)
-    for t in (0.0, 1.5):
-        with pytest.raises(InputError, match=rf"t={t} must lie in \(0, 1\]"):
+    for t in (0.0, 1.5, float("nan"), jnp.float32(1.5)):
+        with pytest.raises(InputError, match=rf"t={float(t):g} must lie in \(0, 1\]"):
             memory.energy_dm(patterns[0], patterns, t, diffusion.VE())
-        with pytest.raises(InputError, match=rf"t={t} must lie in \(0, 1\]"):
+        with pytest.raises(InputError, match=rf"t={float(t):g} must lie in \(0, 1\]"):
             memory.exact_denoiser(patterns, diffusion.VE())(patterns[0], t)
