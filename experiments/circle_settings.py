@@ -36,13 +36,13 @@ class LandscapeSettings:
 
     def __post_init__(self):
         _require_time("landscape.time", self.time)
-        if not self.theory_beta > 0:
-            raise InputError(f"landscape.theory_beta={self.theory_beta} must be positive.")
+        _require_positive("landscape.theory_beta", self.theory_beta)
         if self.side < 2 or not self.reach > 0:
             raise InputError(
                 f"landscape.side={self.side}, landscape.reach={self.reach}: "
                 "the grid needs a side of at least 2 and a positive reach."
             )
+        _require_positive("landscape.tolerance", self.tolerance)
         if self.prior not in PRIORS:
             raise InputError(f"landscape.prior={self.prior!r} is not one of {', '.join(PRIORS)}.")
 
@@ -56,8 +56,9 @@ class SamplerSettings:
     cluster_distance: float
 
     def __post_init__(self):
-        if self.num_samples < 2:
-            raise InputError(f"sampler.num_samples={self.num_samples} must be at least 2.")
+        _require_at_least(2, "sampler.num_samples", self.num_samples)
+        _require_at_least(1, "sampler.num_steps", self.num_steps)
+        _require_positive("sampler.cluster_distance", self.cluster_distance)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +85,14 @@ class AttractorSettings:
     max_steps: int
 
     def __post_init__(self):
-        for t in (self.time, *self.times):
-            _require_time("attractors.time", t)
+        _require_time("attractors.time", self.time)
+        _require_some("attractors.times", self.times)
+        for t in self.times:
+            _require_time("attractors.times", t)
+        for name in ("distance", "flat_below", "merge_distance"):
+            _require_positive(f"attractors.{name}", getattr(self, name))
+        for name in ("ring_starts", "grid_side", "max_steps"):
+            _require_at_least(1, f"attractors.{name}", getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +104,11 @@ class PhaseDiagramSettings:
     draws: int
 
     def __post_init__(self):
+        _require_some("phase_diagram.num_patterns", self.num_patterns)
+        _require_some("phase_diagram.betas", self.betas)
+        _require_at_least(1, "phase_diagram.draws", self.draws)
+        for size in self.num_patterns:
+            _require_at_least(1, "phase_diagram.num_patterns", size)
         for beta in self.betas:
             if not beta > 0:
                 raise InputError(f"phase_diagram.betas holds {beta}: every beta must be positive.")
@@ -135,8 +147,8 @@ class Settings:
                 )
         if not self.num_train or tuple(sorted(set(self.num_train))) != tuple(self.num_train):
             raise InputError(f"num_train={self.num_train} must be distinct sizes in ascending order.")
-        if not self.delta > 0:
-            raise InputError(f"delta={self.delta} must be positive.")
+        _require_at_least(0, "seed", self.seed)
+        _require_positive("delta", self.delta)
         if self.sigma > 0 and self.landscape.theory_beta < 1 / (2 * self.sigma**2):
             raise InputError(
                 f"landscape.theory_beta={self.landscape.theory_beta} must be at least 1 / (2 sigma^2) = "
@@ -147,6 +159,21 @@ class Settings:
 def _require_time(name: str, t: float) -> None:
     if not 0 < t <= 1:
         raise InputError(f"{name}={t} must lie in (0, 1].")
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise InputError(f"{name}={value} must be positive.")
+
+
+def _require_at_least(least: int, name: str, value: int) -> None:
+    if value < least:
+        raise InputError(f"{name}={value} must be at least {least}.")
+
+
+def _require_some(name: str, values: tuple) -> None:
+    if not values:
+        raise InputError(f"{name} is empty: give at least one value.")
 
 
 class Run:

@@ -2,7 +2,7 @@
 
 Why not `sweep.train_members`: six small networks take thousands of steps a second together, so they live in
 one array program rather than in blocks with checkpoints of their own, and the recipe that reaches the exact
-landscape in minutes weighs the loss by time and draws half of the times from a logarithmic law.
+landscape in minutes weighs the loss by time.
 """
 
 import dataclasses
@@ -66,6 +66,11 @@ class TrainSettings:
         for name in ("num_steps", "batch_size", "steps_per_call"):
             if getattr(self, name) < 1:
                 raise InputError(f"train.{name}={getattr(self, name)} must be at least 1.")
+        if not self.learning_rate > 0:
+            raise InputError(f"train.learning_rate={self.learning_rate} must be positive.")
+        for name in ("warmup_steps", "grad_clip", "checkpoint_seconds"):
+            if getattr(self, name) < 0:
+                raise InputError(f"train.{name}={getattr(self, name)} must not be negative.")
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
         for name, allowed in (
