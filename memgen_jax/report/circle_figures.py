@@ -1,5 +1,6 @@
 """The figures of the solvable world: landscapes, minima against temperature, the ring, the toy's phases."""
 
+import itertools
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -29,6 +30,8 @@ _TRAIN_MARK: dict[str, typing.Any] = {
 @style.settings()
 def landscapes(files: Mapping[int | None, Mapping[str, np.ndarray]]) -> "matplotlib.figure.Figure":
     """Pham et al. 2025, Fig. 1: the learned energy of each K, and the closed form for K = None.
+
+    The numbers are exact energies, less the lowest one met, at the centroids of the nine largest clusters.
 
     Args:
       files: arrays of the landscape files, in the order of the panels.
@@ -187,8 +190,9 @@ def temperature(
     left.grid(False)
 
     sizes = sorted({int(row["num_train"]) for row in attractors})
-    for line, marker, size in zip(SIZE_LINES, SIZE_MARKERS, sizes, strict=False):
-        shade = _shade(sizes.index(size), len(sizes))
+    styles = zip(itertools.cycle(SIZE_LINES), itertools.cycle(SIZE_MARKERS), sizes, strict=False)
+    for index, (line, marker, size) in enumerate(styles):
+        shade = _shade(index, len(sizes))
         for name in LANDSCAPES:
             own = [r for r in attractors if int(r["num_train"]) == size and r["landscape"] == name]
             own.sort(key=lambda row: float(row["time"]))
@@ -221,7 +225,14 @@ def _shade(index: int, count: int) -> tuple[float, float, float]:
 
 @style.settings()
 def ring_radius(attractors: Sequence[Mapping[str, str]], sizes: Sequence[int]) -> "matplotlib.figure.Figure":
-    """R* against beta: the closed form, and where descents end on exact and learned landscapes."""
+    """R* against beta: the closed form, and where descents end on exact and learned landscapes.
+
+    Below beta = 1 the only minimum of K points lies near their mean / (1 - beta), not at the centre.
+
+    Args:
+      attractors: rows of attractors.csv.
+      sizes: the K of the run; those from 1,000 on are drawn, else the largest.
+    """
     from memgen_jax.memory import ring_radius as theory
 
     figure = style.new_figure(4.6, 3.4)
@@ -230,8 +241,7 @@ def ring_radius(attractors: Sequence[Mapping[str, str]], sizes: Sequence[int]) -
     beta = np.geomspace(betas.min() * 0.9, betas.max() * 1.1, 400)
     axes.plot(beta, theory(beta), color=style.CONTROL_COLOR, label="closed form, K → ∞")
     large = [size for size in sizes if size >= 1000] or [max(sizes)]
-    markers = dict(zip(large, "os^D", strict=False))
-    for size, marker in markers.items():
+    for marker, size in zip(itertools.cycle("os^D"), large, strict=False):
         for name, filled in (("exact", False), ("learned", True)):
             own = [r for r in attractors if int(r["num_train"]) == size and r["landscape"] == name]
             color = style.PHASE_COLORS["spurious"] if filled else INK
@@ -253,7 +263,11 @@ def ring_radius(attractors: Sequence[Mapping[str, str]], sizes: Sequence[int]) -
 
 @style.settings()
 def phase_diagram(rows: Sequence[Mapping[str, str]]) -> "matplotlib.figure.Figure":
-    """The memory of K random points on the circle: what is still recalled, and what is made up instead."""
+    """The memory of K random points on the circle: what is still recalled, and what is made up instead.
+
+    Args:
+      rows: rows of phase_diagram.csv.
+    """
     figure = style.new_figure(7.0, 3.2)
     panels = figure.subplots(1, 2, sharey=True)
     sizes = sorted({int(row["num_patterns"]) for row in rows})
