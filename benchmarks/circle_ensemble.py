@@ -6,7 +6,8 @@ Milliseconds per model-step of three contestants that do the same work: network,
 and moving average of configs/circle.py. Each runs in a process of its own, in turn, several rounds.
 
   together     one vmapped program of all six, spread over the CPU's cores as single-threaded devices
-  one by one   the same step compiled for one network, six times in a row, XLA's default threads
+  one by one   the same step compiled for one network, XLA's default threads; of the six that would follow each
+               other the last two are timed, since K is an argument and all cost the same
   PyTorch      one network in a plain eager loop, all threads (left out where torch is missing)
 """
 
@@ -32,7 +33,7 @@ def jax_milliseconds(steps: int, together: bool) -> float:
     from experiments.circle_training import start_ensemble
 
     run = Run(get_config())
-    groups = [SIZES] if together else [(size,) for size in SIZES[-2:]]  # two are enough: all cost the same
+    groups = [SIZES] if together else [(size,) for size in SIZES[-2:]]
     seconds = []
     for sizes in groups:
         state, advance = start_ensemble(sizes, run.train, run.model, run.process, run.settings.train)

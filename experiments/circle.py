@@ -138,7 +138,10 @@ def score_on_grid(run: Run, denoiser: diffusion.Denoiser, t: float) -> jax.Array
 
 
 def generate(run: Run, denoiser: diffusion.Denoiser, key: jax.Array) -> jax.Array:
-    """Points by Euler-Maruyama on the reverse SDE."""
+    """Points [num_samples, 2] by Euler-Maruyama on the reverse SDE, from N(0, sigma^2 I) at t = 1.
+
+    The paper's start; the exact marginal at t = 1 is wider by the circle itself.
+    """
     sampler = run.settings.sampler
 
     def draw(key):
@@ -239,7 +242,10 @@ def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> d
 
 
 def gather_clusters(points: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Agglomerative clusters (average linkage) of generated points: labels, largest first, and centroids."""
+    """Agglomerative clusters (average linkage) of generated points [n, 2]: labels [n] and centroids [c, 2].
+
+    Clusters are numbered from the largest; `distance` is the mean distance at which two stay apart.
+    """
     if len(points) < 2:
         return np.zeros(len(points), np.int32), points[:1]
     from sklearn.cluster import AgglomerativeClustering

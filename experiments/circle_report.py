@@ -25,7 +25,17 @@ def read_csv(workdir: sweep.Workdir, name: str) -> list[dict[str, str]]:
 
 
 def summarize(run: Run, workdir: sweep.Workdir, num_train: int | None) -> dict[str, Any]:
-    """One row of circle.csv, from the files of one K; None, the closed form, is held against all points."""
+    """One row of circle.csv, from the files of one K; None, the closed form, is held against all points.
+
+    Columns:
+      memorized, spurious, generalized: shares of the generated points by the attractor that they fall to, each
+        with its Wilson interval (`_low`, `_high`); and `_by_distance`, at delta, with the same shares among as
+        many fresh points of the ring (`_null`).
+      radius_mean, radius_rms_error: of |x|, and of |x| - 1.
+      energy_correlation_*, energy_largest_deviation_*: of the learned energy on the grid at t = `energy_time`,
+        from the exact one of the same K (`exact`) and from the closed form at the same beta (`infinite`).
+      exact_minima_t=*, learned_minima_t=*: local minima found, and how many lie off the data (`_off_train`).
+    """
     from scipy.spatial import cKDTree
 
     s = run.settings
