@@ -36,7 +36,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "levels_at_once": 0,
         }
     )
-    # t = 20, 50, 100 and 200 of 1000: noise of 0.07, 0.14, 0.32 and 0.59 a pixel.
+    # t = 20, 50, 100 and 200 of 1000: noise of 0.08, 0.17, 0.32 and 0.58 a pixel.
     config.curvature = ConfigDict(
         {
             "times": (0.05, 0.02, 0.1, 0.2),

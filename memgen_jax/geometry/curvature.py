@@ -119,9 +119,10 @@ def sharpness(
 ) -> Float[Array, "draw"]:
     """s^6 |H score|^2 / N at noised copies of the sample, H the Jacobian of the score.
 
-    The curvature-weighted score of Jeon et al. 2025, made dimensionless: for a true density its mean is
-    -s^6 tr(H^3) / N, 1 at a point attractor and 0 along a flat manifold. One jvp a draw, so it serves any
-    dimension. Draw i is noised with fold_in(key, i).
+    The curvature-weighted score of Jeon et al. 2025, made dimensionless: 1 on average at a point attractor
+    and 0 along a flat manifold. For a Gaussian density its mean over the density is -s^6 tr(H^3) / N =
+    tr(A^3) / N; over noised copies of the centre alone, as here, tr(A^4) / N. One jvp a draw, so it serves
+    any dimension. Draw i is noised with fold_in(key, i).
     """
     mean = process.mean_coefficient(t)
 

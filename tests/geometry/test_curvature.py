@@ -97,7 +97,7 @@ def test_a_line_has_one_and_a_plane_two_free_directions(free, key):
     assert float(sharp) == pytest.approx((dim - free) / dim, rel=0.05)
 
 
-def test_sharpness_is_the_trace_of_the_third_power_for_a_gaussian(key):
+def test_sharpness_around_the_centre_of_a_gaussian_is_the_mean_fourth_power_of_the_curvature(key):
     process, t, spread = VE(), jnp.float32(0.5), jnp.array([0.1, 0.5, 2.0])
 
     def denoiser(x, t):  # E[x_0 | x_t] of N(0, diag(spread))
@@ -105,7 +105,7 @@ def test_sharpness_is_the_trace_of_the_third_power_for_a_gaussian(key):
 
     curvature = t / (spread + t)
     draws = np.asarray(geometry.sharpness(key, jnp.zeros(3), t, denoiser, process, draws=100_000))
-    # Around the clean centre the noised copies are N(0, t); the score weighs them by 1 / (spread + t).
+    # t^3 |H score|^2 = t^3 x^2 / (spread + t)^4 a coordinate, and x is N(0, t) around the centre.
     np.testing.assert_allclose(draws.mean(), np.mean(np.asarray(curvature) ** 4), rtol=0.02)
 
 
