@@ -53,12 +53,7 @@ def mean_interval(
     values = values[~np.isnan(values)]
     finite = values[np.isfinite(values)]
     infinite = len(values) - len(finite)
-    # Sorting first: a median between -inf and a number is -inf, not NaN.
-    median = (
-        float(np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1].mean())
-        if len(values)
-        else np.nan
-    )
+    median = float(np.median(values)) if len(values) else np.nan
     if len(finite) < 2:
         mean = float(finite[0]) if len(finite) else np.nan
         return Mean(len(values), infinite, mean, np.nan, np.nan, median)

@@ -1,8 +1,8 @@
 """Basins, spectra and their order drawn: recovery curves, volumes, sorted spectra, quantities against K.
 
 Every function takes values per phase, {"memorized": array, ...}; a phase without samples is left out of the
-mapping or holds an empty array. -inf, the log volume of a sample that never comes back, is drawn as a mark
-below the axis with its share written beside it, never left out silently.
+mapping or holds an empty array. -inf, the log volume of a sample with critical time 0, is counted below the
+points, never left out silently.
 """
 
 import typing
@@ -56,7 +56,7 @@ def recovery_curves(
 
 @style.settings()
 def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figure.Figure":
-    """One column of points a phase, with its median; -inf below the axis with its count.
+    """One column of points a phase, with its median where it is finite; below the points the count of -inf.
 
     Args:
       panels: (name of the quantity, values [sample] per phase).
@@ -70,8 +70,7 @@ def distributions(panels: Sequence[tuple[str, PhaseArrays]]) -> "matplotlib.figu
             finite = values[np.isfinite(values)]
             spread = column + random.uniform(-0.25, 0.25, len(finite))
             ax.scatter(spread, finite, s=9, color=color, alpha=0.6, marker=style.PHASE_MARKERS[phase], lw=0)
-            # Sorted first: a median between -inf and a number is -inf, not NaN.
-            middle = np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1].mean()
+            middle = np.median(values)
             if np.isfinite(middle):
                 ax.plot([column - 0.33, column + 0.33], [middle, middle], color="black", lw=1.6)
             names.append(phase)
