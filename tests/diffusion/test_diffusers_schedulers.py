@@ -45,7 +45,7 @@ def test_the_ancestral_step_is_ddpm_scheduler_step(noise_as_key, variance, their
         ).prev_sample.numpy()
         t, u = jnp.float32(timestep + 1), jnp.float32(timestep)
         ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
-        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.7, 1.0])
@@ -69,7 +69,7 @@ def test_the_ddim_step_is_ddim_scheduler_step(noise_as_key, eta):
         ).prev_sample.numpy()
         t, u = jnp.float32(grid[index]), jnp.float32(grid[index + 1])
         ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, False), PROCESS)
-        np.testing.assert_allclose(ours, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_noising_and_velocity_are_the_schedulers():
