@@ -104,7 +104,8 @@ class SamplingSettings:
 
     Attributes:
       samples_per_prompt: seeds per prompt; in all, for a pipeline without prompts.
-      delta_m, delta_s: thresholds on the L2 distance of pictures in [-1, 1], see `phases.classify`.
+      metric: how pictures are compared for their labels: "l2" (in [-1, 1], not squared) or "lpips" (squared).
+      delta_m, delta_s: thresholds in its scale, see `phases.classify`.
     """
 
     samples_per_prompt: int = 0
@@ -112,6 +113,7 @@ class SamplingSettings:
     num_steps: int = 50
     seed: int = 0
     batch_size: int = 8
+    metric: str = "l2"
     delta_m: float = 0.0
     delta_s: float = 0.0
 
@@ -174,8 +176,9 @@ def check(settings: Settings) -> None:
             "give either --config.run=DIR, a finished transition run, "
             "or --config.pipeline=PATH, a diffusers folder."
         )
-    if settings.basins.metric not in ("l2", "lpips"):
-        raise InputError(f"basins.metric={settings.basins.metric!r} is not one of l2, lpips.")
+    for name, metric in (("basins", settings.basins.metric), ("sampling", settings.sampling.metric)):
+        if metric not in geometry_report.METRICS:
+            raise InputError(f"{name}.metric={metric!r} is not one of {', '.join(geometry_report.METRICS)}.")
     if not settings.basins.delta > 0:
         raise InputError(f"basins.delta={settings.basins.delta} must be positive.")
     fractions = (*settings.curvature.times, settings.energy_gap.time)

@@ -296,7 +296,7 @@ def draw(
             ),
             "Critical time, radius, log volume and energy gap of every sample, by phase.",
             f"Every sample{', all models together' if len(measured.names) > 1 else ''}; the line is the median. "
-            "−∞: samples that never come back.",
+            "−∞: samples that do not hold at the first level.",
         ),
         "spectra": (
             geometry_figures.spectra(
@@ -364,6 +364,7 @@ def render(settings, source, workdir, measured, rows, figures, sentence) -> str:
         title="How deep are the attractors?",
         answer=sentence,
         source=source.title,
+        labelled_by=source.labelled_by,
         counts=", ".join(f"{n} {name}" for n, name in zip(counts, phases.NAMES, strict=True)),
         required=settings.basins.required,
         copies=settings.basins.copies,

@@ -18,6 +18,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from experiments import transition
+from experiments.transition_metric import Metric
 from memgen_jax import bridges, data, diffusion, neighbors, phases, sweep
 from memgen_jax.errors import InputError
 
@@ -55,12 +56,14 @@ class Source:
 
     Attributes:
       title: what the page calls it.
+      labelled_by: where the labels come from, to follow "labelled by".
       denoiser_of: (params, condition) -> E[x_0 | x_t].
       in_range: the denoiser as the returns of the basins use it, clipped where the data have a range.
       picture_of: (params, item) -> [height, width, channel] in [-1, 1], None for points; both are traced.
     """
 
     title: str
+    labelled_by: str
     process: diffusion.Process
     groups: tuple[Group, ...]
     denoiser_of: Callable[[Any, Any], diffusion.Denoiser]
@@ -69,10 +72,16 @@ class Source:
 
 
 def certainty(
-    train_distance: np.ndarray, synthetic_distance: np.ndarray, delta_m: float, delta_s: float
+    labels: np.ndarray,
+    train_distance: np.ndarray,
+    synthetic_distance: np.ndarray,
+    delta_m: float,
+    delta_s: float,
 ) -> np.ndarray:
-    """How far each sample is from having another label: the smallest log ratio to a threshold that counts."""
-    labels = phases.classify(train_distance, synthetic_distance, delta_m, delta_s)
+    """How well the distances agree with each sample's label: the smallest log ratio to a threshold that counts.
+
+    Positive for every label that `phases.classify` gives, negative where a label from elsewhere contradicts it.
+    """
     tiny = np.finfo(np.float32).tiny
     copied = np.log(delta_m + tiny) - np.log(train_distance + tiny)
     repeated = np.log(delta_s + tiny) - np.log(synthetic_distance + tiny)
@@ -167,9 +176,8 @@ def from_run(settings: Any) -> Source:
         synthetic = _read(folder, f"samples/{member.name}.npz")
         images = synthetic.get("images")
         items = np.asarray(data.decode(images) if images is not None else synthetic["points"], np.float32)
-        chosen = most_certain(
-            labels[member], certainty(*distances[member], *deltas), wanted, select.per_phase
-        )
+        score = certainty(labels[member], *distances[member], *deltas)
+        chosen = most_certain(labels[member], score, wanted, select.per_phase)
         parts = (member.num_train, member.seed)
         groups.append(
             Group(
@@ -185,6 +193,7 @@ def from_run(settings: Any) -> Source:
         )
     return Source(
         f"{run.settings.data['name']}, models of {folder.name}",
+        "the run: " + _thresholds(run.metric.phrase, *deltas),
         run.process,
         tuple(groups),
         lambda params, condition: source.denoiser_of(params),
@@ -206,7 +215,9 @@ def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
     prompts, given = bridges.read_prompts(settings.prompts) if settings.prompts else ([], [])
     pipeline.check_prompts(prompts, "--config.prompts")
     item = jax.ShapeDtypeStruct(pipeline.item_shape, jnp.float32)
-    check_metric(settings.basins.metric, jax.eval_shape(pipeline.decode, pipeline.params, item).shape)
+    picture_shape = jax.eval_shape(pipeline.decode, pipeline.params, item).shape
+    for metric in (settings.basins.metric, sampling.metric):
+        check_metric(metric, picture_shape)
     prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
     contexts = pipeline.contexts(prompts)[prompt] if prompts else None
 
@@ -225,12 +236,17 @@ def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
         drawn = {"images": images, "items": items, "prompt": prompt}
         workdir.write_npz("samples/pipeline.npz", **drawn)
 
-    distances = _pipeline_distances(drawn["images"], settings.train)
-    score = certainty(*distances, sampling.delta_m, sampling.delta_s)
+    distances = pipeline_distances(drawn["images"], settings.train, sampling.metric)
+    deltas = (sampling.delta_m, sampling.delta_s)
     if given and given[0] is not None:
         labels = np.array([phases.NAMES.index(label) for label in given], np.int32)[prompt]
+        labelled_by = "the file of prompts"
     else:
-        labels = phases.classify(*distances, sampling.delta_m, sampling.delta_s)
+        labels = phases.classify(*distances, *deltas)
+        known = settings.train or "none given, so that nothing counts as memorized"
+        phrase = Metric(sampling.metric, is_image=True).phrase
+        labelled_by = f"what they repeat: {_thresholds(phrase, *deltas)}; training pictures: {known}"
+    score = certainty(labels, *distances, *deltas)
     wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
     chosen = most_certain(labels, score, wanted, select.per_phase)
     group = Group(
@@ -246,6 +262,7 @@ def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
     )
     return Source(
         f"{pipeline.folder.kind} of {epath.Path(settings.pipeline).name}",
+        labelled_by,
         pipeline.process,
         (group,),
         lambda params, context: pipeline.denoiser(params, context, sampling.guidance_scale),
@@ -254,14 +271,21 @@ def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
     )
 
 
-def _pipeline_distances(images: np.ndarray, train: str) -> tuple[np.ndarray, np.ndarray]:
-    """L2 in [-1, 1] to the nearest training picture (infinite where none are given) and other sample."""
-    scale = 1 / 127.5
+def pipeline_distances(images: np.ndarray, train: str, metric_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of every picture to the nearest training picture and to the nearest other sample.
+
+    Args:
+      images: uint8 [sample, height, width, channel].
+      train: the training set, as `data.load` reads it; without one ("") the first distance is infinite.
+      metric_name: "l2" (pixels in [-1, 1], not squared) or "lpips" (squared).
+    """
     if len(images) < 2:
         raise InputError("samples_per_prompt gives a single sample: repeats need at least two.")
-    among = neighbors.search(images, images, exclude_self=True, scale=scale).distance[:, 0]
+    metric = Metric(metric_name, is_image=True)
+    prepared = metric.prepare(images)
+    among = np.asarray(metric.search(prepared, prepared, exclude_self=True).distance[:, 0])
     if not train:
-        return np.full(len(images), np.inf, np.float32), np.asarray(among)
+        return np.full(len(images), np.inf, np.float32), among
     height, width = images.shape[1:3]
     known = data.load(train, size=height).train
     if known.shape[1:] != images.shape[1:]:
@@ -269,7 +293,11 @@ def _pipeline_distances(images: np.ndarray, train: str) -> tuple[np.ndarray, np.
             f"the training pictures in {train} have shape {known.shape[1:]}, "
             f"the pipeline's {images.shape[1:]}: bring them to {height}×{width}."
         )
-    return np.asarray(neighbors.search(images, known, scale=scale).distance[:, 0]), np.asarray(among)
+    return np.asarray(metric.search(prepared, metric.prepare(known)).distance[:, 0]), among
+
+
+def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:
+    return f"{metric}, δ_m = {delta_m:.3g}, δ_s = {delta_s:.3g}"
 
 
 def _distances(folder: epath.Path, member: sweep.Member) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memgen_jax import audit, cli
+from configs import geometry_pipeline
+from memgen_jax import audit, bridges, cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +87,47 @@ def test_a_large_latent_is_measured_without_the_matrix(pipeline, tmp_path):
     table = list(csv.DictReader((workdir / "geometry.csv").open()))
     assert {row["num_train"] for row in table} == {"all"}
     assert all(row["mean"] == "nan" for row in table if row["quantity"] == "log_determinant")
+
+
+@pytest.mark.slow
+def test_samples_of_unlabelled_prompts_are_labelled_by_what_they_repeat(pipeline, tmp_path):
+    texts = ["a red fox", "the old words"]
+    (tmp_path / "prompts.txt").write_text("\n".join(texts))
+    # The samples that the program will draw: one becomes a training picture, the closest two others repeats.
+    drawn = geometry_pipeline.get_config("smoke").sampling
+    loaded, count = bridges.load(pipeline), drawn.samples_per_prompt
+    latents = bridges.sample_latents(
+        loaded,
+        count * len(texts),
+        contexts=np.repeat(loaded.contexts(texts), count, axis=0),
+        guidance_scale=drawn.guidance_scale,
+        num_steps=drawn.num_steps,
+        seed=drawn.seed,
+        batch_size=drawn.batch_size,
+    )
+    images = bridges.to_pictures(loaded, latents, batch_size=drawn.batch_size)
+    pixels = images.reshape(len(images), -1) / 127.5
+    apart = np.linalg.norm(pixels[:, None] - pixels, axis=2) + np.diag([np.inf] * len(images))
+    pair = set(np.unravel_index(apart.argmin(), apart.shape))
+    copied = min(set(range(len(images))) - pair)
+    np.savez(tmp_path / "train.npz", images=images[copied][None])
+    delta_s = np.sort(apart.min(axis=1))[1:3].mean()  # above the closest pair, below every other distance
+    workdir = tmp_path / "geometry"
+    done = run_program(
+        f"--config.pipeline={pipeline}",
+        f"--config.prompts={tmp_path / 'prompts.txt'}",
+        f"--config.train={tmp_path / 'train.npz'}",
+        f"--workdir={workdir}",
+        "--config.sampling.delta_m=0.1",
+        f"--config.sampling.delta_s={delta_s}",
+        "--config.select.phases=('memorized','spurious','generalized')",
+    )
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((workdir / "basins.csv").open()))
+    found = [(row["label"], int(row["sample"])) for row in rows]
+    assert found[0] == ("memorized", copied)
+    assert set(found[1:3]) == {("spurious", sample) for sample in pair}
+    assert [label for label, _ in found[3:]] == ["generalized"] * 2
 
 
 @pytest.mark.slow

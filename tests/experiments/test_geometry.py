@@ -12,7 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments import geometry_sources
-from memgen_jax import geometry, phases
+from memgen_jax import geometry, neighbors, phases
 from memgen_jax.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -65,9 +65,45 @@ def test_the_most_certain_samples_come_first():
     synthetic = np.float32([1.0, 1.0, 0.1, 0.45, 9.0, 0.1])
     labels = phases.classify(train, synthetic, 1.0, 0.5)
     np.testing.assert_array_equal(labels, [0, 0, 1, 1, 2, 1])
-    score = geometry_sources.certainty(train, synthetic, 1.0, 0.5)
+    score = geometry_sources.certainty(labels, train, synthetic, 1.0, 0.5)
+    assert np.all(score > 0)
     # Sample 5 repeats another as closely as sample 2 but lies next to a training item.
     np.testing.assert_array_equal(geometry_sources.most_certain(labels, score, [0, 1, 2], 2), [1, 0, 2, 5, 4])
+
+
+def test_a_label_from_elsewhere_is_as_certain_as_the_distances_agree_with_it():
+    train, synthetic = np.float32([np.inf] * 3), np.float32([0.1, 0.4, 2.0])
+    labels = np.full(3, phases.GENERALIZED)  # two of them repeat another sample nevertheless
+    score = geometry_sources.certainty(labels, train, synthetic, 1.0, 0.5)
+    np.testing.assert_allclose(score, np.log([0.1 / 0.5, 0.4 / 0.5, 2.0 / 0.5]), rtol=1e-5)
+    np.testing.assert_array_equal(geometry_sources.most_certain(labels, score, [2], 3), [2, 1, 0])
+
+
+@pytest.mark.parametrize("with_train", [True, False])
+def test_a_pipelines_pictures_are_labelled_by_what_they_repeat(with_train, tmp_path):
+    random = np.random.default_rng(0)
+    known, images = random.integers(0, 256, (2, 5, 8, 8, 3), dtype=np.uint8)
+    images[1] = known[3]  # a copy of a training picture
+    images[4] = images[2]  # a repeat among samples
+    np.savez(tmp_path / "train.npz", images=known)
+    train = str(tmp_path / "train.npz") if with_train else ""
+    distances = geometry_sources.pipeline_distances(images, train, "l2")
+    labels = [phases.NAMES[label] for label in phases.classify(*distances, 1.0, 1.0)]
+    copy = "memorized" if with_train else "generalized"
+    assert labels == ["generalized", copy, "spurious", "generalized", "spurious"]
+    difference = (images.astype(float)[:, None] - images) / 127.5
+    apart = np.sqrt(np.sum(difference**2, axis=(2, 3, 4))) + np.diag([np.inf] * 5)
+    np.testing.assert_allclose(distances[1], apart.min(axis=1), rtol=1e-5, atol=1e-4)
+
+
+def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    embedding = random.normal(size=(4, 6)).astype(np.float16)
+    monkeypatch.setattr(neighbors, "lpips_embedding", lambda items, **_: embedding)
+    _, among = geometry_sources.pipeline_distances(images, "", "lpips")
+    apart = np.sum((embedding[:, None].astype(float) - embedding) ** 2, axis=2) + np.diag([np.inf] * 4)
+    np.testing.assert_allclose(among, apart.min(axis=1), rtol=1e-3)
 
 
 def test_a_phase_that_is_asked_for_and_missing_is_counted():
