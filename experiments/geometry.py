@@ -7,7 +7,6 @@ Every model's measurements are one file, `measured/<model>.npz`; a whole one is 
 same command continues an interrupted run.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -17,131 +16,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import door, geometry_report, geometry_sources
+from experiments.geometry_settings import Settings, check, levels_of
 from experiments.geometry_sources import Group, Source
 from memgen_jax import geometry, phases, sweep
-from memgen_jax.errors import InputError
-
-
-@dataclasses.dataclass(frozen=True)
-class SelectSettings:
-    """Which samples are measured.
-
-    Attributes:
-      per_phase: samples per model and phase, the most certain ones first.
-      phases: phases that must occur; empty takes those that do.
-      num_train: sizes K of a transition run; empty takes all.
-      width: width of the networks, where the run has several; 0 takes its first.
-    """
-
-    per_phase: int
-    phases: tuple = ()
-    num_train: tuple = ()
-    width: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class BasinSettings:
-    """See `geometry.basin`; `metric` is "l2" or "lpips" (squared), and `delta` is in its scale.
-
-    Attributes:
-      levels: number of equal fractions of the process's largest time, or the fractions themselves.
-      levels_at_once: levels in memory together; 0 for all.
-    """
-
-    metric: str
-    delta: float
-    levels: int | tuple = 20
-    copies: int = geometry.basins.COPIES
-    num_steps: int = geometry.basins.STEPS
-    required: float = geometry.basins.REQUIRED
-    levels_at_once: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class CurvatureSettings:
-    """How spectra are taken.
-
-    Attributes:
-      times: fractions of the process's largest time; the first is the one that the figures against K use.
-      near_zero: singular values below it count as near zero.
-      full_up_to: dimension up to which the whole Jacobian is taken; above, the matrix-free estimates.
-      memory_megabytes: what the columns of one Jacobian may take at a time.
-      columns_at_once: columns of a Jacobian, or of the matrix-free subspace, in memory together; 0 takes as
-        many as the memory allows (Jacobian) or all (subspace).
-      rank, iterations, probes: of the matrix-free estimates.
-      draws: noise draws of the sharpness.
-    """
-
-    times: tuple
-    near_zero: float = geometry.curvature.NEAR_ZERO
-    full_up_to: int = 3072
-    memory_megabytes: int = 512
-    rank: int = 32
-    iterations: int = 8
-    probes: int = 32
-    columns_at_once: int = 0
-    draws: int = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class EnergyGapSettings:
-    """The potential between a sample and `references` other samples of its model.
-
-    Attributes:
-      time: fraction of the process's largest time.
-      references: other samples, over which the gap is averaged.
-      points: of the trapezoid rule.
-    """
-
-    time: float
-    references: int = 8
-    points: int = 65
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplingSettings:
-    """How a pipeline's samples are drawn and labelled (unused with a transition run).
-
-    Attributes:
-      samples_per_prompt: seeds per prompt; in all, for a pipeline without prompts.
-      metric: how pictures are compared for their labels: "l2" (in [-1, 1], not squared) or "lpips" (squared).
-      delta_m, delta_s: thresholds in its scale, see `phases.classify`.
-    """
-
-    samples_per_prompt: int = 0
-    guidance_scale: float = 7.5
-    num_steps: int = 50
-    seed: int = 0
-    batch_size: int = 8
-    metric: str = "l2"
-    delta_m: float = 0.0
-    delta_s: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """One geometry run; exactly one of `run` and `pipeline` is given.
-
-    Attributes:
-      run: folder of a finished transition run.
-      pipeline: diffusers folder; `prompts` is a text file (`bridges.read_prompts`), and `train` pictures of
-        its training set, where known (`data.load`).
-      samples_at_once: samples whose basins and spectra are in memory together.
-      resamples: permutations of the rank tests.
-    """
-
-    select: SelectSettings
-    basins: BasinSettings
-    curvature: CurvatureSettings
-    energy_gap: EnergyGapSettings
-    sampling: SamplingSettings = SamplingSettings()
-    run: str = ""
-    pipeline: str = ""
-    prompts: str = ""
-    train: str = ""
-    seed: int = 0
-    samples_at_once: int = 8
-    resamples: int = 1999
 
 
 def main(config: ConfigDict, workdir_path: str) -> None:
@@ -167,45 +44,6 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         geometry_report.report(settings, source, workdir)
     geometry_report.print_outcome(workdir)
     print(f"Figures and the page: {workdir / 'figures'}, {workdir / 'report.html'}.")
-
-
-def check(settings: Settings) -> None:
-    """Refuses settings that cannot work before anything is loaded."""
-    if bool(settings.run) == bool(settings.pipeline):
-        raise InputError(
-            "give either --config.run=DIR, a finished transition run, "
-            "or --config.pipeline=PATH, a diffusers folder."
-        )
-    for name, metric in (("basins", settings.basins.metric), ("sampling", settings.sampling.metric)):
-        if metric not in geometry_report.METRICS:
-            raise InputError(f"{name}.metric={metric!r} is not one of {', '.join(geometry_report.METRICS)}.")
-    if not settings.basins.delta > 0:
-        raise InputError(f"basins.delta={settings.basins.delta} must be positive.")
-    fractions = (*settings.curvature.times, settings.energy_gap.time)
-    if not settings.curvature.times or not all(0 < fraction <= 1 for fraction in fractions):
-        raise InputError(
-            f"curvature.times={settings.curvature.times} and energy_gap.time={settings.energy_gap.time} are "
-            "fractions of the process's largest time: give numbers in (0, 1]."
-        )
-    for name, value in (
-        ("select.per_phase", settings.select.per_phase),
-        ("samples_at_once", settings.samples_at_once),
-        ("energy_gap.references", settings.energy_gap.references),
-        ("curvature.draws", settings.curvature.draws),
-        ("resamples", settings.resamples),
-    ):
-        if value < 1:
-            raise InputError(f"{name}={value} must be at least 1.")
-
-
-def levels_of(settings: BasinSettings, process) -> np.ndarray:
-    """The times of the scan, ascending."""
-    if isinstance(settings.levels, int):
-        return geometry.default_levels(process, settings.levels)
-    levels = np.asarray(settings.levels, np.float32)
-    if not len(levels) or np.any(np.diff(levels) <= 0) or levels[0] <= 0 or levels[-1] > 1:
-        raise InputError(f"basins.levels={settings.levels}: give ascending fractions in (0, 1].")
-    return levels * np.float32(process.t_max)
 
 
 class Measurement:

@@ -18,6 +18,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from experiments import transition
+from experiments.geometry_settings import Settings
 from experiments.transition_metric import Metric
 from memgen_jax import bridges, data, diffusion, neighbors, phases, sweep
 from memgen_jax.errors import InputError
@@ -128,7 +129,7 @@ def check_metric(metric: str, picture_shape: tuple[int, ...] | None) -> None:
     neighbors.load_weights()
 
 
-def from_run(settings: Any) -> Source:
+def from_run(settings: Settings) -> Source:
     """A finished transition run: its models, and samples by the labels it gave them.
 
     Raises:
@@ -202,7 +203,7 @@ def from_run(settings: Any) -> Source:
     )
 
 
-def from_pipeline(settings: Any, workdir: sweep.Workdir) -> Source:
+def from_pipeline(settings: Settings, workdir: sweep.Workdir) -> Source:
     """A diffusers folder: many samples per prompt, labelled by the prompts' file or by what they repeat.
 
     Raises:

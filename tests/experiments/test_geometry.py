@@ -173,7 +173,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, sentence, exact_ru
 def test_a_run_becomes_groups_of_labelled_samples(exact_run):
     from configs import geometry_digits
     from experiments import door
-    from experiments.geometry import Settings
+    from experiments.geometry_settings import Settings
 
     config = geometry_digits.get_config("smoke")
     config.run = str(exact_run)
