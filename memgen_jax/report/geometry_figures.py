@@ -48,7 +48,7 @@ def recovery_curves(
             )
         ax.set_title(title)
         ax.set_ylim(-0.03, 1.03)
-        ax.set_xlim(0, 1)
+        ax.set_xlim(0, 1.02)
         ax.legend(fontsize=7)
     _outer_labels(figure, axes, "noise level t / T", "share of copies that come back")
     return figure
@@ -138,7 +138,7 @@ def against_size(
             if not own:
                 continue
             size, mean, low, high = (style.column(own, key) for key in ("num_train", "mean", "low", "high"))
-            ax.fill_between(size, low, high, color=color, alpha=0.18, lw=0)
+            ax.vlines(size, low, high, color=color, alpha=0.5, lw=2)
             ax.plot(size, mean, color=color, marker=style.PHASE_MARKERS[phase], ms=3.5, label=phase)
         style.size_axis(ax, sizes, label="")
         ax.tick_params(axis="x", labelsize=7)
