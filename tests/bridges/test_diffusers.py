@@ -168,6 +168,7 @@ def test_generated_pictures_do_not_depend_on_the_batch(build_stable_diffusion, t
     assert np.abs(together[0].astype(int) - together[1]).max() > 1
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_a_denoiser_like_any_other(ddpm_path, key):
     """Basins and curvature see only the callable; the parameters stay an argument of what is compiled."""
     from memgen_jax import geometry
