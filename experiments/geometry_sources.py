@@ -244,7 +244,8 @@ def from_pipeline(settings: Settings, workdir: sweep.Workdir) -> Source:
         labelled_by = "the file of prompts"
     else:
         labels = phases.classify(*distances, *deltas)
-        known = settings.train or "none given, so that nothing counts as memorized"
+        train = epath.Path(settings.train).name
+        known = train or "none given, so that nothing counts as memorized"
         phrase = Metric(sampling.metric, is_image=True).phrase
         labelled_by = f"what they repeat: {_thresholds(phrase, *deltas)}; training pictures: {known}"
     score = certainty(labels, *distances, *deltas)
