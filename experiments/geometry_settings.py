@@ -135,12 +135,13 @@ class Settings:
 
 def check(settings: Settings) -> None:
     """Refuses settings that cannot work before anything is loaded."""
+    sampling = settings.sampling
     if bool(settings.run) == bool(settings.pipeline):
         raise InputError(
             "give either --config.run=DIR, a finished transition run, "
             "or --config.pipeline=PATH, a diffusers folder."
         )
-    for name, metric in (("basins", settings.basins.metric), ("sampling", settings.sampling.metric)):
+    for name, metric in (("basins", settings.basins.metric), ("sampling", sampling.metric)):
         if metric not in METRICS:
             raise InputError(f"{name}.metric={metric!r} is not one of {', '.join(METRICS)}.")
     if not settings.basins.delta > 0:
@@ -151,13 +152,19 @@ def check(settings: Settings) -> None:
             f"curvature.times={settings.curvature.times} and energy_gap.time={settings.energy_gap.time} are "
             "fractions of the process's largest time: give numbers in (0, 1]."
         )
-    for name, value in (
-        ("select.per_phase", settings.select.per_phase),
-        ("samples_at_once", settings.samples_at_once),
-        ("energy_gap.references", settings.energy_gap.references),
-        ("curvature.draws", settings.curvature.draws),
-        ("resamples", settings.resamples),
-    ):
+    at_least_one = {
+        "select.per_phase": settings.select.per_phase,
+        "samples_at_once": settings.samples_at_once,
+        "energy_gap.references": settings.energy_gap.references,
+        "curvature.draws": settings.curvature.draws,
+        "resamples": settings.resamples,
+    }
+    if settings.pipeline:
+        at_least_one |= {
+            "sampling.samples_per_prompt": sampling.samples_per_prompt,
+            "sampling.batch_size": sampling.batch_size,
+        }
+    for name, value in at_least_one.items():
         if value < 1:
             raise InputError(f"{name}={value} must be at least 1.")
 

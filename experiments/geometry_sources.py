@@ -220,6 +220,11 @@ def from_pipeline(settings: Settings, workdir: sweep.Workdir) -> Source:
     for metric in (settings.basins.metric, sampling.metric):
         check_metric(metric, picture_shape)
     prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
+    if len(prompt) < 2:
+        raise InputError(
+            f"sampling.samples_per_prompt={sampling.samples_per_prompt} gives a single sample in all: "
+            "repeats need at least two."
+        )
     contexts = pipeline.contexts(prompts)[prompt] if prompts else None
 
     drawn = workdir.read_npz("samples/pipeline.npz", "images", "items", "prompt")
@@ -281,8 +286,6 @@ def pipeline_distances(images: np.ndarray, train: str, metric_name: str) -> tupl
       train: the training set, as `data.load` reads it; without one ("") the first distance is infinite.
       metric_name: "l2" (pixels in [-1, 1], not squared) or "lpips" (squared).
     """
-    if len(images) < 2:
-        raise InputError("samples_per_prompt gives a single sample: repeats need at least two.")
     metric = Metric(metric_name, is_image=True)
     prepared = metric.prepare(images)
     among = np.asarray(metric.search(prepared, prepared, exclude_self=True).distance[:, 0])

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from memgen_jax.diffusion import Denoiser, Process
+from memgen_jax.errors import InputError
 
 
 def potential_gradient(
@@ -38,6 +39,8 @@ def energy_gap(
     Returns:
       The gap, and the potential at every point of the arc relative to its start.
     """
+    if points < 2:
+        raise InputError(f"points={points} must be at least 2, the two ends of the arc.")
     angles = jnp.linspace(0.0, np.pi / 2, points)
 
     def work(angle: jax.Array) -> jax.Array:

@@ -106,6 +106,19 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
     np.testing.assert_allclose(among, apart.min(axis=1), rtol=1e-3)
 
 
+@pytest.mark.parametrize("setting", ["samples_per_prompt", "batch_size"])
+def test_a_pipeline_must_draw_something(setting):
+    from configs import geometry_pipeline
+    from experiments import door, geometry_settings
+
+    config = geometry_pipeline.get_config("smoke")
+    config.pipeline = "some/folder"
+    geometry_settings.check(door.settings(geometry_settings.Settings, config))
+    config.sampling[setting] = 0
+    with pytest.raises(InputError, match=f"sampling.{setting}=0 must be at least 1"):
+        geometry_settings.check(door.settings(geometry_settings.Settings, config))
+
+
 def test_a_phase_that_is_asked_for_and_missing_is_counted():
     labels = np.array([0, 0, 2])
     assert geometry_sources.wanted_labels((), labels, "run") == [0, 2]

@@ -7,6 +7,7 @@ import pytest
 
 from memgen_jax import geometry
 from memgen_jax.diffusion import DDPM, OU, VE
+from memgen_jax.errors import InputError
 from memgen_jax.memory import exact_denoiser, log_density
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -37,6 +38,11 @@ def test_the_gap_is_the_difference_of_the_exact_potential(process, t, key):
         rtol=2e-3,
         atol=2e-4 * float(process.diffusion(t)) ** 2,
     )
+
+
+def test_an_arc_of_one_point_is_refused():
+    with pytest.raises(InputError, match="points=1 must be at least 2"):
+        geometry.energy_gap(jnp.zeros(2), jnp.ones(2), jnp.float32(1), lambda x, t: x, DDPM(), points=1)
 
 
 def test_a_memory_lies_lower_than_a_point_off_it(key):
