@@ -183,6 +183,9 @@ def held_out(
     nearest other real image. A real set smaller than the sample set makes δ_s too wide, for
     nearest distances shrink as a set grows: take the two of like size.
 
+    The interval of each is that of the quantile which it estimates, at 95% or more whatever the distribution;
+    its lower end is 0 where the distances are too few for a bound from below.
+
     Args:
       unseen_distance: from each held-out item to its nearest training item.
       real_distance: from each of a set of real items to its nearest other in that set.
@@ -253,6 +256,10 @@ def _low_quantile(
             f"{int(np.ceil(1 / rate - 1))} or raise the rate"
         )
     ordered = np.sort(distance)
+    # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
+    # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.
     low, high = binom.ppf([0.025, 0.975], count, rate).astype(int)
-    interval = float(ordered[max(low - 1, 0)]), float(ordered[min(high, count - 1)])
+    if low == 0 and binom.cdf(high, count, rate) - binom.pmf(0, count, rate) >= 0.95:
+        low = 1
+    interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
     return float(ordered[rank - 1]), interval

@@ -81,6 +81,15 @@ def test_the_calibrated_threshold_is_the_stated_order_statistic():
     assert found.delta_m_interval[0] <= 2.0 <= found.delta_m_interval[1]
 
 
+@pytest.mark.parametrize("count", [99, 150, 360, 2000])
+def test_the_interval_of_a_calibrated_threshold_holds_the_true_quantile(count):
+    """Of uniform distances the quantile at 1% is 0.01; a share of 95% or more, within sampling noise."""
+    rng = np.random.default_rng(7)
+    drawn = [phases.held_out(rng.random(count), np.ones(99)).delta_m_interval for _ in range(1000)]
+    held = np.mean([low <= 0.01 <= high for low, high in drawn])
+    assert 0.93 <= held <= 0.995
+
+
 def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed():
     with pytest.raises(InputError, match="at least 99"):
         phases.held_out(np.ones(98), np.ones(1000), 0.01)
