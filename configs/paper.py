@@ -6,7 +6,9 @@ marked with the reading taken. A config that calls this has three variants: the 
 
 import math
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+
+from configs.digits import process_settings, unset
 
 
 def get_config(
@@ -36,7 +38,16 @@ def get_config(
       small_sizes: the sizes K of `:small`.
     """
     config = ConfigDict()
-    config.data = ConfigDict({"data_dir": config_dict.placeholder(str)} | data)
+    config.data = ConfigDict(
+        {
+            "data_dir": unset(str),
+            "size": unset(int),
+            "channels": unset(int),
+            "num_held_out": 0,
+            "skip_bad": False,
+        }
+        | data
+    )
     config.expect = ConfigDict({"num_train": num_train, "item_shape": item_shape})
     # 38 sizes: linspace(2, A, 5), linspace(A, B, 30), linspace(B, total, 5).
     config.grid = "paper"
@@ -55,17 +66,20 @@ def get_config(
             "num_blocks": 2,
             "attention_sides": (16,),
             "dropout": dropout,
+            "groups": unset(int),
             # "bfloat16" is about twice as fast on accelerators; the paper does not say which it used.
             "dtype": "float32",
         }
     )
-    config.process = ConfigDict({"name": "ddpm", "num_steps": 1000})
+    # 1,000 steps, beta from 1e-4 to 2e-2.
+    config.process = process_settings()
     config.train = ConfigDict(
         {
             "num_steps": num_steps,
             "batch_size": batch_size,
             "repeat_small": False,  # the batch of a small set is the set
             "prediction": "noise",
+            "times": "uniform",
             # Ho et al. 2020, whose settings the paper takes over.
             "learning_rate": 2e-4,
             "warmup_steps": 5000,
@@ -87,6 +101,7 @@ def get_config(
             "num_steps": 1000,
             "eta": 0.0,
             "variance": "posterior",
+            "spacing": "uniform",
             "clip": True,
             "per_train": 4,
             "at_least": 0,

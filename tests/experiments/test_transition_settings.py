@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import digits
+from configs import cifar10, digits
 from experiments import transition_settings
 from memgen_jax import diffusion, models
 from memgen_jax.errors import InputError
@@ -35,12 +35,17 @@ def test_of_ddpm_a_network_sees_what_there_is():
 
 @pytest.mark.parametrize("sampler", diffusion.SAMPLERS)
 @pytest.mark.parametrize("process", [diffusion.DDPM, diffusion.VE, diffusion.OU])
-def test_every_sampler_and_process_can_be_named_alone(sampler, process):
-    config = digits.get_config("smoke")
+@pytest.mark.parametrize(
+    "config,total,item_shape",
+    [(digits.get_config("smoke"), 1437, (8, 8, 1)), (cifar10.get_config(), 50_000, (32, 32, 3))],
+    ids=["digits", "cifar10"],
+)
+def test_every_sampler_and_process_can_be_named_alone(sampler, process, config, total, item_shape):
+    config = config.copy_and_resolve_references()
     config.update_from_flattened_dict({"sampler.name": sampler, "process.name": process.__name__.lower()})
     assert transition_settings.Plan(
         transition_settings.door.settings(transition_settings.Settings, config),
-        total=1437, item_shape=(8, 8, 1), is_image=True, name="digits",
+        total=total, item_shape=item_shape, is_image=True, name="data",
     ).process == process()  # fmt: skip
 
 
