@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from memgen_jax.report import style
+from memgen_jax.report import page, style
 
 if typing.TYPE_CHECKING:
     import matplotlib.axes
@@ -227,7 +227,8 @@ def both_views(
         found = critical.get(view, {})
         label, color = VIEW_NAMES.get(view, view), _COLORS[index % 4]
         if found.get("num_train") is not None:
-            label += f": ½ at K = {found['num_train']:,.0f} ({found['low']:,.0f}–{found['high']:,.0f})"
+            turn, low, high = (page.number(found[name], 2) for name in ("num_train", "low", "high"))
+            label += f": ½ at K = {turn} ({low}–{high})"
             for axes in (above, middle, below):
                 axes.axvline(found["num_train"], color=color, linestyle=":", linewidth=1.2)
             below.axvspan(found["low"], found["high"], color=color, alpha=0.07, lw=0)

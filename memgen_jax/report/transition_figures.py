@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer
 
-from memgen_jax.report import style
+from memgen_jax.report import page, style
 
 if typing.TYPE_CHECKING:
     import matplotlib.axes
@@ -238,11 +238,11 @@ def _draw_critical(
     middle = math.sqrt(float(sizes.min()) * float(sizes.max()))
     for line, (size, value) in enumerate(zip(critical, style.column(critical, "value"), strict=True)):
         color = style.PHASE_COLORS[size.phase]
-        text = f"{size.label}: {value:,.0f}"
+        text = f"{size.label}: {page.number(value, 2)}"
         low, high = size.interval or (value, value)
         if size.interval:
             axes.plot([low, high], [line, line], color=color, linewidth=3, alpha=0.4)
-            text += f" ({low:,.0f}–{high:,.0f})"
+            text += f" ({page.number(low, 2)}–{page.number(high, 2)})"
         axes.plot([value], [line], color=color, marker="|", markersize=9, markeredgewidth=1.8)
         left = value > middle  # the text goes to the wider side
         axes.annotate(

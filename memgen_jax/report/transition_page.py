@@ -114,7 +114,7 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
             "and the intervals of the two meet or stand the other way round."
         )
     crossing = next((size for size in critical if size.reached and size.phase == "memorized"), None)
-    halfway = f", crossing one half near K = {crossing.value:,.0f}" if crossing else ""
+    halfway = f", crossing one half near K = {page.number(crossing.value, 2)}" if crossing else ""
     share = f"{page.percent(_value(peak, 'spurious'))} ({page.percent(_value(peak, 'spurious_low'))} – "
     share += f"{page.percent(_value(peak, 'spurious_high'))}) where K = {_value(peak, 'num_train'):,.0f}"
     stands_out = _value(peak, "spurious_low") > max(
@@ -123,7 +123,7 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
     spurious = (
         f"repeated samples that copy no training item (spurious) peak in between, at {share}"
         if stands_out
-        else f"no spurious peak stands out of the noise (largest share {share})"
+        else f"no spurious peak stands out in between (largest share {share})"
     )
     return f"On {name} the share of memorized samples falls {memorized}{halfway}, and {spurious}."
 

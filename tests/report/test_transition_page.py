@@ -131,12 +131,20 @@ def test_the_answer_claims_a_transition_and_a_peak_that_stand_out():
     assert "peak in between, at 9.0% (7.0% – 11.0%) where K = 128." in sentence
 
 
+def test_small_critical_sizes_keep_a_decimal():
+    """At 2.9 (2.6 – 3.3) whole numbers would read 3 (3 – 3)."""
+    critical = [CriticalSize("half", 2.93, 2.6, 3.3), CriticalSize("later", 47.3, 43.4, 51.0)]
+    seen = words(transition_page.render(**FULL, critical=critical))
+    assert "half 2.9 2.6 – 3.3" in seen and "later 47 43 – 51" in seen
+    assert "near K = 2.9," in transition_page.answer("digits", ROWS, critical)
+
+
 @pytest.mark.parametrize("spurious_at_ends", [(0.06, 0.0), (0.0, 0.06)])
 def test_a_peak_within_the_intervals_of_either_end_is_not_claimed(spurious_at_ends):
     first, last = spurious_at_ends
     rows = [row(2, 0.9, first), row(128, 0.5, 0.09), row(1437, 0.0, last)]
     sentence = transition_page.answer("digits", rows)
-    assert "no spurious peak stands out of the noise (largest share 9.0%" in sentence
+    assert "no spurious peak stands out in between (largest share 9.0%" in sentence
 
 
 @pytest.mark.parametrize("last", [0.99, 0.97, 1.0])
