@@ -141,7 +141,7 @@ def _parse(argv: list[str]) -> list[str]:
         _stop(f"cannot read the config file of {given}: give a FILE.py or FILE.py:VARIANT that exists.")
     if _CONFIG.value is None:
         _stop("no --config given; for example --config=configs/digits.py.")
-    if _WORKDIR.value is None and not _DRY_RUN.value:
+    if not _WORKDIR.value and not _DRY_RUN.value:
         _stop("no --workdir given; name the folder for the results, for example --workdir=runs/digits.")
     if len(rest) > 1:
         _stop(f"unexpected argument {rest[1]!r}: settings are given as --config.NAME=VALUE.")
@@ -161,7 +161,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def _innermost_line(error: BaseException) -> str:
-    """What a config file's own code raised: ml_collections wraps it in a traceback."""
+    """One sentence on a flag; what a config file's own code raised comes wrapped in a traceback."""
+    group = re.match(r"flag --(\S+)=.* as a ConfigDict: ", str(error))
+    if group:
+        return f"--{group[1]} is a group: name one of its settings, as in --{group[1]}.NAME=VALUE."
     lines = str(error).strip().splitlines()
     wrapped = any(line.startswith("Traceback") for line in lines)
     return lines[-1].partition(": ")[2] if wrapped else lines[0]
@@ -216,7 +219,7 @@ class Stage:
         self._shown = ""
         self._start = self._last_line = time.monotonic()
         self._bar = tqdm(
-            total=total, desc=name, unit=unit, unit_scale=True, disable=not sys.stderr.isatty(),
+            total=total, desc=name, unit=unit, unit_scale=total >= 1000, disable=not sys.stderr.isatty(),
             dynamic_ncols=True, leave=False, smoothing=0.1,
         )  # fmt: skip
 

@@ -32,6 +32,16 @@ class Metric:
         place = "pixels in [-1, 1]" if is_image else "in the data's own units"
         self.phrase = f"LPIPS (AlexNet v0.1, squared), {place}" if self._lpips else f"L2, {place}"
 
+    def require_shape(self, item_shape: tuple[int, ...]) -> None:
+        """Raises InputError where LPIPS is asked for and the images are too small for it."""
+        if self._lpips:
+            neighbors.check_picture_shape(*item_shape)
+
+    def require_weights(self) -> None:
+        """Raises InputError where LPIPS is asked for and its weights are not there yet, or damaged."""
+        if self._lpips:
+            neighbors.load_weights()
+
     def prepare(self, items: np.ndarray) -> np.ndarray:
         """What `search` takes: the items themselves, or their LPIPS embeddings.
 

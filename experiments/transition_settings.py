@@ -165,6 +165,7 @@ class Plan:
         self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
         self.process = build_process(s.process)
         self.metric = Metric(s.phases.metric, is_image)
+        self.metric.require_shape(item_shape)
         self.exact = s.model["name"] == "exact"
         self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
         if self.exact and s.widths:
@@ -245,6 +246,7 @@ class Run(Plan):
             is_image=self.dataset.is_image,
             name=self.dataset.name,
         )
+        self.metric.require_weights()
         self.require_rule_can_work()
         self.shard = parse_shard(settings.shard)
         if sweep.place() != (0, 1):

@@ -65,6 +65,8 @@ def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(stored)
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        if "pickle" in reason:  # numpy's guess at whatever it does not know, and its advice is not ours
+            reason = "it holds Python objects, or is no file of numpy's"
         raise InputError(
             f"cannot read {path} as numpy arrays ({reason}): save plain numbers with np.savez or np.save"
         ) from error

@@ -14,6 +14,7 @@ import pytest
 
 from configs import digits
 from experiments import transition
+from memgen_jax import sweep
 from memgen_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -180,6 +181,7 @@ def test_the_page_stands_alone(smoke):
         ((SMOKE, "--config.train.num_stepz=3"), "no field 'num_stepz' (did you mean 'num_steps'?)"),
         ((SMOKE, "--config.data.size=8"), "digits comes as it is: leave out size"),
         ((SMOKE, "--config.train.num_steps=many"), "num_steps"),
+        ((SMOKE, "--config.sampler=ddim"), "--config.sampler is a group: name one of its settings"),
         (("--config=configs/nope.py",), "nope.py"),
         (("--config=configs/digits.py:enormous",), "enormous"),
         ((SMOKE, "--config.data.name=cats"), "cats"),
@@ -217,6 +219,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
         ("phases.false_positive_rate", 0.001, "360 held-out images"),
         ("phases.num_bootstrap", 0, "num_bootstrap=0"),
         ("control.num_samples", 1, "control.num_samples=1 must be at least 2"),
+        ("phases.metric", "lpips", "at least 28 pixels a side, got 8×8"),
         ("data.name", "no_held_out", "no_held_out.npz has none"),
     ],
 )
@@ -232,8 +235,19 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_trained(tmp_pa
         transition.Run(config)
 
 
-def test_no_workdir_is_a_mistake_of_one_sentence():
-    refused = run(SMOKE)
+def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEMGEN_CACHE", str(tmp_path))
+    np.savez(tmp_path / "images.npz", images=np.zeros((200, 28, 28), np.uint8))
+    config = digits.get_config("smoke")
+    config.data.update({"name": str(tmp_path / "images.npz"), "num_held_out": 100})
+    config.update_from_flattened_dict({"num_train": (2,), "phases.metric": "lpips"})
+    with pytest.raises(InputError, match="run: memgen fetch-weights"):
+        transition.Run(config)
+
+
+@pytest.mark.parametrize("workdir", [(), ("--workdir=",)])
+def test_no_workdir_is_a_mistake_of_one_sentence(workdir):
+    refused = run(SMOKE, *workdir)
     assert refused.returncode == 2 and "--workdir" in refused.stderr and refused.stderr.count("\n") == 1
 
 
@@ -283,6 +297,27 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     _, said = process.communicate()
     assert process.returncode == 130
     assert said.strip().count("\n") == 0 and "same command continues" in said
+
+
+def test_a_damaged_last_checkpoint_is_set_aside_and_trained_anew_to_the_same_samples(tmp_path, capsys):
+    config = digits.get_config("smoke")
+    config.num_train = (2,)
+    config.model.width = 16
+    config.train.update({"num_steps": 20, "steps_per_call": 10, "checkpoint_seconds": 0.0})
+    config.sampler.update({"num_steps": 4, "at_least": 8, "chunk_size": 8})
+    settings, mesh = transition.Run(config), sweep.member_mesh()
+    workdir = sweep.Workdir(tmp_path / "run", config.to_dict())
+    transition.train_and_sample(settings, workdir, mesh)
+    samples, checkpoints = tmp_path / "run/samples/num_train=000002.npz", tmp_path / "run/checkpoints"
+    before = samples.read_bytes()
+    samples.unlink()
+    shutil.rmtree(checkpoints / "num_train=000002/20/ema")
+    transition.train_and_sample(settings, workdir, mesh)
+    said = capsys.readouterr().out
+    assert "passing over the damaged checkpoint" in said and "was set aside as" in said
+    assert (checkpoints / "num_train=000002,damaged,step=0000020/rest").is_dir()
+    assert (checkpoints / "num_train=000002/20/ema").is_dir()
+    assert samples.read_bytes() == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to mount a small file system")
