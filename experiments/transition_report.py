@@ -25,13 +25,13 @@ NUM_EXAMPLES = 6
 NUM_NEIGHBORS = 4
 
 
-def sensitivity_sentence(rows: list[dict[str, Any]]) -> str:
-    """How much the spurious peak owes to its threshold, for the page."""
-    middle = rows[len(rows) * 2 // 4 :][:4]  # delta_m as chosen
+def sensitivity_sentence(rows: list[dict[str, Any]], delta_m: float) -> str:
+    """How much the spurious peak owes to its threshold, for the page; delta_m stays as it was chosen."""
     parts = [
         f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
-        f"for delta_s = {row['delta_s']:.2f}"
-        for row in middle
+        f"for δ_s = {row['delta_s']:.3g}"
+        for row in rows
+        if row["delta_m"] == delta_m
     ]
     return f"The height of the spurious peak depends on its threshold: it is {', '.join(parts)}."
 
@@ -127,7 +127,7 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
         delta_s=thresholds.delta_s,
         metric=metric,
         threshold_rule=thresholds.rule,
-        limits=[sensitivity_sentence(outcome["sensitivity"])],
+        limits=[sensitivity_sentence(outcome["sensitivity"], thresholds.delta_m)],
         num_steps=None if run.exact else run.settings.train.num_steps,
         command="python -m experiments.transition " + shlex.join(sys.argv[1:]),
         settings=json.loads((workdir / "config.json").read_text()),

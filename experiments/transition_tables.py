@@ -176,7 +176,11 @@ def sensitivity(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds)
     rows = []
     for i, j in np.ndindex(len(factors), len(factors)):
         spurious = by_member[:, i, j, phases.SPURIOUS]
-        memorized = [m.num_train for m, s in zip(members, by_member[:, i, j], strict=True) if s[0] >= 0.5]
+        memorized = [
+            member.num_train
+            for member, share in zip(members, by_member[:, i, j, phases.MEMORIZED], strict=True)
+            if share >= 0.5
+        ]
         rows.append(
             {
                 "delta_m": factors[i] * thresholds.delta_m,
