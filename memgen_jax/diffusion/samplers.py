@@ -66,7 +66,8 @@ def ancestral_step(
 
     Args:
       variance: "posterior", beta_tilde (Ho et al.'s fixed-small); or "transition", beta_t (fixed-large),
-        the variance of x_t given x_u.
+        the variance of x_t given x_u, which a process with t_min > 0 keeps from the last step too: for fine
+        grids there.
     """
     _require_variance(variance)
     denoised = denoiser(x, t)
