@@ -57,6 +57,8 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         print(f"This run is finished: {workdir_path}/report.html.")
         return
     workdir.write_environment()
+    if run.dataset.note:
+        print(f"Data: {transition_report.dataset_phrase(run.dataset)}.", flush=True)
     mesh = sweep.member_mesh(data_parallel=run.settings.train.data_parallel)
 
     if not make_sets(run, workdir, mesh):

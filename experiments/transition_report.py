@@ -11,7 +11,7 @@ import numpy as np
 from experiments import door, transition_densities, transition_steps
 from experiments.transition_settings import Run
 from experiments.transition_tables import first_width, labels_of, load_samples, read_table
-from memgen_jax import phases, sweep
+from memgen_jax import data, phases, sweep
 from memgen_jax.report import (
     example_figures,
     histogram_figures,
@@ -115,8 +115,7 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
     environment = json.loads((workdir / "environment.json").read_text())
     html = transition_page.render(
         title=f"From copying to creating: {run.name}",
-        dataset=f"{run.total:,} training items of shape "
-        f"{'×'.join(map(str, run.item_shape))}; {len(run.dataset.held_out):,} held out",
+        dataset=dataset_phrase(run.dataset),
         answer=transition_page.answer(run.name, rows, critical),
         rows=rows,
         control_rows=control_rows,
@@ -135,6 +134,13 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
         **pictures,
     )
     page.write(workdir / "report.html", html)
+
+
+def dataset_phrase(dataset: data.Dataset) -> str:
+    """How many items of which shape, and what reading them changed or left out."""
+    shape = "×".join(map(str, dataset.item_shape))
+    note = f" ({dataset.note})" if dataset.note else ""
+    return f"{dataset.num_train:,} training items of shape {shape}{note}; {len(dataset.held_out):,} held out"
 
 
 def critical_marks(critical: dict[str, Any]) -> list[transition_figures.CriticalSize]:

@@ -11,10 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import digits
-from experiments import transition
-from memgen_jax import sweep
+from experiments import transition, transition_report
+from memgen_jax import data, sweep
 from memgen_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -76,8 +77,6 @@ def test_fractions_follow_from_the_distances_on_disk(smoke):
 
 def test_distances_on_disk_are_those_of_the_images_on_disk(smoke):
     """Brute force over the saved uint8 images, in [-1, 1]."""
-    from memgen_jax import data
-
     folder, _ = smoke
     digits = data.load("digits")
     train = digits.train[data.permutation(digits.num_train)][:16].reshape(16, -1) / 127.5
@@ -95,8 +94,6 @@ def test_distances_on_disk_are_those_of_the_images_on_disk(smoke):
 def test_the_onset_table_follows_from_the_images_on_disk(smoke):
     """Δ of the coordinates at K = 16, with the integrals of all pairs written out."""
     from scipy.stats import norm
-
-    from memgen_jax import data
 
     folder, _ = smoke
     digits = data.load("digits")
@@ -249,6 +246,16 @@ def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, mon
 def test_no_workdir_is_a_mistake_of_one_sentence(workdir):
     refused = run(SMOKE, *workdir)
     assert refused.returncode == 2 and "--workdir" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_what_reading_the_data_left_out_is_said(tmp_path):
+    for i in range(3):
+        Image.fromarray(np.full((8, 8), 50 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    dataset = data.load(str(tmp_path), skip_bad=True, num_held_out=1)
+    assert transition_report.dataset_phrase(dataset) == (
+        "2 training items of shape 8×8×1 (1 unreadable image skipped); 1 held out"
+    )
 
 
 def finish(folder):
