@@ -227,8 +227,8 @@ def both_views(
         found = critical.get(view, {})
         label, color = VIEW_NAMES.get(view, view), _COLORS[index % 4]
         if found.get("num_train") is not None:
-            turn, low, high = (page.number(found[name], 2) for name in ("num_train", "low", "high"))
-            label += f": ½ at K = {turn} ({low}–{high})"
+            turn = [page.number(found[name], 2) for name in ("num_train", "low", "high")]
+            label += f": ½ at K = {turn[0]} ({turn[1]}–{turn[2]})"
             for axes in (above, middle, below):
                 axes.axvline(found["num_train"], color=color, linestyle=":", linewidth=1.2)
             below.axvspan(found["low"], found["high"], color=color, alpha=0.07, lw=0)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -306,6 +307,7 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     assert said.strip().count("\n") == 0 and "same command continues" in said
 
 
+@jax.numpy_dtype_promotion("standard")  # Adam's bias correction in optax needs it
 def test_a_damaged_last_checkpoint_is_set_aside_and_trained_anew_to_the_same_samples(tmp_path, capsys):
     config = digits.get_config("smoke")
     config.num_train = (2,)
