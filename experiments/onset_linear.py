@@ -58,6 +58,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.num_simulations < 1:
             raise InputError(f"num_simulations={self.num_simulations} must be at least 1.")
+        for name in ("dims", "num_train", "num_train_large", "readings_num_train"):
+            if not all(isinstance(value, int) for value in getattr(self, name)):
+                raise InputError(f"{name}={getattr(self, name)} must hold whole numbers alone.")
         if not self.dims or len(set(self.dims)) != len(self.dims):
             raise InputError(f"dims={self.dims} must name at least one dimension, each once.")
         if not self.num_train:

@@ -46,8 +46,8 @@ class DataSettings:
             raise InputError(f"data.side={self.side} must be at least 1.")
         if not self.std > 0:
             raise InputError(f"data.std={self.std} must be above 0.")
-        if self.num_original < 2:
-            raise InputError(f"data.num_original={self.num_original} must be at least 2.")
+        if self.seed < 0:
+            raise InputError(f"data.seed={self.seed} must be at least 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,8 @@ class MetricSettings:
     def __post_init__(self) -> None:
         if self.num_simulations < 1:
             raise InputError(f"metric.num_simulations={self.num_simulations} must be at least 1.")
+        if len(self.small_sets) != 3 or min(self.small_sets) < 2:
+            raise InputError(f"metric.small_sets={self.small_sets} must be three numbers of at least 2.")
         if self.reading not in READINGS:
             raise InputError(f"metric.reading={self.reading!r} is not one of {', '.join(READINGS)}.")
 
@@ -106,6 +108,10 @@ class Settings:
     sampler: SamplerSettings
     metric: MetricSettings
 
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise InputError(f"epochs={self.epochs} must be at least 0.")
+
 
 class Run:
     """The settings resolved into data, members, network and process."""
@@ -116,6 +122,17 @@ class Run:
             raise InputError(
                 f"num_train={s.num_train} must hold sizes of at least {s.metric.small_sets[0]}, "
                 "the training images of one simulation (metric.small_sets)."
+            )
+        _, generated, original = s.metric.small_sets
+        if s.sampler.num_samples < generated:
+            raise InputError(
+                f"sampler.num_samples={s.sampler.num_samples} must be at least {generated}, the generated "
+                "images of one simulation (metric.small_sets)."
+            )
+        if s.data.num_original < s.sampler.num_samples + original:
+            raise InputError(
+                f"data.num_original={s.data.num_original} must be at least {s.sampler.num_samples + original}: "
+                f"sampler.num_samples for the control and {original} for one simulation (metric.small_sets)."
             )
         total = max(s.num_train)
         pixels = data.gaussian_pixels(
@@ -268,8 +285,9 @@ def compare(
         stage.advance(1)
     for row in rows:  # Ê: scaled by the value at the smallest n (caption of Fig. 4)
         first = next(r for r in rows if (r["source"], r["reading"]) == (row["source"], row["reading"]))
+        rounding = 1e-5 * max(first["e_tg"], first["e_og"])  # copies are at distance 0 from S, but for that
         for name in ("e_tg", "e_og"):
-            scale = first[name] or math.nan
+            scale = first[name] if first[name] > rounding else math.nan
             row[f"{name}_scaled"] = row[name] / scale
             row[f"{name}_scaled_low"] = (row[name] - 2 * row[f"{name}_se"]) / scale
             row[f"{name}_scaled_high"] = (row[name] + 2 * row[f"{name}_se"]) / scale

@@ -163,9 +163,10 @@ def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
     fractions = of_first(read_table(workdir, "fractions.csv"))
     alt = "Fractions of the three phases above, P(Δ > 0) below, against the training-set size."
     caption = (
-        "Above: what single samples are. Below: whether all of them together lie nearer to unseen items (1) or "
-        "to the training set (-1, 0); bands are 95% intervals, dotted lines the sizes at which one half is crossed. "
-        "Dashed: held-out items in place of the samples, as a perfect model would make them."
+        "Top: what single samples are. Middle: whether all of them together lie nearer to unseen items (towards 1) "
+        "or to the training set (copies: −1; below that they are farther from unseen items than copies would be). "
+        "Bottom: the chance that this Δ is positive. Bands are 95% intervals; a dotted line stands where that chance "
+        "crosses one half. Dashed: held-out items in place of the samples, as a perfect model would make them."
     )
     figure = onset_figures.both_views(fractions, of_first(read_rows(workdir, "onset.csv")), critical)
     return figure, alt, caption

@@ -50,10 +50,16 @@ class LinearModel:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.num_original < 2:
+            raise InputError(f"num_original is {self.num_original}; a kernel width needs at least 2 points.")
         check_points(self.num_original, self.dim, self.sigma)
         for name in ("final_time", "noise_scale"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be a number above 0.")
+        if not math.isfinite(self.mean):
+            raise InputError(f"mean is {self.mean}; it must be a finite number.")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be at least 0.")
         for width in self.kernel_widths:
             kernel_width(width, 2, 1)
         for covariance in self.covariances:

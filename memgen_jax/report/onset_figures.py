@@ -177,7 +177,7 @@ def network(rows: Rows, reading: str) -> "matplotlib.figure.Figure":
     style.size_axis(wide, sizes, "training items n")
     own = figure.add_subplot(grid[0, len(kinds) // 2 :])
     _probability_curve(own, chosen, "", 0)
-    own.set_title("the same")
+    own.set_title(f"its P(Δ > 0), reading “{reading}”")
     own.set_ylabel("P(Δ > 0)")
     style.size_axis(own, sizes, "training items n")
     for place, kind in enumerate(kinds):
@@ -248,7 +248,7 @@ def both_views(
                 start, end, color=style.MUTED_COLOR, alpha=0.18, lw=0, label="fewer unseen items than K"
             )
     middle.axhline(0, color=style.MUTED_COLOR, linewidth=0.8)
-    middle.set_title("all samples together (onset paper): -1 copies, 1 new data")
+    middle.set_title("all samples together (onset paper): −1 copies, 1 new data")
     middle.set_ylabel("Δ, relative")
     below.set_title("the chance that Δ is positive")
     below.set_ylabel("P(Δ > 0)")
@@ -316,7 +316,11 @@ def _probability_curve(axes: "matplotlib.axes.Axes", rows: Rows, label: str, ind
     color = _COLORS[index % 4]
     axes.fill_between(sizes, low, high, color=color, alpha=0.18, lw=0)
     value = style.column(rows, "p_delta_positive")
-    axes.plot(sizes, value, color=color, marker=_MARKERS[index % 4], markersize=3.8, label=label)
+    # Many curves share 0 and 1: the first lies on top, and markers of those below look out around it.
+    axes.plot(
+        sizes, value, color=color, marker=_MARKERS[index % 4], markersize=3.8 + 1.2 * index, label=label,
+        zorder=2.5 - 0.1 * index,
+    )  # fmt: skip
     axes.axhline(0.5, color=style.MUTED_COLOR, linewidth=0.8)
     axes.set_ylim(-0.04, 1.04)
 

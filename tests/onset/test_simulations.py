@@ -1,11 +1,13 @@
 """The linear model simulated: the paper's claims under the readings where they hold."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
 import pytest
 
+from benchmarks.onset import straightforward
 from memgen_jax.errors import InputError
 from memgen_jax.onset import COVARIANCES, KERNEL_WIDTHS, LinearModel, simulate
 from memgen_jax.onset.simulations import draw
@@ -54,6 +56,24 @@ def test_the_sign_of_the_ratio_is_that_of_the_two_distances():
     clear = np.abs(difference) > 1e-9
     assert clear.mean() > 0.8
     np.testing.assert_array_equal(np.sign(outcome.log_ratio)[clear], np.sign(difference)[clear])
+
+
+def test_every_simulation_is_that_of_the_formulas_in_plain_numpy_and_scipy():
+    """At n = 12 and d = 16 Δ has either sign; float32 would be off by more than 1e-5."""
+    model, sizes = LinearModel(num_original=300), (8, 12, 64)
+    found = simulate(model, sizes, range(6))
+    plain = np.array([straightforward(model, sizes, simulation) for simulation in range(6)])
+    for i, size in enumerate(sizes):
+        assert found[size].log_ratio.dtype == np.float64
+        np.testing.assert_allclose(found[size].squared_hellinger[:, 0], plain[:, i, 0], rtol=1e-9)
+        np.testing.assert_allclose(found[size].log_ratio[:, 0, 0], plain[:, i, 1], rtol=1e-9, atol=1e-11)
+    assert {-1, 1} == set(np.sign(plain[:, 1, 1]))
+
+
+def test_at_sixteen_dimensions_four_points_are_copied_and_sixty_four_are_not():
+    """P = 0 at n = 4 and P = 1 at n = 64: none and all of 200 simulations at N = 10⁴."""
+    outcomes = simulate(LinearModel(num_original=4000), (4, 64), range(8))
+    assert probability(outcomes[4]) == 0 and probability(outcomes[64]) == 1
 
 
 def test_hellinger_at_four_times_the_dimension_is_the_reference():
@@ -128,8 +148,11 @@ def test_the_probability_falls_to_one_half_as_n_nears_the_original_number():
         ({"dim": 0}, (4,), "dim is 0"),
         ({"sigma": 0.0}, (4,), "sigma is 0"),
         ({"sigma": -1.0}, (4,), "sigma is -1"),
-        ({"num_original": 1}, (4,), "1"),
+        ({"num_original": 1}, (4,), "num_original is 1"),
         ({"final_time": 0.0}, (4,), "final_time"),
+        ({"noise_scale": math.inf}, (4,), "noise_scale"),
+        ({"mean": math.nan}, (4,), "mean is nan"),
+        ({"seed": -1}, (4,), "seed is -1"),
         ({"noise_scale": -1.0}, (4,), "noise_scale"),
         ({"kernel_widths": ("wide",)}, (4,), "wide"),
         ({"covariances": ("both",)}, (4,), "both"),

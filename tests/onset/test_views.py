@@ -74,9 +74,9 @@ def test_the_bootstrap_is_centred_on_the_measured_difference():
 
 
 def test_the_spread_of_the_bootstrap_is_that_of_fresh_draws():
-    redrawn = [compare(TRAIN, real(120), real(300), resamples=2) for _ in range(60)]
+    redrawn = [compare(TRAIN, real(120), real(150), resamples=2) for _ in range(60)]
     true_spread = np.std([one.e_tg - one.e_og for one in redrawn])
-    found = np.std(compare(TRAIN, real(120), real(300), resamples=500).replicates)
+    found = np.std(compare(TRAIN, real(120), real(150), resamples=500).replicates)
     assert 0.6 < found / true_spread < 1.6
 
 
