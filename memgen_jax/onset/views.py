@@ -5,6 +5,7 @@ Two views of data in many dimensions: the densities of all single coordinates, a
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -186,7 +187,9 @@ def bootstrap_delta(
     return tt - 2 * (g @ tg) / num_synthetic - self_overlap + 2 * cross
 
 
-def standardize(held_out: Float[np.ndarray, "num_held_out dim"]):
+def standardize(
+    held_out: Float[np.ndarray, "num_held_out dim"],
+) -> Callable[[Float[np.ndarray, "item dim"]], Float[np.ndarray, "item dim"]]:
     """A map to coordinates around the held-out mean whose root-mean-square spread is 1."""
     centre = held_out.mean(0)
     spread = float(np.sqrt(np.mean(np.square(held_out - centre))))
@@ -195,7 +198,9 @@ def standardize(held_out: Float[np.ndarray, "num_held_out dim"]):
     return lambda items: (items - centre) / spread
 
 
-def leading_components(held_out: Float[np.ndarray, "num_held_out dim"], num_components: int):
+def leading_components(
+    held_out: Float[np.ndarray, "num_held_out dim"], num_components: int
+) -> tuple[Callable[[Float[np.ndarray, "item dim"]], Float[np.ndarray, "item component"]], int]:
     """A map to the leading components of the held-out items, each with spread 1, and their number."""
     if num_components < 1:
         raise InputError(f"num_components is {num_components}; at least one component is needed.")
