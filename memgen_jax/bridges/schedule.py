@@ -55,7 +55,8 @@ def process_of(name: str, config: Mapping[str, Any]) -> ScheduledDDPM:
     """The noising process that a scheduler's settings describe.
 
     Raises:
-      InputError: a scheduler, or a schedule of betas, that is not variance-preserving with 0 < beta < 1.
+      InputError: a scheduler, or a schedule of betas, that is not variance-preserving with 0 < beta < 1; or
+        dynamic thresholding (Saharia et al. 2022), which our samplers lack.
     """
     if name not in SCHEDULERS:
         raise InputError(f"scheduler {name!r} is not supported; supported are {', '.join(SCHEDULERS)}.")
@@ -63,6 +64,11 @@ def process_of(name: str, config: Mapping[str, Any]) -> ScheduledDDPM:
         raise InputError(
             "the scheduler sets rescale_betas_zero_snr: pure noise at the last step holds nothing of the "
             "sample, so a noise prediction cannot be read as one; supported are schedules without it."
+        )
+    if config.get("thresholding"):
+        raise InputError(
+            "the scheduler sets thresholding: our samplers clip the prediction at fixed bounds or not at all, "
+            "and would draw other pictures; supported are schedulers without it."
         )
     num_steps = int(config.get("num_train_timesteps", 1000))
     betas = _betas(config, num_steps)

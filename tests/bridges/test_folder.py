@@ -52,6 +52,7 @@ def test_an_unknown_pipeline_is_named(folder):
         ({"_class_name": "DDPMScheduler", "prediction_type": "flow"}, "prediction_type 'flow'"),
         ({"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}, "beta_schedule 'sigmoid'"),
         ({"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True}, "rescale_betas_zero_snr"),
+        ({"_class_name": "DDIMScheduler", "thresholding": True}, "sets thresholding"),
     ],
 )
 def test_an_unsupported_scheduler_or_prediction_is_named(folder, settings, sentence):
