@@ -8,6 +8,7 @@ same command continues an interrupted run and ends with the same bytes. With `--
 jobs with `--config.shard=i/n`, each process does the stages of its own members; the last two are done by one.
 """
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -43,12 +44,14 @@ OUTCOME = ("report.html", "fractions.csv", "transition.json")
 
 def main(config: ConfigDict, workdir_path: str) -> None:
     run = Run(config)
+    make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = sweep.Workdir(
         workdir_path,
         door.plain(config),
         free=FREE_SETTINGS,
         changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
         shard=run.shard,
+        before_creating=make_mesh,  # refuses devices that the data axis does not divide
     )
     sweep.require_shared_folder(workdir.path)
     take_changes(workdir)
@@ -59,7 +62,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
     workdir.write_environment()
     if run.dataset.note:
         print(f"Data: {transition_report.dataset_phrase(run.dataset)}.", flush=True)
-    mesh = sweep.member_mesh(data_parallel=run.settings.train.data_parallel)
+    mesh = make_mesh()
 
     if not make_sets(run, workdir, mesh):
         return

@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Workdir:
         free: Iterable[str] = (),
         changeable: Iterable[str] = (),
         shard: tuple[int, int] = (0, 1),
+        before_creating: Callable[[], object] = lambda: None,
     ):
         """Opens or creates the folder.
 
@@ -50,6 +51,7 @@ class Workdir:
           changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
             what follows from them, and calls `adopt_config`.
           shard: parts of one run may share the folder, each part once.
+          before_creating: called before a new run leaves its first trace; what it raises leaves none.
         Raises:
           InputError: the folder cannot be written, belongs to another configuration or to nobody we know,
             or another process is at work in it.
@@ -64,6 +66,8 @@ class Workdir:
             may_change = frozenset(changeable if shard == (0, 1) else ())
             _require_same({k: v for k, v in differing.items() if k not in may_change}, self.path)
             self.changed = differing
+        else:
+            before_creating()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._locks = self._take_locks()

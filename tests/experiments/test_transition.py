@@ -184,13 +184,14 @@ def test_the_page_stands_alone(smoke):
         (("--config=configs/digits.py:enormous",), "enormous"),
         ((SMOKE, "--config.data.name=cats"), "cats"),
         ((SMOKE, "--nosuchflag"), "nosuchflag"),
+        ((SMOKE, "--config.train.data_parallel=128"), "data_parallel=128 does not divide the"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
     refused = run(*arguments, f"--workdir={tmp_path}/run")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1 and words in refused.stderr
-    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,17 @@ def test_a_part_of_a_run_may_change_nothing(tmp_path):
         Workdir(tmp_path, other, changeable=("train.steps",), shard=(1, 2))
 
 
+def test_what_is_refused_before_creating_leaves_no_trace_and_an_existing_run_is_not_asked(tmp_path):
+    def refuse():
+        raise InputError("three devices")
+
+    with pytest.raises(InputError, match="three devices"):
+        Workdir(tmp_path / "run", CONFIG, before_creating=refuse)
+    assert not (tmp_path / "run").exists()
+    Workdir(tmp_path / "run", CONFIG).close()
+    Workdir(tmp_path / "run", CONFIG, before_creating=refuse).close()
+
+
 def test_a_setting_left_at_none_is_as_good_as_absent(tmp_path):
     Workdir(tmp_path, CONFIG).close()
     Workdir(tmp_path, CONFIG | {"dropout": None}).close()
