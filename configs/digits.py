@@ -58,6 +58,11 @@ def get_config(variant: str = "") -> ConfigDict:
         }
     )
     config.num_train = (2, 8, 16, 32, 64, 96, 128, 256, 512, 1437)
+    # --config.grid=auto --config.grid_first=4 looks for the sizes itself; --config.widths="(32,64)" is a second axis.
+    config.grid = unset(str)
+    config.grid_ends = unset(tuple)
+    config.grid_first = unset(int)
+    config.widths = unset(tuple)
     config.seeds = (0,)
     config.shard = "0/1"
 

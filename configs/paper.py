@@ -123,6 +123,7 @@ def get_config(
         }
     )
     config.control = ConfigDict({"run": True, "num_samples": 256})
+    config.onset_items = unset(int)
 
     if variant == "small":
         _make_small(config, small_sizes)
@@ -181,3 +182,4 @@ def _make_smoke(config: ConfigDict, item_shape: tuple[int, int, int]) -> None:
     config.phases.update({"metric": "l2", "rule": "given", "delta_m": 4.5 * side, "delta_s": 2.5 * side})
     config.phases.num_bootstrap = 20
     config.control.num_samples = 16
+    config.onset_items = 256

@@ -180,6 +180,8 @@ def _stop(sentence: str) -> typing.NoReturn:
 def settings(cls: type[Settings], config: ConfigDict | dict) -> Settings:
     """Turns a config into the frozen dataclass of the same shape, nested dataclasses included.
 
+    A field left at None keeps the default of its setting.
+
     Raises:
       InputError: the config has a field that the settings lack, or lacks one that has no default.
     """
@@ -190,7 +192,7 @@ def settings(cls: type[Settings], config: ConfigDict | dict) -> Settings:
         raise InputError(f"config field {unknown[0]!r} is not a setting; there are {', '.join(known)}.")
     values = {}
     for name, field in known.items():
-        if name not in config:
+        if name not in config or config[name] is None:
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 raise InputError(f"the config lacks the field {name!r}.")
             continue

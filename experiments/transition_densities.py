@@ -67,6 +67,7 @@ def compare_sizes(
                 as_vectors(load_samples(workdir, member)),
                 unseen_set,
                 view=view,
+                max_items=run.settings.onset_items,
                 resamples=num_resamples(run),
                 seed=size,  # so that sizes are resampled independently
             )
@@ -82,7 +83,13 @@ def compare_fresh(run: Run, size: int, view: str) -> dict[str, float | None]:
     if min(size, len(held_out), len(beyond)) < 2:
         return {f"fresh_{name}": None for name in columns}
     found = onset.compare(
-        as_vectors(run.train[:size]), held_out, beyond, view=view, resamples=num_resamples(run), seed=size
+        as_vectors(run.train[:size]),
+        held_out,
+        beyond,
+        view=view,
+        max_items=run.settings.onset_items,
+        resamples=num_resamples(run),
+        seed=size,
     )
     row = found.row()
     return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]

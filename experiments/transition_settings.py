@@ -115,6 +115,7 @@ class Settings:
       grid_ends: A and B of "paper".
       grid_first: the smallest size of the search.
       widths: widths of the network, each with all sizes; empty for that of `model` alone.
+      onset_items: of each kind, at most so many are compared in onset.csv; its cost grows with their square.
       expect: `num_train` and `item_shape` of the data, checked when they are loaded; with both, --dry_run
         does without the data.
     """
@@ -133,9 +134,12 @@ class Settings:
     grid_ends: tuple = ()
     grid_first: int = 500
     widths: tuple = ()
+    onset_items: int = 4096
     expect: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
+        if self.onset_items < 2:
+            raise InputError(f"onset_items={self.onset_items} must be at least 2.")
         for size in self.num_train:
             if not isinstance(size, int):
                 raise InputError(f"num_train={size} is not a whole number of training items.")

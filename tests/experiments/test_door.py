@@ -28,6 +28,10 @@ class Outer:
 def test_a_config_becomes_the_frozen_settings_of_the_same_shape():
     config = ConfigDict({"inner": {"rate": 0.5}, "sizes": (1, 2)})
     assert door.settings(Outer, config) == Outer(Inner(0.5), (1, 2), "x")
+    unset = ConfigDict({"inner": {"rate": 0.5}, "sizes": (1, 2), "name": None})
+    assert door.settings(Outer, unset) == Outer(Inner(0.5), (1, 2), "x")
+    with pytest.raises(InputError, match="lacks the field 'sizes'"):
+        door.settings(Outer, ConfigDict({"inner": {"rate": 0.5}, "sizes": None}))
 
 
 def test_fields_that_nobody_reads_and_fields_that_are_missing_are_named():
@@ -43,6 +47,16 @@ def test_fields_that_nobody_reads_and_fields_that_are_missing_are_named():
 )
 def test_durations_read_as_people_say_them(seconds, words):
     assert door.duration(seconds) == words
+
+
+def test_a_line_of_progress_tells_the_rate_the_time_left_and_what_else_is_shown(capsys, monkeypatch):
+    now = iter([0.0, 100.0])
+    monkeypatch.setattr(door.time, "monotonic", lambda: next(now))
+    stage = door.Stage("train", 1000, "model-steps")
+    stage.show("8,000 images/s, 40% of peak")
+    stage.advance(250)
+    line = "train: 250 of 1,000 model-steps, 2.5 model-steps/s, 5 min 0 s left, 8,000 images/s, 40% of peak\n"
+    assert capsys.readouterr().out == line
 
 
 def test_tables_align_their_columns():
