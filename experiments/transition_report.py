@@ -274,14 +274,14 @@ def print_outcome(workdir: sweep.Workdir) -> None:
         return f"{row[phase]:.3f} ({row[phase + '_low']:.3f}-{row[phase + '_high']:.3f})"
 
     rows = read_table(workdir, "fractions.csv")
+    width = ("width",) if "width" in rows[0] else ()
     print(
         door.table(
-            ("K", "samples", *(f"{phase} (95%)" for phase in phases.NAMES)),
+            (*width, "K", "samples", *(f"{phase} (95%)" for phase in phases.NAMES)),
             (
                 (
-                    f"{row['num_train']:.0f}",
-                    f"{row['num_synthetic']:.0f}",
-                    *(cell(row, p) for p in phases.NAMES),
+                    *(f"{row[name]:.0f}" for name in (*width, "num_train", "num_synthetic")),
+                    *(cell(row, phase) for phase in phases.NAMES),
                 )
                 for row in rows
             ),
