@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from experiments import door
 from experiments.transition_settings import Plan, Run, Settings, parse_shard
 from memgen_jax import sweep
-from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
+from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
 
 _FLOPS = flags.DEFINE_float(
@@ -77,10 +77,12 @@ def make_plan(config: ConfigDict) -> Plan:
     plan = Plan(
         settings, total=known["num_train"], item_shape=shape, is_image=True, name=settings.data["name"]
     )
-    if settings.grid == "auto":
+    if settings.grid == "auto":  # as if the search were to propose the ends that the config gives
         searched = [m.num_train for m in plan.members]
-        a, b = settings.grid_ends
-        plan.use_sizes((*searched, *paper_grid(a, b, plan.total)))
+        ends = settings.grid_ends
+        plan.use_sizes(
+            (*searched, *grid.first_sizes("paper", given=(), ends=ends, total=plan.total, first=0))
+        )
     return plan
 
 
@@ -228,9 +230,12 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
     if limit is None:
         lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
     else:
-        advice = "lower train.members_per_step, raise train.data_parallel"
-        advice = "it fits" if need <= limit else f"it does NOT fit: {advice}"
-        lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {advice}")
+        fits = (
+            "it fits"
+            if need <= limit
+            else ("it does NOT fit: lower train.members_per_step, raise train.data_parallel")
+        )
+        lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
 
     speed, source = _FLOPS.value, "given"
     if speed is None and first.device_kind in PEAK_FLOPS:
