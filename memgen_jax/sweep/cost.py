@@ -29,7 +29,8 @@ from memgen_jax.sweep.step import (
 
 PyTree = Any
 
-# Dense bfloat16 products a second per JAX device, from the vendors' data sheets.
+# Dense bfloat16 products a second per JAX device, from the vendors' data sheets (float16 of the V100, which has no
+# bfloat16), by `device_kind`.
 PEAK_FLOPS = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
@@ -39,9 +40,13 @@ PEAK_FLOPS = {
     "TPU v6 lite": 918e12,
     "TPU v6e": 918e12,
     "NVIDIA L4": 121e12,
+    "NVIDIA L40S": 362e12,
     "Tesla V100-SXM2-16GB": 125e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
     "NVIDIA A100-SXM4-40GB": 312e12,
     "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA H100 PCIe": 756e12,
     "NVIDIA H100 80GB HBM3": 989e12,
     "NVIDIA H200": 989e12,
 }

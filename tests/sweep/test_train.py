@@ -25,6 +25,7 @@ from memgen_jax.sweep import (
     train_members,
 )
 from memgen_jax.sweep.blocks import make_blocks, snapshot_steps
+from memgen_jax.sweep.cost import PEAK_FLOPS, model_cost
 from memgen_jax.sweep.order import epoch_index
 
 PROCESS = diffusion.DDPM(num_steps=50)
@@ -270,3 +271,15 @@ def test_the_log_tells_speed_and_how_much_of_the_block_is_used(tmp_path):
 def test_settings_below_one_are_a_mistake(setting):
     with pytest.raises(InputError, match=f"train.{setting}=0"):
         dataclasses.replace(SETTINGS, **{setting: 0})
+
+
+def test_the_speed_is_told_with_its_share_of_peak_where_the_device_is_known(tmp_path, monkeypatch):
+    """A batch of 4 from K = 10, one member at a time: four images a step, and the operations of one step."""
+    (record, *_) = train(tmp_path / "unknown", MEMBERS[2:])
+    assert record["images_per_second"] == pytest.approx(4 * record["model_steps_per_second"], rel=1e-2)
+    assert "share_of_peak" not in record
+    monkeypatch.setitem(PEAK_FLOPS, jax.devices()[0].device_kind, 1e6)
+    (record, *_) = train(tmp_path / "known", MEMBERS[2:])
+    flops = model_cost(MODEL, PROCESS, SETTINGS, (2, 2, 1), is_image=True).train_flops
+    share = record["model_steps_per_second"] * flops / 1e6
+    assert record["share_of_peak"] == pytest.approx(share, rel=1e-2, abs=1e-4) and share > 0
