@@ -8,7 +8,8 @@ One run on a Cloud TPU that is asked for as a queued resource.
   launch/tpu_queued_resource.sh COMMAND --name=NAME --zone=ZONE [options] [-- program arguments]
 
 Commands, in the order of a run (`all` does the first four):
-  create   asks for the TPU and its queue place
+  create   asks for the TPU and its queue place; one that was taken away is deleted and asked for again, one
+           that is there or waits is kept
   wait     returns when it is there
   setup    copies this checkout to every worker, installs it, mounts the bucket at ~/runs
   run      starts the program on every worker; process i of n trains its share of the members
@@ -20,8 +21,8 @@ Options:
   --zone=ZONE          for example us-central1-a
   --type=TYPE          accelerator type, for example v5litepod-8 or v6e-16 (create)
   --runtime=VERSION    runtime version that belongs to the type, for example v2-alpha-tpuv6e (create)
-  --spot               preemptible: when it is taken, run delete, create, wait, setup and run again; the run
-                       continues from the bucket (create)
+  --spot               preemptible: when it is taken, give the same command again; the run continues from the
+                       bucket (create)
   --bucket=BUCKET      Cloud Storage bucket for the workdir, shared by all workers (setup)
   --workdir=RUN        folder of the run inside the bucket (run, fetch)
   --out=FOLDER         local folder for the results (fetch)
@@ -33,7 +34,8 @@ Example:
     --runtime=v2-alpha-tpuv5-lite --spot --bucket=my-bucket --workdir=fashion_mnist \
     -- --config=configs/fashion_mnist.py --config.data.data_dir=runs/tensorflow_datasets
 
-gcloud must be installed and signed in. The data set must lie in the bucket already.
+gcloud must be installed and signed in, gcsfuse be in the runtime's image. The data set must lie in the bucket
+already. `run` lasts as long as its connection: start it in tmux; after a break, `run` again continues.
 HELP
 }
 
@@ -80,22 +82,35 @@ tell() {
   fi
 }
 
+# Empty where gcloud finds no such queued resource.
+state() {
+  gcloud compute tpus queued-resources describe "$name" --zone="$zone" "${project[@]}" \
+    --format='value(state.state)' 2>/dev/null || true
+}
+
 create() {
   need type
   need runtime
+  local there=''
+  [[ $dry_run ]] || there=$(state)
+  case $there in
+    '') ;;
+    FAILED | SUSPENDED) delete ;;
+    *) echo "$name is there already: $there"; return ;;
+  esac
   tpus queued-resources create "$name" --node-id="$name" --accelerator-type="$type" \
     --runtime-version="$runtime" "${spot[@]}"
 }
 
 wait_until_there() {
-  local state
+  local now
   while [[ ! $dry_run ]]; do
-    state=$(gcloud compute tpus queued-resources describe "$name" --zone="$zone" "${project[@]}" \
-      --format='value(state.state)')
-    echo "$(date +%H:%M:%S) $state"
-    case $state in
+    now=$(state)
+    echo "$(date +%H:%M:%S) $now"
+    case $now in
       ACTIVE) return ;;
-      FAILED | SUSPENDED | SUSPENDING) fail "the request ended as $state: delete it and create it again." ;;
+      '') fail "gcloud finds no queued resource $name in $zone: create it first." ;;
+      FAILED | SUSPENDED | SUSPENDING) fail "the request ended as $now: create asks for it again." ;;
     esac
     sleep 30
   done

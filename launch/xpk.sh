@@ -16,7 +16,8 @@ Options:
   --storage=NAME       xpk storage that holds the data and the workdir, mounted where it says (`xpk storage
                        list`); shared by all hosts
   --priority=LEVEL     default medium
-  --restarts=N         how often a preempted workload starts again (default 20); it continues its run
+  --restarts=N         how often a preempted workload starts again (default 20); it continues its run, as does
+                       another workload with the same --workdir
   --dry-run            prints the command instead of running it
 
 Example:
