@@ -1,7 +1,8 @@
 """What the paper's studies have in common (Pham et al. 2025, App. D); each data set's file gives the rest.
 
 Every number that the paper states is in `get_config` below or in the call of it; what the paper leaves open is
-marked with the reading taken. A config that calls this has three variants: the paper, `:small` and `:smoke`.
+marked with the reading taken. A config that calls this has three variants: the paper, `:small` and `:smoke`. The
+last asks nothing of the data, so that any images will do: `--config.data.name=FOLDER --config.data.size=32`.
 """
 
 import math
