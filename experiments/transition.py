@@ -130,7 +130,7 @@ def refine_grid(run: Run, workdir: sweep.Workdir) -> None:
     file = workdir / "grid.json"
     if not file.exists():
         rows = transition_tables.fraction_rows(run, workdir, transition_tables.make_thresholds(run, workdir))
-        first = [row for row in rows if row.get("width") in (None, run.widths[0])]
+        first = transition_tables.of_width(rows, run.widths[0])
         sizes, memorized = [row["num_train"] for row in first], [row["memorized"] for row in first]
         a, b = grid.propose_ends(sizes, memorized, run.total)
         workdir.write_json("grid.json", {"a": a, "b": b, "searched": sizes, "memorized": memorized})

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.transition_settings import Run
-from experiments.transition_tables import load_samples, read_table
+from experiments.transition_tables import load_samples, of_width, read_table
 from memgen_jax import data, onset, sweep
 from memgen_jax.report import onset_figures
 from memgen_jax.report.transition_figures import CriticalSize
@@ -163,11 +163,8 @@ def marks(outcome: dict[str, Any]) -> list[CriticalSize]:
 def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
     """Both papers' views over one axis of K, for the first width: the figure, its description, its caption."""
 
-    def of_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [row for row in rows if float(row.get("width") or 0) == (run.widths[0] or 0)]
-
     critical = json.loads((workdir / "transition.json").read_text())["onset"]
-    fractions = of_first(read_table(workdir, "fractions.csv"))
+    fractions = of_width(read_table(workdir, "fractions.csv"), run.widths[0])
     alt = "Fractions of the three phases above, P(Δ > 0) below, against the training-set size."
     caption = (
         "Top: what single samples are. Middle: whether all of them together lie nearer to unseen items (towards 1) "
@@ -175,8 +172,8 @@ def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
         "Bottom: the chance that this Δ is positive. Bands are 95% intervals; a dotted line stands where that chance "
         "crosses one half. Dashed: held-out items in place of the samples, as a perfect model would make them."
     )
-    figure = onset_figures.both_views(fractions, of_first(read_rows(workdir, "onset.csv")), critical)
-    return figure, alt, caption
+    onset_rows = of_width(read_rows(workdir, "onset.csv"), run.widths[0])
+    return onset_figures.both_views(fractions, onset_rows, critical), alt, caption
 
 
 def draw_capacity(workdir: sweep.Workdir) -> tuple[Any, str, str]:

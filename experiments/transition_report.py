@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import door, transition_densities, transition_steps
 from experiments.transition_settings import Run
-from experiments.transition_tables import first_width, labels_of, load_samples, read_table
+from experiments.transition_tables import first_width, labels_of, load_samples, of_width, read_table
 from memgen_jax import data, phases, sweep
 from memgen_jax.report import (
     example_figures,
@@ -156,11 +156,6 @@ def critical_marks(critical: dict[str, Any]) -> list[transition_figures.Critical
             transition_figures.CriticalSize(label, found["num_train"], found["low"], found["high"], phase)
         )
     return marks
-
-
-def of_width(rows: list[dict[str, float]], width: int | None) -> list[dict[str, float]]:
-    """The rows of one width: all of them where there is no such column."""
-    return [row for row in rows if "width" not in row or row["width"] == width]
 
 
 def seed_rows(run: Run, workdir: sweep.Workdir, width: int | None) -> list[list[dict[str, float]]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.transition_settings import Run
-from experiments.transition_tables import across_seeds, first_width, labels_of, make_thresholds, read_table
+from experiments.transition_tables import across_seeds, labels_of, make_thresholds, of_width, read_table
 from memgen_jax import phases, sweep
 from memgen_jax.report import phase_diagram_figures
 
@@ -34,8 +34,7 @@ def tabulate(run: Run, workdir: sweep.Workdir) -> None:
         row["held_out_distance"] = held_out.get(size)
         rows.append(row if width is None else row | {"width": width})
     workdir.write_csv("fractions_by_step.csv", rows)
-    of_first = [row for row in rows if row.get("width") in (None, run.widths[0])]
-    workdir.write_json("training_time.json", training_times(of_first))
+    workdir.write_json("training_time.json", training_times(of_width(rows, run.widths[0])))
 
 
 def by_step(run: Run) -> dict[tuple[int | None, int, int], list[sweep.Member]]:
@@ -109,10 +108,7 @@ def exists(workdir: sweep.Workdir) -> bool:
 def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
     """The phase diagram in (K, steps), its description, and its caption."""
     times = json.loads((workdir / "training_time.json").read_text())
-    width = first_width(run)[0].width
-    rows = [
-        r for r in read_table(workdir, "fractions_by_step.csv") if "width" not in r or r["width"] == width
-    ]
+    rows = of_width(read_table(workdir, "fractions_by_step.csv"), run.widths[0])
     caption = (
         "Solid line: the step at which half of the samples are memorized. Dashed line: the first step at "
         "which samples lie no farther from S than held-out items do (within 10%); below it "

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,11 @@ def quality(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> 
 def first_width(run: Run) -> list[sweep.Member]:
     """The members of the config's first width: those whose samples are shown."""
     return [member for member in run.members if member.width == run.widths[0]]
+
+
+def of_width(rows: Iterable[dict[str, Any]], width: int | None) -> list[dict[str, Any]]:
+    """The rows of one width: all of them where there is no such column."""
+    return [row for row in rows if row.get("width", width) == width]
 
 
 def read_table(workdir: sweep.Workdir, name: str) -> list[dict[str, float]]:
