@@ -135,7 +135,10 @@ def training_curves(
     smallest, largest = int(num_train.min()), int(num_train.max())
     colors = ScalarMappable(LogNorm(smallest, max(largest, smallest + 1)), _size_colors())
     for member in np.argsort(num_train):
-        axes.plot(step, loss[member], color=colors.to_rgba(num_train[member]), linewidth=1.1)
+        known = np.isfinite(loss[member])  # members that were trained apart are logged at steps of their own
+        alone = "o" if known.sum() == 1 else ""
+        color = colors.to_rgba(num_train[member])
+        axes.plot(step[known], loss[member, known], color=color, linewidth=1.1, marker=alone)
     axes.set_yscale("log")
     axes.set_xlabel("training step")
     axes.set_ylabel(label)

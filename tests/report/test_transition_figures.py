@@ -126,10 +126,17 @@ def test_training_curves_show_every_member_with_a_bar_of_sizes():
     loss[2, 5:] = np.nan
     figure = figures.training_curves(SIZES[::-1], step, loss)
     axes, bar = figure.axes
-    drawn = np.stack([line.get_ydata() for line in axes.lines])
-    np.testing.assert_array_equal(drawn, loss[::-1])
+    for line, own in zip(axes.lines, loss[::-1], strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), own[np.isfinite(own)])
     assert bar.get_ylim() == pytest.approx((2, 1437))
     assert len({to_hex(line.get_color()) for line in axes.lines}) == 6
+
+
+def test_training_curves_bridge_the_steps_that_a_member_lacks_and_mark_a_single_one():
+    loss = np.array([[0.5, np.nan, 0.3], [np.nan, 0.4, np.nan]])
+    bridged, single = figures.training_curves(SIZES[:2], np.array([1, 2, 3]), loss).axes[0].lines
+    np.testing.assert_array_equal(bridged.get_xydata(), [[1, 0.5], [3, 0.3]])
+    assert single.get_marker() == "o" and bridged.get_marker() != "o"
 
 
 def test_sample_quality_leaves_a_gap_where_nothing_is_new():

@@ -105,13 +105,13 @@ def test_the_data_axis_changes_rounding_only(tmp_path, emas):
 
 def test_no_fraction_of_a_run_with_the_data_axis_leaves_the_interval_of_one_without(tmp_path):
     """After 120 steps, in which rounding grows, with thresholds amid the distances, where labels turn easiest."""
-    members, size = MEMBERS[2::4], 512
+    members, size = MEMBERS[2::4], 256
     items = data.decode(IMAGES).reshape(len(IMAGES), -1)
     distances: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {1: [], 4: []}
     for data_parallel, found in distances.items():
         folder = tmp_path / f"{data_parallel}"
-        emas = train(folder / "training", 8, 120, data_parallel, members)
-        drawn = samples(folder / "sampling", 8, emas, members, lambda member: size, chunk_size=64)
+        emas = train(folder / "training", 4, 120, data_parallel, members)
+        drawn = samples(folder / "sampling", 4, emas, members, lambda member: size, chunk_size=64)
         for member, images in zip(members, drawn, strict=True):
             x = data.decode(images).reshape(size, -1)
             among = np.linalg.norm(x[:, None] - x, axis=-1) + np.diag(np.full(size, np.inf))
