@@ -70,6 +70,6 @@ def propose_ends(
         shares = ", ".join(f"{share:.0%} at {size:,}" for size, share in zip(sizes, curve, strict=True))
         raise InputError(
             f"the coarse search proposes A = {a} and B = {b}, between which no grid fits (memorized: "
-            f"{shares}): lower grid_first, or give grid_ends with grid=paper."
+            f"{shares}): in a new workdir lower grid_first, raise train.num_steps, or give grid_ends with grid=paper."
         )
     return a, b
