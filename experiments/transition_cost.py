@@ -230,11 +230,8 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
     if limit is None:
         lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
     else:
-        fits = (
-            "it fits"
-            if need <= limit
-            else ("it does NOT fit: lower train.members_per_step, raise train.data_parallel")
-        )
+        advice = "lower train.members_per_step, raise train.data_parallel"
+        fits = "it fits" if need <= limit else f"it does NOT fit: {advice}"
         lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
 
     speed, source = _FLOPS.value, "given"
