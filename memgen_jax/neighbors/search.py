@@ -11,7 +11,6 @@ The search runs in three steps, so that it is as fast as a matrix product and st
    tile, memory, device or precision of the search.
 """
 
-import functools
 import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +24,11 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Shaped
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.tiles import BLOCK, Kept, Prepared, nothing_kept, prepare, step
 
-# A row of scores is first reduced to minima over blocks of this many, one pass whatever k is.
-BLOCK = 64
-# Scores of a tile that a processor makes at once: they stay in its cache, in memory used again and again.
-SCORES_ON_CPU = 2**24  # bytes
+# Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
+# from the system each time (glibc: above 32 MiB), and that takes longer than all that is done to a query.
+ITEMS_ON_CPU = 24 * 2**20  # bytes
 # Extra candidates where k > 1: they settle near-ties without a second search.
 SPARE = 4
 
@@ -144,7 +143,7 @@ class _Finder:
         self.centre = np.median(few.astype(np.float32), axis=0)
         # Few references stay on the devices, ready, instead of coming again for each tile of queries.
         self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
-        self.prepared: dict[int, _Prepared] = {}
+        self.prepared: dict[int, Prepared] = {}
 
     def __call__(
         self,
@@ -159,6 +158,8 @@ class _Finder:
         devices = self.mesh.devices.size
         side = _tile_side(self.memory, queries.shape[1])
         reference_tile = _tile(len(self.references), side, BLOCK)
+        if self.keep and self.mesh.devices.flat[0].platform == "cpu":
+            side = min(side, max(ITEMS_ON_CPU // (4 * queries.shape[1]) // BLOCK, 1) * BLOCK)
         query_tile = _tile(math.ceil(len(queries) / devices), side, 16) * devices
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
@@ -179,24 +180,24 @@ class _Finder:
         query_tile: int,
         reference_tile: int,
         candidates: int,
-    ) -> "tuple[_Kept, _Rounded]":
+    ) -> "tuple[Kept, _Rounded]":
         by_query = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         centre = jax.device_put(self.centre, everywhere)
-        tile = _prepare(jax.device_put(_pad(queries, query_tile), by_query), centre, len(queries), self.dtype)
+        tile = prepare(jax.device_put(_pad(queries, query_tile), by_query), centre, len(queries), self.dtype)
         ignored = jax.device_put(_pad(exclude.astype(np.int32), query_tile), by_query)
-        kept = jax.device_put(_nothing_kept(query_tile, candidates), by_query)
+        kept = jax.device_put(nothing_kept(query_tile, candidates), by_query)
         largest = error = jnp.float32(0)
         for first in range(0, len(self.references), reference_tile):
             reference = self.prepared.get(first)
             if reference is None:
                 part = self.references[first : first + reference_tile]
                 part_there = jax.device_put(_pad(part, reference_tile), everywhere)
-                reference = _prepare(part_there, centre, len(part), self.dtype)
+                reference = prepare(part_there, centre, len(part), self.dtype)
             if self.keep:
                 self.prepared[first] = reference
             jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
-            kept = _step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
+            kept = step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
         if candidates == len(self.references):  # nothing is left out
@@ -204,7 +205,7 @@ class _Finder:
         count = len(queries)
         if not (np.isfinite(float(largest)) and np.isfinite(np.asarray(tile.norm)[:count]).all()):
             _name_what_is_not_finite(queries, self.references)
-        kept = _Kept(*(np.asarray(part)[:count] for part in kept))
+        kept = Kept(*(np.asarray(part)[:count] for part in kept))
         rounded = _Rounded(
             np.sqrt(np.asarray(tile.norm, np.float64)[:count]),
             np.asarray(tile.error, np.float64)[:count] + float(error),
@@ -213,7 +214,7 @@ class _Finder:
         return kept, rounded
 
     def _verify(
-        self, queries: np.ndarray, found: "_Kept", rounded: "_Rounded", k: int
+        self, queries: np.ndarray, found: Kept, rounded: "_Rounded", k: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = np.asarray(found.index, np.int64)
         square = np.full(index.shape, np.inf)  # stays so for the excluded item and slots never filled
@@ -348,143 +349,9 @@ def _pad(rows: np.ndarray, count: int) -> np.ndarray:
     return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
-class _Prepared(NamedTuple):
-    """A tile less the centre, rounded to the search's dtype."""
-
-    item: Float[Array, "row dim"]
-    norm: Float[Array, "row"]  # squared, of the rounded item; infinite for padding
-    error: Float[Array, "row"]  # distance that rounding moved the item
-    largest: Float[Array, ""]  # largest finite norm
-
-
-class _Kept(NamedTuple):
-    """Running candidates: score = |r|² - 2 q·r, and a bound: no score left out is below it."""
-
-    score: Float[np.ndarray | Array, "query candidate"]
-    index: Int[np.ndarray | Array, "query candidate"]  # type: ignore[assignment]
-    bound: Float[np.ndarray | Array, "query"]
-
-
 class _Rounded(NamedTuple):
     """What bounds the rounding of a tile's scores; norms are those of centred items."""
 
     norm: Float[np.ndarray, "query"]
     error: Float[np.ndarray, "query"]  # by how much rounding to the search's dtype may move a distance
     largest: float  # norm of any reference
-
-
-def _nothing_kept(queries: int, candidates: int) -> _Kept:
-    return _Kept(
-        score=np.full((queries, candidates), np.inf, np.float32),
-        index=np.zeros((queries, candidates), np.int32),
-        bound=np.full(queries, np.inf, np.float32),
-    )
-
-
-@functools.partial(jax.jit, static_argnames="dtype")
-def _prepare(items: Array, centre: Array, count: int | Array, dtype: np.dtype) -> _Prepared:
-    moved = items.astype(jnp.float32) - centre[None]
-    item = moved.astype(dtype)
-    rounded = item.astype(jnp.float32)
-    norm = jnp.sum(rounded**2, axis=1)
-    real = jnp.arange(len(items)) < count
-    error = jnp.zeros_like(norm)
-    if dtype != jnp.float32:
-        error = jnp.where(real, jnp.sqrt(jnp.sum((moved - rounded) ** 2, axis=1)), 0)
-    return _Prepared(
-        item=item,
-        norm=jnp.where(real, norm, jnp.inf),
-        error=error,
-        largest=jnp.max(jnp.where(real, norm, 0)),
-    )
-
-
-@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0)
-def _step(
-    kept: _Kept,
-    queries: Array,
-    ignored: Array,
-    references: Array,
-    norms: Array,
-    first: int | Array,
-    mesh: Mesh,
-) -> _Kept:
-    """One tile of queries against one tile of references; each device has its own queries."""
-    split, whole = PartitionSpec("query"), PartitionSpec()
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return jax.shard_map(
-        _compare_in_pieces if on_cpu else _compare,
-        mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole),
-        out_specs=split,
-    )(kept, queries, ignored, references, norms, first)  # type: ignore[arg-type]
-
-
-def _compare_in_pieces(
-    kept: _Kept, queries: Array, ignored: Array, references: Array, norms: Array, first: Array
-) -> _Kept:
-    """As `_compare`, a few queries after the other inside one program."""
-    wanted = 4 * len(queries) * len(norms) / SCORES_ON_CPU
-    pieces = next(n for n in (1, 2, 4, 8, 16) if n >= min(wanted, 16))
-    if pieces == 1:
-        return _compare(kept, queries, ignored, references, norms, first)
-    apart = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), (kept, queries, ignored))
-    done = jax.lax.map(lambda x: _compare(x[0], x[1], x[2], references, norms, first), apart)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
-
-
-def _compare(
-    kept: _Kept, queries: Array, ignored: Array, references: Array, norms: Array, first: Array
-) -> _Kept:
-    product = jax.lax.dot_general(
-        queries,
-        references,
-        (((1,), (1,)), ((), ())),
-        precision=jax.lax.Precision.HIGHEST,
-        preferred_element_type=jnp.float32,
-    )
-    column = jnp.arange(len(norms), dtype=jnp.int32)[None] + first
-    scores = jnp.where(column == ignored[:, None], jnp.inf, norms[None] - 2 * product)
-    score, position, bound = _smallest_by_blocks(scores, kept.score.shape[1])
-    scores = jnp.concatenate([kept.score, score], axis=1)
-    index = jnp.concatenate([kept.index, position + first], axis=1)
-    score, position, left_out = _smallest(scores, kept.score.shape[1])
-    return _Kept(
-        score=score,
-        index=jnp.take_along_axis(index, position, axis=1),
-        bound=jnp.minimum(jnp.minimum(kept.bound, bound), left_out),
-    )
-
-
-def _smallest_by_blocks(scores: Array, count: int) -> tuple[Array, Array, Array]:
-    """As `_smallest`, reading the scores once.
-
-    The `count` smallest scores lie in the `count` blocks with the smallest minima, so only those
-    blocks are looked into.
-    """
-    rows, columns = scores.shape
-    blocks = columns // BLOCK
-    if columns % BLOCK or blocks <= 2 * count:
-        return _smallest(scores, min(count, columns))
-    split = scores.reshape(rows, blocks, BLOCK)
-    _, block, outside = _smallest(split.min(axis=2), count)
-    inside = jnp.take_along_axis(split, block[:, :, None], axis=1).reshape(rows, count * BLOCK)
-    score, place, within = _smallest(inside, count)
-    block = jnp.take_along_axis(block, place // BLOCK, axis=1)
-    return score, block * BLOCK + place % BLOCK, jnp.minimum(outside, within)
-
-
-def _smallest(scores: Array, count: int) -> tuple[Array, Array, Array]:
-    """The `count` smallest of each row, their columns, and a bound that no other is below."""
-    rows, columns = scores.shape
-    if count == 1:
-        position = jnp.argmin(scores, axis=1).astype(jnp.int32)
-        chosen = jnp.arange(columns, dtype=jnp.int32)[None] == position[:, None]
-        rest = jnp.min(jnp.where(chosen, jnp.inf, scores), axis=1)
-        return jnp.min(scores, axis=1)[:, None], position[:, None], rest
-    if count == columns:
-        everything = jnp.broadcast_to(jnp.arange(columns, dtype=jnp.int32)[None], scores.shape)
-        return scores, everything, jnp.full((rows,), jnp.inf)
-    # Taking one more and slicing it off would give the bound too, but XLA then sorts whole rows.
-    value, position = jax.lax.top_k(-scores, count)
-    return -value, position.astype(jnp.int32), -value.min(axis=1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import search
-from memgen_jax.neighbors.search import SCORES_ON_CPU, _Finder, local_mesh
+from memgen_jax.neighbors.search import _Finder, local_mesh
+from memgen_jax.neighbors.tiles import SCORES_ON_CPU
 
 
 def brute_force(queries, references, k, exclude_self=False):
@@ -206,8 +207,14 @@ def test_what_cannot_be_searched_is_refused_in_one_sentence(arguments, words):
         search(**{k: v.astype(np.float32) if hasattr(v, "shape") else v for k, v in arguments.items()})
 
 
-def test_jax_arrays_and_numpy_arrays_give_the_same_neighbours():
-    query, reference = gaussian(14, 20), gaussian(15, 30)
-    found, other = search(query, reference), search(jnp.asarray(query), jnp.asarray(reference))
-    np.testing.assert_array_equal(found.distance, other.distance)
+def test_jax_arrays_and_numpy_arrays_give_the_same_neighbours_and_stay_as_they_are():
+    query, reference = gaussian(14, 128, 16), gaussian(15, 256, 16)
+    on_device = jnp.asarray(query), jnp.asarray(reference)
+    found = search(query, reference)
+    for _ in range(2):  # tiles are centred in place: never in the caller's memory
+        other = search(*on_device)
+        np.testing.assert_array_equal(found.distance, other.distance)
+    np.testing.assert_array_equal(on_device[0], gaussian(14, 128, 16))
+    np.testing.assert_array_equal(on_device[1], gaussian(15, 256, 16))
+    np.testing.assert_array_equal(query, gaussian(14, 128, 16))
     assert isinstance(other.distance, np.ndarray) and not isinstance(other.distance, jax.Array)
