@@ -1,11 +1,18 @@
-"""LPIPS against numbers from PyPI's `lpips` 0.1.4 (PyTorch 2.13), and against its own definition."""
+"""LPIPS against numbers from PyPI's `lpips` 0.1.4 (PyTorch 2.13), and against its own definition.
 
+What needs the weights is left out where they have not been fetched; the same formula with random weights,
+against PyTorch's convolutions, is tested everywhere.
+"""
+
+import jax
 import numpy as np
 import pytest
 
 from memgen_jax import neighbors
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import lpips, lpips_embedding, search
+from memgen_jax.neighbors.lpips import LAYERS, SCALE, SHIFT
+from memgen_jax.neighbors.weights import Head
 
 needs_weights = pytest.mark.skipif(
     not neighbors.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
@@ -45,6 +52,70 @@ def pairs(kind, side):
 @pytest.mark.parametrize(("kind", "side"), list(REFERENCE))
 def test_lpips_equals_the_pytorch_package(kind, side):
     np.testing.assert_allclose(lpips(*pairs(kind, side)), REFERENCE[kind, side], atol=1e-5)
+
+
+def random_weights():
+    """He-normal kernels, small biases, heads of which about half the channels weigh nothing."""
+    rng = np.random.default_rng(0)
+    trunk, heads, channels = {}, [], 3
+    for layer, (width, kernel, _, _) in enumerate(LAYERS):
+        shape = (kernel, kernel, channels, width)
+        deviation = (2 / (kernel * kernel * channels)) ** 0.5
+        trunk[f"Conv_{layer}"] = {
+            "kernel": rng.normal(0, deviation, shape).astype(np.float32),
+            "bias": rng.normal(0, 0.1, width).astype(np.float32),
+        }
+        weight = rng.uniform(-1, 1, width).astype(np.float32)
+        channel = np.flatnonzero(weight > 0)
+        heads.append(Head(weight[channel], channel))
+        channels = width
+    return {"trunk": trunk, "heads": heads}
+
+
+def pytorch_formula(weights, images):
+    """LPIPS of two stacks of uint8 images as Zhang et al. 2018 write it, in PyTorch; never as an embedding."""
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    x = torch.from_numpy(np.moveaxis(np.concatenate(images), -1, 1).copy()) / np.float32(127.5) - 1
+    if x.shape[-1] < 32:
+        x = functional.interpolate(x, size=(32, 32), mode="bilinear")
+    x = (x - torch.tensor(SHIFT)[:, None, None]) / torch.tensor(SCALE)[:, None, None]
+    total = torch.zeros(len(images[0]))
+    for layer, (_, _, stride, padding) in enumerate(LAYERS):
+        if layer in (1, 2):
+            x = functional.max_pool2d(x, 3, 2)
+        stored = weights["trunk"][f"Conv_{layer}"]
+        kernel = torch.from_numpy(stored["kernel"].transpose(3, 2, 0, 1).copy())
+        x = functional.conv2d(x, kernel, torch.from_numpy(stored["bias"]), stride, padding).relu()
+        unit = x / ((x**2).sum(1, keepdim=True).sqrt() + 1e-10)
+        first, second = unit.chunk(2)
+        head = torch.zeros(x.shape[1])
+        head[weights["heads"][layer].channel] = torch.from_numpy(weights["heads"][layer].weight)
+        total += ((first - second) ** 2 * head[:, None, None]).sum(1).mean((1, 2))
+    return total.numpy()
+
+
+# `pytorch_formula` in PyTorch 2.13.
+WITH_RANDOM_WEIGHTS = {
+    ("random", 28): (0.429928482, 0.448005021, 0.469035298),
+    ("random", 64): (0.512553453, 0.482832313, 0.502423525),
+    ("real", 28): (1.155085683, 0.808792531, 0.709896863),
+    ("real", 32): (1.157723308, 0.776158929, 0.673561394),
+}
+
+
+@pytest.mark.parametrize(("kind", "side"), list(WITH_RANDOM_WEIGHTS))
+def test_the_formula_with_random_weights_equals_pytorchs(kind, side):
+    embed = jax.jit(jax.vmap(neighbors.embed_picture, in_axes=(None, 0)))
+    first, second = (np.asarray(embed(random_weights(), stack)) for stack in pairs(kind, side))
+    found = ((first - second) ** 2).sum(1)
+    np.testing.assert_allclose(found, WITH_RANDOM_WEIGHTS[kind, side], atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "side"), list(WITH_RANDOM_WEIGHTS))
+def test_the_numbers_for_random_weights_are_pytorchs_where_that_is_installed(kind, side):
+    expected = pytorch_formula(random_weights(), pairs(kind, side))
+    np.testing.assert_allclose(WITH_RANDOM_WEIGHTS[kind, side], expected, atol=1e-6)
 
 
 @needs_weights
