@@ -144,6 +144,21 @@ def resize(
     return np.stack([np.asarray(image) for image in fitted]).reshape(-1, size, size, images.shape[-1])
 
 
+def recolour(
+    images: UInt8[np.ndarray, "item height width _"], channels: int
+) -> UInt8[np.ndarray, "item height width {channels}"]:
+    """Makes decoded images grey (1 channel, the luma of ITU-R 601) or RGB (3, grey repeated)."""
+    from PIL import Image
+
+    if channels not in (1, 3):
+        raise InputError(f"channels={channels}: channels must be 1 or 3")
+    if images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=-1)
+    return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])[..., None]
+
+
 def _fit(image: "Image.Image", size: int | None) -> "Image.Image":
     from PIL import Image, ImageOps
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memgen_jax.data import idx, tfds
 from memgen_jax.data.arrays import read_array
-from memgen_jax.data.images import Items, read_folder, resize
+from memgen_jax.data.images import Items, read_folder, recolour, resize
 from memgen_jax.errors import InputError
 
 KINDS = "an .npz or .npy file, a folder of images, tfds:NAME, or idx:FOLDER"
@@ -34,27 +34,29 @@ def read(
       source: one of the above.
       data_dir: for tfds, the folder of prepared data sets.
       size: brings images to size × size: central square, then bicubic.
-      channels, skip_bad: for folders, see `read_folder`.
+      channels: 1 turns all images grey, 3 makes all RGB.
+      skip_bad: for folders, see `read_folder`.
     Raises:
       InputError: when there is no such source, or it does not hold what it should.
     """
     source = os.fspath(source)
     kind, _, rest = source.partition(":")
     if kind == "tfds":
-        return _read_tfds(rest, data_dir, size)
+        items, held_out = _read_tfds(rest, data_dir, size)
+        return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
     if kind == "idx":
         parts = [
             Items(images, [f"{split}[{i}]" for i in range(len(images))])
             for split in ("train", "test")
             for images in [idx.read_idx_images(rest, split)]
         ]
-        return _sized(parts[0], size), _sized(parts[1], size)
+        return _fitted(parts[0], size, channels), _fitted(parts[1], size, channels)
     path = Path(source).expanduser()
     if path.is_dir():
         return read_folder(path, size=size, channels=channels, skip_bad=skip_bad), None
     if path.suffix in (".npz", ".npy"):
         items, held_out = read_array(path)
-        return _sized(items, size), held_out and _sized(held_out, size)
+        return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
     if path.exists():
         raise InputError(f"{source} is neither a folder nor an .npz or .npy file: give {KINDS}")
     raise InputError(f"there is nothing at {source}: give {KINDS}")
@@ -71,9 +73,9 @@ def _read_tfds(name: str, data_dir: str | os.PathLike | None, size: int | None) 
     return items, None
 
 
-def _sized(items: Items, size: int | None) -> Items:
-    if size is None:
-        return items
-    if items.values.ndim != 4:
-        raise InputError(f"size={size} applies to images, not to vectors: leave it out")
-    return items._replace(values=resize(items.values, size))
+def _fitted(items: Items, size: int | None, channels: int | None) -> Items:
+    for name, value in (("size", size), ("channels", channels)):
+        if value is not None and items.values.ndim != 4:
+            raise InputError(f"{name}={value} applies to images, not to vectors: leave it out")
+    values = items.values if size is None else resize(items.values, size)
+    return items._replace(values=values if channels is None else recolour(values, channels))

@@ -103,8 +103,9 @@ def _prepared(name: str, data_dir: str | os.PathLike | None) -> tuple[Any, Path]
     root = Path(data_dir if data_dir is not None else DEFAULT_DATA_DIR).expanduser()
     if not root.is_dir():
         raise InputError(
-            f"there is no folder {root} with prepared data sets: name the one in which tensorflow-datasets has "
-            "prepared them, by --config.data.data_dir=FOLDER or, for the audit, --data-dir=FOLDER"
+            f"cannot find data set {name!r}, for there is no folder {root} with prepared ones: name the one in "
+            "which tensorflow-datasets has prepared them, by --config.data.data_dir=FOLDER or, for the audit, "
+            "--data-dir=FOLDER"
         )
     places = [info.parent for info in (root / name).glob("*/dataset_info.json")]
     if not places or ".." in Path(name).parts:

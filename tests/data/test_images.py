@@ -73,6 +73,18 @@ def test_mixed_channels_are_refused_by_name_and_brought_together_by_channels(tmp
     np.testing.assert_array_equal(items.values[1], np.repeat(noise(1, (6, 6, 1)), 3, axis=-1))
 
 
+@pytest.mark.parametrize(("stored", "asked"), [(3, 1), (1, 3), (3, 3)])
+def test_channels_do_to_an_array_what_they_do_to_the_same_images_in_a_folder(tmp_path, stored, asked):
+    pictures = np.stack([noise(i, (6, 6, stored)) for i in range(3)])
+    for i, picture in enumerate(pictures):
+        save(tmp_path, f"{i}.png", picture)
+    np.savez(tmp_path / "all.npz", images=pictures)
+    from_files, _ = data.read(tmp_path, channels=asked)
+    from_array, _ = data.read(tmp_path / "all.npz", channels=asked)
+    assert from_array.values.shape == (3, 6, 6, asked)
+    np.testing.assert_array_equal(from_array.values, from_files.values)
+
+
 def test_a_size_halves_by_averaging_so_that_no_pixel_is_dropped(tmp_path):
     checkers = np.indices((16, 16)).sum(0) % 2 * 255
     save(tmp_path, "a.png", checkers.astype(np.uint8))
