@@ -26,7 +26,7 @@ from jaxtyping import Float, Int, Shaped
 from memgen_jax import neighbors, phases
 from memgen_jax.data import Items, permutation, read
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_whole
+from memgen_jax.files import write_together
 from memgen_jax.report import audit_page
 
 METRICS = ("auto", "l2", "lpips")
@@ -189,10 +189,14 @@ def check(settings: Settings) -> None:
     for name, choices in (("metric", METRICS), ("thresholds", RULES)):
         if getattr(settings, name) not in choices:
             raise InputError(f"--{name} {getattr(settings, name)!r} is not one of {', '.join(choices)}")
-    for name in ("fail_above", "ratio", "false_positive_rate"):
-        value = getattr(settings, name)
+    fractions = {
+        "fail-above": settings.fail_above, "ratio": settings.ratio, "fpr": settings.false_positive_rate
+    }  # fmt: skip
+    for name, value in fractions.items():
         if value is not None and not 0 <= value <= 1:
-            raise InputError(f"--{name.replace('_', '-')} {value} is outside 0..1; give a fraction")
+            raise InputError(f"--{name} {value} is outside 0..1; give a fraction")
+    if settings.false_positive_rate in (0, 1):
+        raise InputError(f"--fpr {settings.false_positive_rate} leaves nothing to calibrate; 0.01 is usual")
     if settings.ratio == 0 or settings.batch < 1:
         raise InputError("--ratio and --batch must be positive; 0.333 and 64 are usual")
 
@@ -231,6 +235,15 @@ def load(
             f"--train items are {_shape(expected)} and --{name} items {_shape(shape)}; bring images to one "
             "size with --size N"
         )
+    if holdout is not None and settings.thresholds == "auto" and settings.delta_m is None:
+        fewest = phases.fewest_held_out(settings.false_positive_rate)
+        for name, items in sets.items():
+            if len(items.values) < fewest:
+                raise InputError(
+                    f"--{name} has {len(items.values)} items, too few for held-out calibration at a rate of "
+                    f"{settings.false_positive_rate:g}; give at least {fewest}, a larger --fpr, or --delta-m "
+                    "and --delta-s"
+                )
     return train, samples, holdout
 
 
@@ -354,8 +367,8 @@ def write(
     train_rows: Shaped[np.ndarray, "train dim"],
     sample_rows: Shaped[np.ndarray, "sample dim"],
 ) -> None:
-    """Writes the three files, each under a temporary name first."""
-    out, found = Path(settings.out), result.distances
+    """Writes the three files: all or, where the disk is full, none."""
+    found = result.distances
     page = audit_page.render(
         summary=result.summary,
         train_distance=found.train[:, 0],
@@ -377,9 +390,12 @@ def write(
                 samples.names[found.synthetic_index[i]],
             ]
         )
-    write_whole(out / "report.html", page.encode())  # the largest first: where it fits, the others do
-    write_whole(out / "labels.csv", table.getvalue().encode())
-    write_whole(out / "summary.json", (json.dumps(result.summary, indent=2) + "\n").encode())
+    files = {
+        "labels.csv": table.getvalue(),
+        "summary.json": json.dumps(result.summary, indent=2) + "\n",
+        "report.html": page,
+    }
+    write_together(settings.out, {name: text.encode() for name, text in files.items()})
 
 
 def _galleries(

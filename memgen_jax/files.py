@@ -1,6 +1,7 @@
 """Paths, and files that are written whole or not at all."""
 
 import os
+from collections.abc import Mapping
 
 from etils import epath
 
@@ -17,14 +18,28 @@ def write_whole(path: epath.PathLike, data: bytes) -> epath.Path:
       The path written.
     """
     path = epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_together(path.parent, {path.name: data})
     return path
+
+
+def write_together(folder: epath.PathLike, files: Mapping[str, bytes]) -> None:
+    """Writes files that belong together: no name changes before all of them have found room.
+
+    Args:
+      folder: local or remote; made where missing.
+      files: name in the folder → its bytes.
+    """
+    folder = epath.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporaries = {name: folder / f".{name}.{os.getpid()}.tmp" for name in files}
+    try:
+        for name, data in files.items():
+            temporaries[name].write_bytes(data)
+        for name, temporary in temporaries.items():
+            temporary.replace(folder / name)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
 
 
 def absolute(path: epath.PathLike) -> epath.Path:

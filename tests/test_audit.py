@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -127,6 +128,9 @@ def test_two_samples_are_enough(tmp_path):
     np.savez(tmp_path / "samples.npz", images=np.zeros((2, 5, 5), np.uint8))
     result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
     assert result.summary["spurious"] == 1.0
+    np.savez(tmp_path / "samples.npz", images=np.load(tmp_path / "train.npz")["images"])
+    result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
+    assert "100.0% (34.2% – 100.0%) of 2 samples are copies" in result.sentences[1]  # not ± 32.9%
 
 
 def test_samples_may_come_from_a_function_in_place_of_a_file(planted, tmp_path, no_page):
@@ -147,16 +151,26 @@ def test_the_ratio_rule_is_reported_beside_the_threshold(planted, tmp_path, no_p
     assert any("ratio rule" in sentence for sentence in result.sentences)
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_under_its_final_name(planted, tmp_path, monkeypatch):
-    def full(path, data):
-        path.with_suffix(".tmp").write_bytes(b"")
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr(audit, "write_whole", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        audit.run(flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
-    left = {path.name for path in (tmp_path / "out").iterdir()}
-    assert not left & {"labels.csv", "summary.json", "report.html"}
+@pytest.mark.parametrize("room", [100, 50_000])
+def test_where_the_room_runs_out_one_sentence_is_said_and_the_results_of_before_stay_whole(
+    planted, tmp_path, monkeypatch, room
+):
+    """The system itself stops a file at `room` bytes: labels.csv, or the page when the others are written."""
+    monkeypatch.setattr(audit.audit_page, "render", lambda **_: "page" * 25_000)
+    settings = flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for already_there in (False, True):
+        if already_there:
+            audit.run(settings, say=lambda _: None)
+        before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*")}
+        assert len(before) == 3 * already_there
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+        try:
+            with pytest.raises(InputError, match=r"cannot write .*free some room"):
+                audit.run(settings, say=lambda _: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def mistakes(folder):
@@ -203,6 +217,9 @@ def mistakes(folder):
         ({"metric": "l1"}, "invalid choice"),
         ({"metric": "lpips", **deltas}, "28 pixels"),
         ({"fail_above": 2.0}, "outside 0..1"),
+        ({"fpr": 1.5}, "--fpr 1.5 is outside"),
+        ({"fpr": 0.0}, "nothing to calibrate"),
+        ({"holdout": folder / "unseen.npz", "fpr": 0.005}, "--samples has 160 items, too few"),
         ({"ratio": 0.0}, "positive"),
     ]
 

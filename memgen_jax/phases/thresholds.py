@@ -4,6 +4,7 @@ Four rules, each by name: the paper's table, the valley between two modes, calib
 real images, and (in `copies_by_ratio`) the ratio of the two nearest training distances.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from scipy.stats import binom
 from memgen_jax.errors import InputError
 from memgen_jax.phases.classify import check_thresholds
 from memgen_jax.phases.dip import dip_test
+
+ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
 
 
 class PaperThresholds(NamedTuple):
@@ -202,6 +205,11 @@ def held_out(
     return Thresholds(delta_m, delta_s, rule, interval_m, interval_s)
 
 
+def fewest_held_out(false_positive_rate: float) -> int:
+    """The fewest distances of either kind from which `held_out` can calibrate: 99 at 1%."""
+    return math.ceil(1 / false_positive_rate - 1 - ROUNDING)
+
+
 def copies_by_ratio(
     first: Float[np.ndarray, "sample"],
     second: Float[np.ndarray, "sample"],
@@ -249,12 +257,12 @@ def _low_quantile(
     name: str, distance: Float[np.ndarray, "item"], rate: float
 ) -> tuple[float, tuple[float, float]]:
     count = len(distance)
-    rank = int(rate * (count + 1))
-    if rank < 1:
+    if count < fewest_held_out(rate):
         raise InputError(
             f"{count} {name} images cannot show a rate of {rate:g}; give at least "
-            f"{int(np.ceil(1 / rate - 1))} or raise the rate"
+            f"{fewest_held_out(rate)} or raise the rate"
         )
+    rank = int(rate * (count + 1) + ROUNDING)
     ordered = np.sort(distance)
     # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
     # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.

@@ -102,7 +102,7 @@ def answer(summary: Mapping) -> list[str]:
         half = (summary["memorized_high"] - summary["memorized_low"]) / 2
         digits = 2 if half < 0.0005 else 1
         spread = f"± {percent(half, digits)}"
-        if half >= summary["memorized"]:  # a share is never below 0
+        if half >= min(summary["memorized"], 1 - summary["memorized"]):  # a share is in 0..1
             ends = (percent(summary[f"memorized_{end}"], digits) for end in ("low", "high"))
             spread = f"({' – '.join(ends)})"
         lead = f"{percent(summary['memorized'], digits)} {spread} of {total:,} samples are copies ({within})"

@@ -98,6 +98,10 @@ def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed()
         phases.held_out(np.ones(98), np.ones(1000), 1.5)
 
 
+def test_the_rank_is_not_lost_to_rounding_where_the_rate_times_the_count_is_whole():
+    assert phases.held_out(np.arange(1.0, 100.0), np.ones(99), 0.29).delta_m == 29.0
+
+
 def test_the_ratio_rule_by_hand():
     first, second = np.array([1.0, 1.0, 0.0, 2.0]), np.array([3.1, 2.9, 0.0, 2.0])
     assert phases.copies_by_ratio(first, second).tolist() == [True, False, True, False]
