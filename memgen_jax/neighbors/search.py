@@ -144,6 +144,10 @@ class _Finder:
         # Few references stay on the devices, ready, instead of coming again for each tile of queries.
         self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
         self.prepared: dict[int, Prepared] = {}
+        dim = references.shape[1]
+        small = self.keep and mesh.devices.flat[0].platform == "cpu"
+        most = ITEMS_ON_CPU // (4 * dim) if small else memory
+        self.query_side, self.reference_side = _tile_sides(memory, dim, most)
 
     def __call__(
         self,
@@ -156,11 +160,8 @@ class _Finder:
         """Squared distances (float64) and indices [query, k], and whether each row is proven."""
         candidates = min(candidates, len(self.references))
         devices = self.mesh.devices.size
-        side = _tile_side(self.memory, queries.shape[1])
-        reference_tile = _tile(len(self.references), side, BLOCK)
-        if self.keep and self.mesh.devices.flat[0].platform == "cpu":
-            side = min(side, max(ITEMS_ON_CPU // (4 * queries.shape[1]) // BLOCK, 1) * BLOCK)
-        query_tile = _tile(math.ceil(len(queries) / devices), side, 16) * devices
+        query_tile = _tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
+        reference_tile = _tile(len(self.references), self.reference_side, BLOCK)
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -329,10 +330,17 @@ def _name_what_is_not_finite(queries: np.ndarray, references: np.ndarray) -> Non
     raise InputError("distances overflow float32; scale the items to a range such as [-1, 1]")
 
 
-def _tile_side(memory: int, dim: int) -> int:
-    """Rows s of a tile such that its items and scores fit in 3/4 of the memory: 8 s² + 16 s d bytes."""
-    side = math.isqrt(dim**2 + 3 * memory // 32) - dim
-    return max(side - side % BLOCK, BLOCK)
+def _tile_sides(memory: int, dim: int, most: int) -> tuple[int, int]:
+    """Rows of a tile of queries, at most about `most`, and of one of references.
+
+    Items and scores fit in 3/4 of the memory, 8 q r + 8 (q + r) d bytes; the two are alike where `most`
+    allows it.
+    """
+    room = 3 * memory // 4
+    queries = min(math.isqrt(dim**2 + room // 8) - dim, most)
+    queries = max(queries - queries % BLOCK, BLOCK)
+    references = (room - 8 * queries * dim) // (8 * (queries + dim))
+    return queries, max(references - references % BLOCK, BLOCK)
 
 
 def _tile(count: int, side: int, multiple: int) -> int:
