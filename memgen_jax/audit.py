@@ -461,7 +461,7 @@ def flags_named() -> Iterator[None]:
     except InputError as error:
         message = re.sub(r"\bsize=(?!\d)", "--size N", str(error))
         message = re.sub(r"\bchannels=(\d)", r"--channels \1", message)
-        message = re.sub(r"\b(skip|data)_(bad|dir)\b", r"--\1-\2", message)
+        message = re.sub(r"(?<![\w.])(skip|data)_(bad|dir)\b", r"--\1-\2", message)
         raise InputError(message) from error
 
 

@@ -208,6 +208,10 @@ def mistakes(folder):
         ({"samples": folder / "train.npz"}, "two different sets"),
         ({"holdout": folder / "train.npz"}, "two different sets"),
         ({"train": "tfds:no_such_set:train"}, "no_such_set"),
+        (
+            {"train": "tfds:mnist:train", "data_dir": folder / "nowhere"},
+            "data.data_dir=FOLDER or, for the audit, --data-dir=",
+        ),
         ({"out": folder / "file"}, "give a folder"),
         ({"out": Path("/proc/nowhere")}, "cannot write"),
         ({"delta_m": 1.0}, "give both"),
