@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from experiments import door
 from experiments.circle_training import TrainSettings
 from memgen_jax import data, diffusion, models
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 
 PRIORS = ("exact", "gaussian")
 
@@ -56,8 +56,7 @@ class SamplerSettings:
     cluster_distance: float
 
     def __post_init__(self):
-        _require_at_least(2, "sampler.num_samples", self.num_samples)
-        _require_at_least(1, "sampler.num_steps", self.num_steps)
+        require_at_least("sampler", self, num_samples=2, num_steps=1)
         _require_positive("sampler.cluster_distance", self.cluster_distance)
 
 
@@ -91,8 +90,7 @@ class AttractorSettings:
             _require_time("attractors.times", t)
         for name in ("distance", "flat_below", "merge_distance"):
             _require_positive(f"attractors.{name}", getattr(self, name))
-        for name in ("ring_starts", "grid_side", "max_steps"):
-            _require_at_least(1, f"attractors.{name}", getattr(self, name))
+        require_at_least("attractors", self, ring_starts=1, grid_side=1, max_steps=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +104,10 @@ class PhaseDiagramSettings:
     def __post_init__(self):
         _require_some("phase_diagram.num_patterns", self.num_patterns)
         _require_some("phase_diagram.betas", self.betas)
-        _require_at_least(1, "phase_diagram.draws", self.draws)
+        require_at_least("phase_diagram", self, draws=1)
         for size in self.num_patterns:
-            _require_at_least(1, "phase_diagram.num_patterns", size)
+            if size < 1:
+                raise InputError(f"phase_diagram.num_patterns={size} must be at least 1.")
         for beta in self.betas:
             if not beta > 0:
                 raise InputError(f"phase_diagram.betas holds {beta}: every beta must be positive.")
@@ -147,7 +146,7 @@ class Settings:
                 )
         if not self.num_train or tuple(sorted(set(self.num_train))) != tuple(self.num_train):
             raise InputError(f"num_train={self.num_train} must be distinct sizes in ascending order.")
-        _require_at_least(0, "seed", self.seed)
+        require_at_least("", self, seed=0)
         _require_positive("delta", self.delta)
         if self.sigma > 0 and self.landscape.theory_beta < 1 / (2 * self.sigma**2):
             raise InputError(
@@ -164,11 +163,6 @@ def _require_time(name: str, t: float) -> None:
 def _require_positive(name: str, value: float) -> None:
     if not value > 0:
         raise InputError(f"{name}={value} must be positive.")
-
-
-def _require_at_least(least: int, name: str, value: int) -> None:
-    if value < least:
-        raise InputError(f"{name}={value} must be at least {least}.")
 
 
 def _require_some(name: str, values: tuple) -> None:

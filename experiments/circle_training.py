@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from memgen_jax import diffusion, models
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.sweep import Workdir
 
 PyTree = Any
@@ -63,14 +63,10 @@ class TrainSettings:
     checkpoint_seconds: float
 
     def __post_init__(self):
-        for name in ("num_steps", "batch_size", "steps_per_call"):
-            if getattr(self, name) < 1:
-                raise InputError(f"train.{name}={getattr(self, name)} must be at least 1.")
+        require_at_least("train", self, num_steps=1, batch_size=1, steps_per_call=1)
+        require_at_least("train", self, warmup_steps=0, grad_clip=0, checkpoint_seconds=0)
         if not self.learning_rate > 0:
             raise InputError(f"train.learning_rate={self.learning_rate} must be positive.")
-        for name in ("warmup_steps", "grad_clip", "checkpoint_seconds"):
-            if getattr(self, name) < 0:
-                raise InputError(f"train.{name}={getattr(self, name)} must not be negative.")
         if not 0 <= self.ema_decay < 1:
             raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
         for name, allowed in (

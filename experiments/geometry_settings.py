@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from memgen_jax import diffusion, geometry
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 
 # The distances that recovery and labels can be taken in, as the page calls them.
 METRICS = {"l2": "L2 distance", "lpips": "LPIPS, a squared distance"}
@@ -152,21 +152,12 @@ def check(settings: Settings) -> None:
             f"curvature.times={settings.curvature.times} and energy_gap.time={settings.energy_gap.time} are "
             "fractions of the process's largest time: give numbers in (0, 1]."
         )
-    at_least_one = {
-        "select.per_phase": settings.select.per_phase,
-        "samples_at_once": settings.samples_at_once,
-        "energy_gap.references": settings.energy_gap.references,
-        "curvature.draws": settings.curvature.draws,
-        "resamples": settings.resamples,
-    }
+    require_at_least("", settings, samples_at_once=1, resamples=1)
+    require_at_least("select", settings.select, per_phase=1)
+    require_at_least("curvature", settings.curvature, draws=1)
+    require_at_least("energy_gap", settings.energy_gap, references=1)
     if settings.pipeline:
-        at_least_one |= {
-            "sampling.samples_per_prompt": sampling.samples_per_prompt,
-            "sampling.batch_size": sampling.batch_size,
-        }
-    for name, value in at_least_one.items():
-        if value < 1:
-            raise InputError(f"{name}={value} must be at least 1.")
+        require_at_least("sampling", sampling, samples_per_prompt=1, batch_size=1)
 
 
 def levels_of(settings: BasinSettings, process: diffusion.Process) -> np.ndarray:

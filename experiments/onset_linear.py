@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import door
 from memgen_jax import onset, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 
 BLOCK = 8  # simulations in one file and in memory at once, on each device
 
@@ -56,8 +56,7 @@ class Settings:
     readings_num_train: tuple
 
     def __post_init__(self) -> None:
-        if self.num_simulations < 1:
-            raise InputError(f"num_simulations={self.num_simulations} must be at least 1.")
+        require_at_least("", self, num_simulations=1)
         for name in ("dims", "num_train", "num_train_large", "readings_num_train"):
             if not all(isinstance(value, int) for value in getattr(self, name)):
                 raise InputError(f"{name}={getattr(self, name)} must hold whole numbers alone.")

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import door
 from memgen_jax import data, diffusion, models, onset, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
 # (kernel width, integral); "whole" compares all items at once with the bootstrap of `onset.compare`.
@@ -42,12 +42,9 @@ class DataSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.side < 1:
-            raise InputError(f"data.side={self.side} must be at least 1.")
+        require_at_least("data", self, side=1, seed=0)
         if not self.std > 0:
             raise InputError(f"data.std={self.std} must be above 0.")
-        if self.seed < 0:
-            raise InputError(f"data.seed={self.seed} must be at least 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +73,7 @@ class MetricSettings:
     reading: str
 
     def __post_init__(self) -> None:
-        if self.num_simulations < 1:
-            raise InputError(f"metric.num_simulations={self.num_simulations} must be at least 1.")
+        require_at_least("metric", self, num_simulations=1)
         if len(self.small_sets) != 3 or min(self.small_sets) < 2:
             raise InputError(f"metric.small_sets={self.small_sets} must be three numbers of at least 2.")
         if self.reading not in READINGS:
@@ -109,8 +105,7 @@ class Settings:
     metric: MetricSettings
 
     def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise InputError(f"epochs={self.epochs} must be at least 0.")
+        require_at_least("", self, epochs=0)
 
 
 class Run:

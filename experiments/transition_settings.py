@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from experiments import door
 from experiments.transition_metric import Metric
 from memgen_jax import data, diffusion, models, phases, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.sweep import grid
 
 RULES = ("given", "paper", "valley", "held_out")
@@ -49,8 +49,8 @@ class SamplerSettings:
     steps_per_call: int = 0
 
     def __post_init__(self):
-        require("sampler", self, at_least=0, at_most=0, per_train=1, chunk_size=1, steps_per_call=0, eta=0)
-        require("sampler", self, snapshot_at_most=2)
+        require_at_least("sampler", self, per_train=1, at_least=0, at_most=0, snapshot_at_most=2)
+        require_at_least("sampler", self, chunk_size=1, steps_per_call=0, eta=0)
 
     def size(self, num_train: int) -> int:
         """Number of samples of a member: per_train * K within the limits."""
@@ -77,7 +77,7 @@ class PhaseSettings:
     num_bootstrap: int = 1000
 
     def __post_init__(self):
-        require("phases", self, num_bootstrap=1)
+        require_at_least("phases", self, num_bootstrap=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,15 +88,7 @@ class ControlSettings:
     num_samples: int = 256
 
     def __post_init__(self):
-        require("control", self, num_samples=2)
-
-
-def require(group: str, settings: object, **least: int) -> None:
-    """Raises InputError unless each of these settings is a number from its least value on."""
-    for name, bound in least.items():
-        value = getattr(settings, name)
-        if not value >= bound:  # NaN too
-            raise InputError(f"{group}.{name}={value} must be at least {bound}.")
+        require_at_least("control", self, num_samples=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,8 +130,7 @@ class Settings:
     expect: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if self.onset_items < 2:
-            raise InputError(f"onset_items={self.onset_items} must be at least 2.")
+        require_at_least("", self, onset_items=2)
         for size in self.num_train:
             if not isinstance(size, int):
                 raise InputError(f"num_train={size} is not a whole number of training items.")

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import decode
 from memgen_jax.diffusion import Process, denoising_loss, draw_mixed_time
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.models import Model
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import DATA, MEMBER
@@ -73,17 +73,9 @@ class TrainSettings:
     num_snapshots: int = 0
 
     def __post_init__(self):
-        least = {
-            "num_steps": 1,
-            "batch_size": 1,
-            "warmup_steps": 0,
-            "data_parallel": 1,
-            "members_per_step": 1,
-        }
-        least |= {"steps_per_call": 0, "checkpoint_seconds": 0, "log_every": 1, "num_snapshots": 0}
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise InputError(f"train.{name}={getattr(self, name)} must be at least {bound}.")
+        require_at_least("train", self, num_steps=1, batch_size=1, data_parallel=1, members_per_step=1)
+        require_at_least("train", self, warmup_steps=0, steps_per_call=0, num_snapshots=0)
+        require_at_least("train", self, checkpoint_seconds=0, log_every=1)
         for name in ("learning_rate", "grad_clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"train.{name}={getattr(self, name)} must be positive.")

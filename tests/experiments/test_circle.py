@@ -72,7 +72,7 @@ def model():
         ("sampler.num_steps", 0, "sampler.num_steps=0 must be at least 1"),
         ("seed", -1, "seed=-1 must be at least 0"),
         ("train.learning_rate", 0.0, "train.learning_rate=0.0 must be positive"),
-        ("train.grad_clip", -1.0, "train.grad_clip=-1.0 must not be negative"),
+        ("train.grad_clip", -1.0, "train.grad_clip=-1.0 must be at least 0"),
         ("attractors.times", (0.1, -1.0), r"attractors.times=-1.0 must lie in \(0, 1\]"),
         ("landscape.theory_beta", -3.0, "theory_beta=-3.0 must be positive"),
         ("landscape.theory_beta", 0.1, r"theory_beta=0.1 must be at least 1 / \(2 sigma\^2\) = 0.5"),
