@@ -91,9 +91,14 @@ def spectrum(
 ) -> Spectrum:
     """Singular values and eigenvalues of the full curvature matrix. Args: as for `curvature_matrix`."""
     matrix = curvature_matrix(clean, t, denoiser, process, columns_per_chunk=columns_per_chunk)
+    singular_values = jnp.linalg.svd(matrix, compute_uv=False)
+    # The zero makes one wait for the other, and XLA cannot take it out, as it would a barrier: on a CPU a batched
+    # decomposition waits, in a thread of XLA's pool, for others of that pool, and two at once on two cores wait
+    # for ever.
+    after = matrix + 0.0 * singular_values[0]
     return Spectrum(
-        jnp.linalg.svd(matrix, compute_uv=False),
-        jnp.linalg.eigvalsh((matrix + matrix.T) / 2)[::-1],
+        singular_values,
+        jnp.linalg.eigvalsh((after + after.T) / 2)[::-1],
         jnp.trace(matrix),
         scaled_score(clean, t, denoiser, process),
     )

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import threading
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +20,7 @@ from memgen_jax.onset.linear_denoiser import LinearDenoiser
 from memgen_jax.onset.widths import check_points, kernel_width
 
 _ORIGINAL, _TRAIN, _NOISE = 0, 1, 2  # what a random stream is for
+_DECOMPOSING = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,18 +159,29 @@ def _measure(
     """Fits the denoiser to the first n training points of each simulation and measures ρ_G."""
     rows = min(_rows(num_train), draws.train.shape[1])
     clean, noise = draws.train[:, :rows], draws.noise[:, :rows]
-    fitted = _fit(model, clean, noise, num_train)
+    fitted = _one_at_a_time(_fit, model, clean, noise, num_train)
     widths = model.widths(num_train)
     log_tt = _self_overlaps(clean, widths, num_train)
 
     def one_covariance(name: str) -> Outcome:
-        made = _generated(fitted, name)
+        made = _one_at_a_time(_generated, fitted, name)
         log_tg = _cross_overlaps(clean, widths, made, num_train)
         log_og = _cross_overlaps(draws.original, model.widths(model.num_original), made, model.num_original)
-        return _compare(model, made, LogOverlaps(log_tt, log_oo, log_tg, log_og))
+        return _one_at_a_time(_compare, model, made, LogOverlaps(log_tt, log_oo, log_tg, log_og))
 
     readings = [one_covariance(name) for name in model.covariances]
     return jax.tree.map(lambda *values: jnp.stack(values, 1), *readings)
+
+
+def _one_at_a_time(program: Callable, *arguments: Any) -> Any:
+    """Runs a program that decomposes a batch of matrices while no other thread of this process does.
+
+    On a CPU such a decomposition waits, in a thread of XLA's pool, for others of that pool: two at once on two
+    cores would wait for ever.
+    """
+    arguments = jax.block_until_ready(arguments)  # outside the lock: the long overlaps go on side by side
+    with _DECOMPOSING:
+        return jax.block_until_ready(program(*arguments))
 
 
 def _rows(num_train: int) -> int:

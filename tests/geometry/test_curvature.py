@@ -1,5 +1,7 @@
 """Curvature of the exact score, whose Jacobian is closed-form, and of spectra written by hand."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,28 @@ def test_sharpness_around_the_centre_of_a_gaussian_is_the_mean_fourth_power_of_t
     draws = np.asarray(geometry.sharpness(key, jnp.zeros(3), t, denoiser, process, draws=100_000))
     # t^3 |H score|^2 = t^3 x^2 / (spread + t)^4 a coordinate, and x is N(0, t) around the centre.
     np.testing.assert_allclose(draws.mean(), np.mean(np.asarray(curvature) ** 4), rtol=0.02)
+
+
+def test_the_two_decompositions_of_a_spectrum_never_run_at_once():
+    """In the compiled program the second takes a number of the first: side by side they can hang XLA's CPU."""
+
+    def spectrum(x):
+        return geometry.spectrum(x, jnp.float32(50), lambda x, t: jnp.tanh(x), DDPM())
+
+    compiled = jax.jit(jax.vmap(spectrum)).lower(jnp.zeros((3, 8))).compile().as_text()
+    entry = compiled[compiled.index("ENTRY") :].splitlines()
+    operands = {
+        line.split("=")[0].strip(): set(re.findall(r"%[\w.-]+", line.split("=", 1)[-1])) for line in entry
+    }
+    first, second = (
+        next(line.split("=")[0].strip() for line in entry if f'custom_call_target="lapack_{name}' in line)
+        for name in ("sgesdd", "ssyevd")
+    )
+    reached, waiting = set(), {second}
+    while waiting:
+        reached |= waiting
+        waiting = set().union(*(operands.get(name, set()) for name in waiting)) - reached
+    assert first in reached
 
 
 def test_the_largest_gap_counts_what_lies_below_it():

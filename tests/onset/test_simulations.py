@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 
 from benchmarks.onset import straightforward
 from memgen_jax.errors import InputError
-from memgen_jax.onset import COVARIANCES, KERNEL_WIDTHS, LinearModel, simulate
+from memgen_jax.onset import COVARIANCES, KERNEL_WIDTHS, LinearModel, simulate, simulations
 from memgen_jax.onset.simulations import draw
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -20,6 +23,27 @@ SMALL = LinearModel(dim=3, num_original=200, kernel_widths=("silverman", "leadin
 def probability(outcome, width=0, covariance=0):
     signs = np.sign(outcome.log_ratio[:, covariance, width])
     return np.mean((1 + signs) / 2)
+
+
+def test_threads_decompose_matrices_one_at_a_time(monkeypatch):
+    """Side by side, batched decompositions can hang XLA's CPU."""
+    running, most, counter = [], [], threading.Lock()
+    fit = simulations._fit
+
+    def watched(*arguments):
+        with counter:
+            running.append(1)
+            most.append(len(running))
+        time.sleep(0.02)
+        fitted = fit(*arguments)
+        with counter:
+            running.pop()
+        return fitted
+
+    monkeypatch.setattr(simulations, "_fit", watched)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda first: simulate(SMALL, (4,), range(first, first + 2)), range(0, 8, 2)))
+    assert len(most) == 4 and max(most) == 1
 
 
 def test_a_simulation_is_the_same_alone_and_among_others():
