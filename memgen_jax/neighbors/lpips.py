@@ -118,7 +118,12 @@ def lpips(
 
 
 def embedding_size(height: int, width: int) -> int:
-    """Numbers in the embedding of one image."""
+    """Numbers in the embedding of one image.
+
+    Raises:
+      InputError: a side is below 28 pixels, or the weights are not there yet.
+    """
+    check_picture_shape(height, width, channels=3)
     image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
     return jax.eval_shape(_embed, load_weights(), image).shape[1]
 
