@@ -1,75 +1,52 @@
 """Reads jobset.yaml and skypilot.yaml with the parsers that belong to them.
 
-  pip install kubernetes-validate skypilot pyyaml     in an environment of its own
+  pip install kubeflow-trainer-api skypilot pyyaml     in an environment of its own
   python launch/checks/yaml_files.py
 
-The JobSet's own fields are held against those of its API (jobset.x-k8s.io/v1alpha2, `JobSetSpec`,
-`FailurePolicy` and `ReplicatedJob`, listed below by hand); the Job inside is validated, strictly, against the
-schema of `batch/v1` that kubernetes-validate carries.
+Kubeflow's trainer carries the models generated from the OpenAPI description of JobSet (jobset.x-k8s.io/v1alpha2)
+and of the Job inside it (batch/v1). They refuse a wrong type, a missing field and a value outside an enumeration, and
+leave out a field that the API does not have: what comes back must equal what went in.
 """
 
+import importlib.metadata
 import pathlib
 
-import kubernetes_validate
+import pydantic
 import sky
 import yaml
+from kubeflow_trainer_api.models.jobset_v1alpha2_job_set import JobsetV1alpha2JobSet as JobSet
 
 LAUNCH = pathlib.Path(__file__).parent.parent
-
-JOB_SET = {"apiVersion": str, "kind": str, "metadata": dict, "spec": dict}
-SPEC = {
-    "coordinator": dict,
-    "failurePolicy": dict,
-    "managedBy": str,
-    "network": dict,
-    "replicatedJobs": list,
-    "startupPolicy": dict,
-    "successPolicy": dict,
-    "suspend": bool,
-    "ttlSecondsAfterFinished": int,
-    "volumeClaimPolicies": list,
-}
-FAILURE_POLICY = {"maxRestarts": int, "restartStrategy": str, "rules": list}
-REPLICATED_JOB = {"dependsOn": list, "groupName": str, "name": str, "replicas": int, "template": dict}
+JOB_SET = (LAUNCH / "jobset.yaml").read_text()
+# What a checker that passes everything would pass: an unknown field, a missing one, a wrong type, a wrong value.
+MISTAKES = (
+    ("maxRestarts: 20", "maxRestart: 20"),
+    ("image: IMAGE", "imagee: IMAGE"),
+    ("mountPath: /runs", "mountpath: /runs"),
+    ("replicas: 1", "replicas: '1'"),
+    ("completionMode: Indexed", "completionMode: Index"),
+)
 
 
-def check(fields: dict, known: dict, place: str) -> None:
-    for name, value in fields.items():
-        if name not in known:
-            raise SystemExit(f"{place} has no field {name!r}; it has {', '.join(known)}.")
-        if type(value) is not known[name]:
-            raise SystemExit(f"{place}.{name} is {value!r}, not a {known[name].__name__}.")
-
-
-def check_job_set(job_set: dict) -> None:
-    check(job_set, JOB_SET, "the JobSet")
-    if (job_set["apiVersion"], job_set["kind"]) != ("jobset.x-k8s.io/v1alpha2", "JobSet"):
-        raise SystemExit(f"{job_set['apiVersion']} {job_set['kind']} is not a JobSet.")
-    check(job_set["spec"], SPEC, "spec")
-    check(job_set["spec"].get("failurePolicy", {}), FAILURE_POLICY, "spec.failurePolicy")
-    for job in job_set["spec"]["replicatedJobs"]:
-        check(job, REPLICATED_JOB, "a replicated job")
-        inside = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job["name"]}} | job[
-            "template"
-        ]
-        kubernetes_validate.validate(inside, "1.33", strict=True)
+def is_job_set(text: str) -> bool:
+    fields = yaml.safe_load(text)
+    if (fields["apiVersion"], fields["kind"]) != ("jobset.x-k8s.io/v1alpha2", "JobSet"):
+        return False
+    try:
+        return JobSet.from_dict(fields).to_dict() == fields
+    except pydantic.ValidationError:
+        return False
 
 
 def main() -> None:
-    job_set = yaml.safe_load((LAUNCH / "jobset.yaml").read_text())
-    check_job_set(job_set)
-    print("jobset.yaml: fields of v1alpha2, Job of batch/v1 valid for Kubernetes 1.33, strictly")
-    # A checker that passes everything would pass these.
-    broken = yaml.safe_load((LAUNCH / "jobset.yaml").read_text())
-    broken["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]["containers"][0]["imagee"] = (
-        "x"
-    )
-    try:
-        check_job_set(broken)
-    except kubernetes_validate.ValidationError as error:
-        print(f"  with a misspelt field it is refused: {error.message}")
-    else:
-        raise SystemExit("a misspelt field was not noticed.")
+    version = importlib.metadata.version("kubeflow-trainer-api")
+    if not is_job_set(JOB_SET):
+        raise SystemExit("jobset.yaml is not a JobSet of v1alpha2.")
+    print(f"jobset.yaml: a JobSet of v1alpha2, by kubeflow-trainer-api {version}")
+    for right, wrong in MISTAKES:
+        if right not in JOB_SET or is_job_set(JOB_SET.replace(right, wrong, 1)):
+            raise SystemExit(f"{wrong!r} in the place of {right!r} was not noticed.")
+        print(f"  refused with {wrong!r}")
 
     task = sky.Task.from_yaml(str(LAUNCH / "skypilot.yaml"))
     print(f"skypilot.yaml: SkyPilot {sky.__version__} loads {task.name}: {next(iter(task.resources))}")
