@@ -1,15 +1,11 @@
 """How the transition compares items: L2, or LPIPS between images."""
 
-import os
-import tempfile
-
 import numpy as np
 
 from memgen_jax import neighbors
 from memgen_jax.errors import InputError
 
 METRICS = ("l2", "lpips")
-_IN_MEMORY = 2**30  # embeddings beyond this many bytes are kept in a file
 
 
 class Metric:
@@ -45,18 +41,10 @@ class Metric:
     def prepare(self, items: np.ndarray) -> np.ndarray:
         """What `search` takes: the items themselves, or their LPIPS embeddings.
 
-        Embeddings are float16, which moves LPIPS by about a thousandth of it. Where they are large
-        (LSUN-Church's largest set: 32 GB) they lie in a temporary file; rows may be sliced from either.
+        Embeddings are float16, which moves LPIPS by about a thousandth of it; LSUN-Church's 126,227 images
+        take 5.2 GB, its largest synthetic set 21 GB.
         """
-        if not self._lpips:
-            return items
-        size = neighbors.embedding_size(*items.shape[1:3])
-        out = None
-        if 2 * size * len(items) > _IN_MEMORY:
-            with tempfile.NamedTemporaryFile(prefix="memgen-embedding-", delete=False) as file:
-                out = np.memmap(file, np.float16, "w+", shape=(len(items), size))
-                os.unlink(file.name)  # gone from the folder at once, from the disk with the array
-        return neighbors.lpips_embedding(items, dtype="float16", out=out)
+        return neighbors.lpips_embedding(items, dtype="float16") if self._lpips else items
 
     def search(self, queries: np.ndarray, references: np.ndarray, **options) -> neighbors.Neighbors:
         """`neighbors.search` on prepared items; distances in the metric's own scale."""

@@ -11,10 +11,8 @@ import csv
 import dataclasses
 import io
 import json
-import math
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,8 +29,6 @@ from memgen_jax.report import audit_page
 
 METRICS = ("auto", "l2", "lpips")
 RULES = ("auto", *phases.PAPER)
-# Embeddings larger than this are kept in a temporary file, not in memory.
-IN_MEMORY = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,24 +104,13 @@ class Result:
 class Rows:
     """Items as vectors whose (squared) Euclidean distance is the metric."""
 
-    def __init__(self, metric: str, batch: int, folder: str):
-        self.metric, self.batch, self.folder = metric, batch, folder
+    def __init__(self, metric: str, batch: int):
+        self.metric, self.batch = metric, batch
 
     def __call__(self, items: Items, what: str) -> Shaped[np.ndarray, "item dim"]:
         if self.metric == "l2":
             return items.values.reshape(len(items.values), -1)
-        shape = (len(items.values), neighbors.embedding_size(*items.values.shape[1:3]))
-        out = None
-        if 4 * math.prod(shape) > IN_MEMORY:
-            place = Path(self.folder) / f"{what}.npy".replace(" ", "-")
-            needed, free = 4 * math.prod(shape) / 1e9, shutil.disk_usage(self.folder).free / 1e9
-            if needed > free:  # a full disk under a memory map kills the process without a word
-                raise InputError(
-                    f"the LPIPS embeddings of the {what} take {needed:,.1f} GB and {tempfile.gettempdir()} has "
-                    f"{free:,.1f} GB free; set TMPDIR to a folder with room or give a smaller --size"
-                )
-            out = np.lib.format.open_memmap(place, "w+", np.float32, shape)
-        return neighbors.lpips_embedding(items.values, batch=self.batch, out=out, progress=f"embed {what}")
+        return neighbors.lpips_embedding(items.values, batch=self.batch, progress=f"embed {what}")
 
     def search(self, queries: np.ndarray, references: np.ndarray, **settings) -> neighbors.Neighbors:
         pixels = references.dtype == np.uint8
@@ -158,14 +143,13 @@ def run(
     with told_in_one_sentence(settings.out), writable(settings.out):
         train, samples, holdout = load(settings, say, draw)
         metric = choose_metric(settings, train)
-        with tempfile.TemporaryDirectory(prefix="memgen-") as folder:
-            rows = Rows(metric, settings.batch, folder)
-            vectors = rows(train, "training set"), rows(samples, "samples")
-            distances = compare(settings, rows, *vectors, holdout)
-            result = conclude(settings, metric, distances)
-            for sentence in result.sentences:
-                say(sentence)
-            write(settings, result, train, samples, rows, *vectors)
+        rows = Rows(metric, settings.batch)
+        vectors = rows(train, "training set"), rows(samples, "samples")
+        distances = compare(settings, rows, *vectors, holdout)
+        result = conclude(settings, metric, distances)
+        for sentence in result.sentences:
+            say(sentence)
+        write(settings, result, train, samples, rows, *vectors)
     return result
 
 

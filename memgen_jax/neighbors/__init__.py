@@ -3,7 +3,6 @@
 from memgen_jax.neighbors.lpips import (
     check_picture_shape,
     embed_picture,
-    embedding_size,
     lpips,
     lpips_embedding,
 )
@@ -14,7 +13,6 @@ __all__ = [
     "Neighbors",
     "check_picture_shape",
     "embed_picture",
-    "embedding_size",
     "fetch_weights",
     "load_weights",
     "lpips",

@@ -9,6 +9,9 @@ where e stacks √(w_lc / (H_l W_l)) φ_l. No root is taken before a threshold i
 """
 
 import functools
+import math
+import os
+import tempfile
 from typing import Any
 
 import flax.linen as nn
@@ -26,6 +29,8 @@ from memgen_jax.neighbors.weights import load_weights
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
 SMALLEST_SIDE = 28  # refused below; MNIST's size still carries meaning when brought up
 WORKING_SIDE = 32  # sides below this are resized up to it
+
+IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
 
 # ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
 SHIFT = (-0.030, -0.088, -0.188)
@@ -63,20 +68,19 @@ def lpips_embedding(
     *,
     batch: int = 64,
     dtype: str = "float32",
-    out: np.ndarray | None = None,
     progress: str | None = None,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
 
     Pass them to `search(..., squared=True)`. 3,490 numbers an image at 32×32, 20,762 at 64×64: of
-    5,760 and 31,872, those of channels of weight 0 are left out.
+    5,760 and 31,872, those of channels of weight 0 are left out. Where they take more than 2 GiB they
+    lie in a file without a name in TMPDIR, which goes with the array; rows may be sliced all the same.
 
     Args:
       images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels
         is resized (bilinear) to 32.
       batch: images embedded at a time on each device.
       dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
-      out: array [item, feature] to fill, for example memory-mapped; made anew where not given.
       progress: what a bar on the terminal calls this; no bar where not given.
 
     Returns:
@@ -84,7 +88,7 @@ def lpips_embedding(
 
     Raises:
       InputError: the weights are not there yet, a side is below 28 pixels, the channels are neither
-        1 nor 3, or float images leave [-1, 1].
+        1 nor 3, float images leave [-1, 1], or TMPDIR has no room.
     """
     _check(images)
     weights = load_weights()
@@ -92,6 +96,7 @@ def lpips_embedding(
     by_item = NamedSharding(mesh, PartitionSpec("query"))
     weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
     step = min(batch, 1 << (len(images) - 1).bit_length()) * mesh.devices.size
+    out = None
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
@@ -99,7 +104,7 @@ def lpips_embedding(
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
             rows = np.asarray(_embed(weights, jax.device_put(padded, by_item)))[: len(part)]
             if out is None:
-                out = np.empty((len(images), rows.shape[1]), dtype)
+                out = _make_room((len(images), rows.shape[1]), np.dtype(dtype))
             out[start : start + len(part)] = rows
             bar.update(len(part))
     assert out is not None
@@ -117,15 +122,24 @@ def lpips(
     return (difference**2).sum(1)
 
 
-def embedding_size(height: int, width: int) -> int:
-    """Numbers in the embedding of one image.
+def _make_room(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """An array to fill: in memory, or in a temporary file whose blocks are taken from the disk at once.
 
-    Raises:
-      InputError: a side is below 28 pixels, or the weights are not there yet.
+    A memory map that finds the disk full while it is written would kill the process without a word.
     """
-    check_picture_shape(height, width, channels=3)
-    image = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
-    return jax.eval_shape(_embed, load_weights(), image).shape[1]
+    needed = math.prod(shape) * dtype.itemsize
+    if needed <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="memgen-embedding-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            raise InputError(
+                f"the LPIPS embeddings of {shape[0]:,} images take {needed / 1e9:,.1f} GB, for which there is no "
+                f"room in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
+            ) from error
+        return np.memmap(file, dtype, "r+", shape=shape)
 
 
 def check_picture_shape(height: int, width: int, channels: int) -> None:

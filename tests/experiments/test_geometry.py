@@ -100,7 +100,6 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     embedding = random.normal(size=(4, 6)).astype(np.float16)
-    monkeypatch.setattr(neighbors, "embedding_size", lambda height, width: embedding.shape[1])
     monkeypatch.setattr(neighbors, "lpips_embedding", lambda items, **_: embedding)
     _, among = geometry_sources.pipeline_distances(images, "", "lpips")
     apart = np.sum((embedding[:, None].astype(float) - embedding) ** 2, axis=2) + np.diag([np.inf] * 4)

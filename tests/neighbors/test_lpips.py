@@ -4,6 +4,9 @@ What needs the weights is left out where they have not been fetched; the same fo
 against PyTorch's convolutions, is tested everywhere.
 """
 
+import importlib
+import resource
+
 import jax
 import numpy as np
 import pytest
@@ -13,6 +16,9 @@ from memgen_jax.errors import InputError
 from memgen_jax.neighbors import lpips, lpips_embedding, search
 from memgen_jax.neighbors.lpips import LAYERS, SCALE, SHIFT
 from memgen_jax.neighbors.weights import Head
+
+# The package gives the module's name to the function.
+module = importlib.import_module("memgen_jax.neighbors.lpips")
 
 needs_weights = pytest.mark.skipif(
     not neighbors.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
@@ -149,13 +155,28 @@ def test_an_image_is_at_distance_zero_of_itself_as_uint8_as_float_and_as_grey():
 
 
 @needs_weights
-def test_the_embedding_does_not_depend_on_the_batch_and_fills_the_array_given():
+def test_the_embedding_does_not_depend_on_the_batch_and_may_lie_in_a_file(monkeypatch):
     images = pairs("random", 32)[0]
     whole = lpips_embedding(images)
-    assert whole.shape == (3, neighbors.embedding_size(32, 32))
-    out = np.zeros_like(whole)
-    assert lpips_embedding(images, batch=1, out=out) is out
-    np.testing.assert_allclose(out, whole, atol=1e-6)
+    assert whole.shape == (3, 3_490)
+    monkeypatch.setattr(module, "IN_MEMORY", 0)
+    in_file = lpips_embedding(images, batch=1)
+    assert isinstance(in_file, np.memmap)
+    np.testing.assert_allclose(in_file, whole, atol=1e-6)
+
+
+def test_embeddings_that_find_no_room_on_the_disk_are_refused_before_they_are_made(monkeypatch):
+    monkeypatch.setattr(module, "IN_MEMORY", 0)
+    room = module._make_room((3, 1000), np.dtype("float16"))
+    room[2] = 7
+    np.testing.assert_array_equal(room.sum(axis=1), [0, 0, 7000])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"embeddings of 3 images take 0.0 GB, .* no room in .* TMPDIR"):
+            module._make_room((3, 1000), np.dtype("float16"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize(
