@@ -75,6 +75,7 @@ def train(run: Run, workdir: sweep.Workdir) -> Any:
             workdir=workdir,
             log=lambda record: workdir.append_json_line("metrics.jsonl", record),
             advanced=stage.advance,
+            found=stage.find,
         )
 
 

@@ -242,6 +242,7 @@ def train_ensemble(
     workdir: Workdir | None = None,
     log: Callable[[dict], None] = lambda record: None,
     advanced: Callable[[int], None] = lambda model_steps: None,
+    found: Callable[[int], None] = lambda model_steps: None,
 ) -> PyTree:
     """Trains one network per size and returns their averaged parameters, stacked along a member axis.
 
@@ -256,7 +257,7 @@ def train_ensemble(
         leaves, tree = jax.tree.flatten(state)
         read = [saved[f"leaf_{i:03d}"] for i in range(len(leaves))]
         state = jax.tree.unflatten(tree, jax.device_put(read, [leaf.sharding for leaf in leaves]))
-        advanced(done * len(sizes))
+        found(done * len(sizes))
 
     last_save = time.monotonic()
     while done < settings.num_steps:

@@ -205,6 +205,13 @@ def settings(cls: type[Settings], config: ConfigDict | dict) -> Settings:
     return cls(**values)
 
 
+def given_settings() -> frozenset[str]:
+    """Names of the settings that the command line itself gives, such as "train.num_steps"."""
+    if not flags.FLAGS.is_parsed():
+        return frozenset()
+    return frozenset(config_flags.get_override_values(flags.FLAGS[_CONFIG.name]))
+
+
 def plain(config: ConfigDict) -> dict[str, Any]:
     """The config as nested dicts of JSON values, for `config.json`."""
     return config.to_dict()
@@ -216,8 +223,8 @@ class Stage:
     _SECONDS_BETWEEN_LINES = 60.0
 
     def __init__(self, name: str, total: float, unit: str):
-        self._name, self._total, self._unit = name, total, unit
-        self._done = 0.0
+        self.name, self._total, self._unit = name, total, unit
+        self._done = self._found = 0.0
         self._shown = ""
         self._start = self._last_line = time.monotonic()
         self._bar = tqdm(
@@ -231,13 +238,24 @@ class Stage:
         now = time.monotonic()
         if self._bar.disable and now - self._last_line > self._SECONDS_BETWEEN_LINES:
             self._last_line = now
-            rate = self._done / (now - self._start)
-            left = (self._total - self._done) / rate if rate else float("inf")
             print(
-                f"{self._name}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, "
-                f"{rate:,.1f} {self._unit}/s, {duration(left)} left{self._shown}",
+                f"{self.name}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, "
+                f"{self._rate():,.1f} {self._unit}/s, {duration(self.seconds_left())} left{self._shown}",
                 flush=True,
             )
+
+    def find(self, amount: float) -> None:
+        """Advances by what an earlier run has done: it says nothing of the speed."""
+        self._found += amount
+        self.advance(amount)
+
+    def _rate(self) -> float:
+        return (self._done - self._found) / (time.monotonic() - self._start)
+
+    def seconds_left(self) -> float:
+        """At this run's speed so far; infinite before anything is done."""
+        rate = self._rate()
+        return (self._total - self._done) / rate if rate else float("inf")
 
     def reach(self, amount: float) -> None:
         """Advances to `amount` in all."""

@@ -199,6 +199,7 @@ def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
                 folder=workdir / "checkpoints",
                 log=lambda record: workdir.append_json_line("metrics.jsonl", record),
                 advanced=stage.advance,
+                found=stage.find,
                 warn=stage.note,
             )
 
@@ -234,6 +235,7 @@ def synthesize(run: Run, workdir: sweep.Workdir, mesh) -> None:
             mesh=mesh,
             workdir=workdir,
             advanced=stage.advance,
+            found=stage.find,
         )
 
 

@@ -4,7 +4,7 @@
 
 Beside the labels of single samples stands the onset paper's Δ of whole densities (`transition_densities`).
 Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
-same command continues an interrupted run and ends with the same bytes. With `--processes`, or as an array of
+same command continues an interrupted run and ends with the same results. With `--processes`, or as an array of
 jobs with `--config.shard=i/n`, each process does the stages of its own members; the last two are done by one.
 """
 
@@ -118,10 +118,12 @@ def make_sets(run: Run, workdir: sweep.Workdir, mesh) -> bool:
             sweep.wait_for(files, lambda missing: stage.reach(len(files) - missing))
     waiting = sum(not file.exists() for file in files)
     if waiting:
-        print(
-            f"This shard is done; {waiting} sets of other shards are not. When all are, run without shard "
-            "to merge."
-        )
+        then = "run without shard to merge"
+        if run.settings.grid == "auto" and not (workdir / "grid.json").exists():
+            then = (
+                "run all shards again, for the grid that the search proposes, and then without shard to merge"
+            )
+        print(f"This shard is done; {waiting} sets of other shards are not. When all are, {then}.")
     return not waiting
 
 
@@ -160,7 +162,7 @@ def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
     with door.stage("train", total, "model-steps") as stage:
 
         def log(record: dict[str, Any]) -> None:
-            workdir.append_json_line("metrics.jsonl", record)
+            write_metrics(workdir, record, stage)
             share = f", {record['share_of_peak']:.0%} of peak" if "share_of_peak" in record else ""
             stage.show(f"{record['images_per_second']:,.0f} images/s{share}")
 
@@ -176,8 +178,15 @@ def train(run: Run, workdir: sweep.Workdir, mesh) -> None:
                 folder=workdir / "checkpoints",
                 log=log,
                 advanced=stage.advance,
+                found=stage.find,
                 warn=stage.note,
             )
+
+
+def write_metrics(workdir: sweep.Workdir, record: dict[str, Any], stage: door.Stage) -> None:
+    """One line of metrics.jsonl, by the stage's name, with the time that it will still take."""
+    left = {"stage": stage.name, "seconds_left": round(stage.seconds_left(), 1)}
+    workdir.append_json_line("metrics.jsonl", record | left)
 
 
 def of_width(members: Sequence[sweep.Member], width: int | None) -> tuple[sweep.Member, ...]:
@@ -224,7 +233,7 @@ def synthesize(run: Run, workdir: sweep.Workdir, mesh) -> None:
     with door.stage("sample", sum(map(run.num_samples, sets)), "samples") as stage:
         for width in run.widths:
             source = exact_source(run) if run.exact else network_source(run, workdir, width)
-            draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage.advance)
+            draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
 
 
 def synthesize_controls(run: Run, workdir: sweep.Workdir, mesh) -> None:
@@ -233,7 +242,7 @@ def synthesize_controls(run: Run, workdir: sweep.Workdir, mesh) -> None:
         return
     size = run.settings.control.num_samples
     with door.stage("sample the exact score", size * len(run.own_controls), "samples") as stage:
-        draw_sets(run, workdir, mesh, run.own_controls, lambda _: size, exact_source(run), stage.advance)
+        draw_sets(run, workdir, mesh, run.own_controls, lambda _: size, exact_source(run), stage)
 
 
 def draw_sets(
@@ -243,7 +252,7 @@ def draw_sets(
     members: Sequence[sweep.Member],
     size: Callable[[sweep.Member], int],
     source: Source,
-    advanced: Callable[[int], None],
+    stage: door.Stage,
 ) -> None:
     """Draws the synthetic sets of `members`, of `size(member)` samples each."""
     sampler = run.settings.sampler
@@ -267,8 +276,9 @@ def draw_sets(
         mesh=mesh,
         workdir=workdir,
         spacing=sampler.spacing,
-        log=lambda record: workdir.append_json_line("metrics.jsonl", record),
-        advanced=advanced,
+        log=lambda record: write_metrics(workdir, record, stage),
+        advanced=stage.advance,
+        found=stage.find,
     )
 
 

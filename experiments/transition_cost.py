@@ -26,7 +26,7 @@ _DEADLINE = flags.DEFINE_float(
 
 # Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
 ASSUMED_SHARE = 0.3
-# LPIPS embeddings by side: what `neighbors.embedding_size` gives once the weights are there.
+# Numbers in the LPIPS embedding of a picture, by its side; see `neighbors.lpips_embedding`.
 EMBEDDING_SIZE = {28: 3_490, 32: 3_490, 64: 20_762}
 
 
@@ -50,7 +50,7 @@ class Stage(NamedTuple):
 
 
 def dry_run(config: ConfigDict) -> None:
-    """Prints the costs; the data are read only where `expect` does not say their shape."""
+    """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
     plan = make_plan(config)
     share = Share(plan)
     print(describe(plan, share.costs))
@@ -73,6 +73,11 @@ def make_plan(config: ConfigDict) -> Plan:
     known = settings.expect
     if "num_train" not in known or "item_shape" not in known:
         return Run(config)
+    if not known.get("strict", True):  # other data will do: those that are there count
+        try:
+            return Run(config)
+        except InputError as error:
+            print(f"The data are not read ({error}): counted is what the config expects.")
     shape = tuple(known["item_shape"])
     plan = Plan(
         settings, total=known["num_train"], item_shape=shape, is_image=True, name=settings.data["name"]
@@ -169,15 +174,20 @@ class Share:
         )
 
     def forward_flops(self, member: sweep.Member) -> float:
-        """Of the denoiser on one item: the network, or two products with the training set."""
-        return self.costs[member.width].forward_flops if self.costs else 4.0 * self.item * member.num_train
+        """Of the denoiser on one item: the network or the exact score."""
+        return self.costs[member.width].forward_flops if self.costs else self.exact_flops
+
+    @property
+    def exact_flops(self) -> float:
+        """Of the exact score on one item: whatever K, all items are multiplied and those beyond K masked."""
+        return 4.0 * self.item * self.plan.total
 
     def control(self) -> Stage | None:
         """The exact score on every size."""
         if not self.controls:
             return None
         sampler, count = self.settings.sampler, self.settings.control.num_samples
-        flops = sum(4.0 * self.item * m.num_train for m in self.controls) * count * sampler.num_steps
+        flops = len(self.controls) * count * sampler.num_steps * self.exact_flops
         return Stage(
             "control",
             f"{len(self.controls) * count:,} samples of the exact score",
@@ -187,16 +197,31 @@ class Share:
             1.0,
         )
 
+    @property
+    def lpips(self) -> bool:
+        return self.plan.metric.name == "lpips"
+
+    @property
+    def compared(self) -> int:
+        """Numbers of an item that the neighbour search compares: pixels, or its LPIPS embedding."""
+        if not self.lpips:
+            return self.item
+        return EMBEDDING_SIZE.get(min(self.plan.item_shape[:2]), 8 * self.item)
+
+    def embeddings(self) -> float:
+        """Bytes of LPIPS embeddings (float16) that are there at once: of S and of the largest S'."""
+        largest = max(size for _, size in self.sets)
+        return 2.0 * self.compared * (self.plan.total + largest) if self.lpips else 0.0
+
     def compare(self) -> Stage:
         """Every sample with every item of S and of S': one product of the vectors that are compared."""
-        side = min(self.plan.item_shape[:2]) if self.plan.is_image else 0
-        lpips = self.plan.metric.name == "lpips"
-        width = EMBEDDING_SIZE.get(side, 8 * self.item) if lpips else self.item
         count = self.settings.control.num_samples
         pairs = sum(size * (m.num_train + size) for m, size in self.sets)
         pairs += sum(count * (m.num_train + count) for m in self.controls)
         samples = sum(size for _, size in self.sets) + len(self.controls) * count
-        return Stage("neighbours", f"{pairs:,} pairs", 2.0 * pairs * width, 16.0 * samples, 2**28, 1.0)
+        return Stage(
+            "neighbours", f"{pairs:,} pairs", 2.0 * pairs * self.compared, 16.0 * samples, 2**28, 1.0
+        )
 
 
 def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
@@ -205,7 +230,7 @@ def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
     lines = [
         f"{plan.name}: {plan.total:,} items of shape {'×'.join(map(str, plan.item_shape))}",
         f"members: {len(sizes):,} = {len(set(sizes))} sizes K ({min(sizes):,} to {max(sizes):,}) "
-        f"× {len(set(plan.settings.seeds))} seeds × {len(plan.widths)} widths",
+        f"× {_count(len(set(plan.settings.seeds)), 'seed')} × {_count(len(plan.widths), 'width')}",
     ]
     for width, cost in costs.items():
         name = "network" if width is None else f"network of width {width}"
@@ -223,6 +248,9 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
 
     first = jax.local_devices()[0]
     lines = [f"disk: {in_bytes(sum(stage.disk for stage in stages))}"]
+    if share.lpips:
+        place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
+        lines.append(f"LPIPS embeddings: {in_bytes(share.embeddings())} at once, {place}")
 
     need = max(stage.memory for stage in stages)
     known = (first.memory_stats() or {}).get("bytes_limit")
@@ -248,14 +276,18 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
             f"{wall:,.1f} h on {devices} devices"
         )
     if _DEADLINE.value is not None and share.costs:
-        flops = sum(stage.flops for stage in stages)
+        waited = [stage.flops / stage.balance for stage in stages]  # with what idle places could have done
         images = share.settings.train.num_steps * sum(m.batch_size for m in share.members)
-        seconds = 3600 * _DEADLINE.value * stages[0].flops / flops  # training's share of the time
+        seconds = 3600 * _DEADLINE.value * waited[0] / sum(waited)  # training's share of the time
         lines.append(
             f"a deadline of {_DEADLINE.value:g} h asks for {images / seconds:,.0f} training images/s on all "
-            f"devices together, {flops / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s on each"
+            f"devices together, {sum(waited) / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s on each"
         )
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def in_bytes(amount: float) -> str:

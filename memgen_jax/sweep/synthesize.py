@@ -53,7 +53,9 @@ def synthesize(
     workdir: Workdir,
     spacing: str = "uniform",
     log: Callable[[dict], None] = lambda record: None,
+    log_seconds: float = 60.0,
     advanced: Callable[[int], None] = lambda samples: None,
+    found: Callable[[int], None] = lambda samples: None,
 ) -> None:
     """Writes `samples/<member name>.npz` for every member that has none yet.
 
@@ -70,9 +72,10 @@ def synthesize(
       chunk_size: samples that one device draws at once. Changes rounding, hence single samples, only.
       steps_per_call: sampler steps in one compiled call.
       spacing: of the sampler's times; see `diffusion.time_grid`.
-      log: receives one record at the end, if anything was drawn: the speed, and the share of the devices'
-        places in all rounds that held a chunk of their own.
-      advanced: told the number of samples finished since it was last called (those found included).
+      log: receives a record every `log_seconds` and one at the end: samples drawn since the record before, the
+        speed, and the share of the devices' places that held a chunk of their own.
+      advanced: told how many samples were finished since it was last called.
+      found: told how many had been finished before.
     """
     key = "images" if images else "points"
     parts = workdir / "samples" / ".chunks"
@@ -80,13 +83,13 @@ def synthesize(
     for member in members:
         count = num_samples(member)
         if workdir.read_npz(_file(member), key) is not None:
-            advanced(count)
+            found(count)
             continue
         for first in range(0, count, chunk_size):
             part = _read_part(parts / _part(member, first))
             length = min(chunk_size, count - first)
             if part is not None and len(part) == length:  # another chunk_size leaves others
-                advanced(length)
+                found(length)
             else:
                 waiting.append(Chunk(member, first))
 
@@ -98,7 +101,8 @@ def synthesize(
     times = time_grid(process, num_steps, spacing)
     sharding = NamedSharding(flat_mesh, P(MEMBER))
     loaded: tuple[list[Member], PyTree] = ([], None)
-    began, drawn = time.monotonic(), 0
+    last_log = time.monotonic()
+    logged = drawn = 0  # chunks in the records so far; samples since the last one
 
     for start in range(0, len(waiting), places):
         work = waiting[start : start + places]
@@ -121,15 +125,18 @@ def synthesize(
             _write_part(parts / _part(*chunk), encode(own) if images else own)
             drawn += count
             advanced(count)
-    if waiting:
-        log(
-            {
-                "stage": "sample",
-                "samples": drawn,
-                "samples_per_second": round(drawn / (time.monotonic() - began), 2),
-                "busy_share": round(busy_share(len(waiting), places), 4),
-            }
-        )
+        seconds = time.monotonic() - last_log
+        finished = start + len(work)
+        if seconds > log_seconds or finished == len(waiting):
+            log(
+                {
+                    "stage": "sample",
+                    "samples": drawn,
+                    "samples_per_second": round(drawn / seconds, 2),
+                    "busy_share": round(busy_share(finished - logged, places), 4),
+                }
+            )
+            last_log, logged, drawn = time.monotonic(), finished, 0
 
     for member in members:
         if workdir.read_npz(_file(member), key) is None:

@@ -47,6 +47,7 @@ def train_members(
     folder: epath.PathLike,
     log: Callable[[dict], None],
     advanced: Callable[[int], None] = lambda model_steps: None,
+    found: Callable[[int], None] = lambda model_steps: None,
     warn: Callable[[str], None] = print,
 ) -> None:
     """Trains every member to its last step and leaves its checkpoint in `folder`/<member name>.
@@ -56,7 +57,8 @@ def train_members(
     Args:
       data: training items in the sweep's order; member m sees the first `num_train` of them.
       log: receives one record per `log_every` steps: the losses, and the speed since the record before.
-      advanced: told how many model-steps were finished since it was last called (those restored included).
+      advanced: told how many model-steps were finished since it was last called.
+      found: told how many had been finished before, and are restored.
       warn: receives sentences about damaged checkpoints.
     Raises:
       TrainingDiverged: a loss is not finite; names the member and the step. Good checkpoints stay.
@@ -77,7 +79,7 @@ def train_members(
         interrupted = stack.enter_context(deferred_interrupts())
         saved = {m: checkpoints[m].steps() for m in members}
         finished = [m for m in members if settings.num_steps in saved[m]]
-        advanced(settings.num_steps * len(finished))
+        found(settings.num_steps * len(finished))
 
         unfinished = [m for m in members if m not in finished]
         for wanted_start, block in make_blocks(unfinished, saved, block_size):
@@ -87,7 +89,7 @@ def train_members(
             states = [states[i] for i in places]
             state = stack_over_members(states, over_members, consume=True)
             inputs = jax.device_put(stack_inputs([block[i] for i in places]), over_members)
-            advanced(start * len(block))
+            found(start * len(block))
             step = logged_step = start
             last_save = last_log = time.monotonic()
             losses: list[jax.Array] = []

@@ -50,13 +50,20 @@ def test_durations_read_as_people_say_them(seconds, words):
 
 
 def test_a_line_of_progress_tells_the_rate_the_time_left_and_what_else_is_shown(capsys, monkeypatch):
-    now = iter([0.0, 100.0])
-    monkeypatch.setattr(door.time, "monotonic", lambda: next(now))
+    now = [0.0]
+    monkeypatch.setattr(door.time, "monotonic", lambda: now[0])
     stage = door.Stage("train", 1000, "model-steps")
+    now[0] = 50.0
+    stage.find(500)  # by an earlier run
+    assert stage.seconds_left() == float("inf")
     stage.show("8,000 images/s, 40% of peak")
+    now[0] = 100.0
     stage.advance(250)
-    line = "train: 250 of 1,000 model-steps, 2.5 model-steps/s, 5 min 0 s left, 8,000 images/s, 40% of peak\n"
+    line = (
+        "train: 750 of 1,000 model-steps, 2.5 model-steps/s, 1 min 40 s left, 8,000 images/s, 40% of peak\n"
+    )
     assert capsys.readouterr().out == line
+    assert stage.seconds_left() == 100.0
 
 
 def test_tables_align_their_columns():

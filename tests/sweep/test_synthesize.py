@@ -19,9 +19,8 @@ def draw(
     count=10,
     chunk_size=4,
     sampler="ddim",
-    log=lambda record: None,
-    advanced=lambda n: None,
     spoil=lambda x: x,
+    **options,
 ):
     workdir = Workdir(folder, {})
 
@@ -44,8 +43,7 @@ def draw(
         steps_per_call=7,
         mesh=member_mesh(jax.devices()[:1]),
         workdir=workdir,
-        log=log,
-        advanced=advanced,
+        **options,
     )
     sets = [workdir.read_npz(f"samples/{member.name}.npz")["images"] for member in members]
     workdir.close()
@@ -81,14 +79,21 @@ def test_finished_chunks_are_not_drawn_again(tmp_path):
     chunks = sorted((tmp_path / "stopped/samples/.chunks").iterdir())
     assert len(chunks) == 2
     chunks[1].write_bytes(chunks[1].read_bytes()[:50])  # a damaged one is drawn again
-    counts, records = [], []
-    again = draw(tmp_path / "stopped", log=records.append, advanced=counts.append)
-    assert sum(counts) == 20 and counts[0] == 4
+    found, counts, records = [], [], []
+    again = draw(tmp_path / "stopped", log=records.append, found=found.append, advanced=counts.append)
+    assert sum(found) == 4 and sum(counts) == 16
     assert [(r["samples"], r["busy_share"]) for r in records] == [(16, 1.0)]
     assert records[0]["samples_per_second"] > 0
     for a, b in zip(whole, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not list((tmp_path / "stopped/samples/.chunks").iterdir())
+
+
+def test_a_long_draw_is_logged_as_it_goes(tmp_path):
+    records = []
+    draw(tmp_path, log=records.append, log_seconds=0.0)
+    assert [r["samples"] for r in records] == [4, 4, 2, 4, 4, 2]
+    assert {r["busy_share"] for r in records} == {1.0} and min(r["samples_per_second"] for r in records) > 0
 
 
 def test_chunks_of_another_size_are_not_taken_for_ones_own(tmp_path):
