@@ -44,6 +44,7 @@ def examples(
     groups: Mapping[str, Sequence[Target]],
     num_train: Mapping[str, int] | None = None,
     *,
+    width: int | None = None,
     neighbors: int = 4,
     image_inches: float | int = _INCHES,
 ) -> "matplotlib.figure.Figure":
@@ -52,6 +53,7 @@ def examples(
     Args:
       groups: phase → its targets; a phase without any says so in its column.
       num_train: phase → the K of the model that made them, for the title.
+      width: of the network that made them, for the title.
       neighbors: how many neighbours to show of each kind.
       image_inches: side of one image on paper.
     Returns:
@@ -59,18 +61,19 @@ def examples(
     """
     from matplotlib.figure import Figure
 
-    width = 1.35 + neighbors * (1 + _GAP)  # the target, the row's letter, the neighbours
+    breadth = 1.35 + neighbors * (1 + _GAP)  # the target, the row's letter, the neighbours
     block = 2 * (1 + _TEXT) + 0.25
     blocks = max([len(targets) for targets in groups.values()] + [1])
-    inches = np.array([width, blocks * block]) * image_inches  # of one column
+    inches = np.array([breadth, blocks * block]) * image_inches  # of one column
     page = np.array([len(groups) * (inches[0] + 0.25) - 0.05, inches[1] + 0.35])
     figure = Figure(figsize=tuple(page))
     for place, (phase, targets) in enumerate(groups.items()):
         corner = np.array([0.1 + place * (inches[0] + 0.25), 0.02])
         axes = figure.add_axes((*(corner / page), *(inches / page)))
         axes.set_axis_off()
-        axes.set(xlim=(0, width), ylim=(blocks * block, 0))
+        axes.set(xlim=(0, breadth), ylim=(blocks * block, 0))
         size = "" if num_train is None or phase not in num_train else f", K = {num_train[phase]:,}"
+        size += "" if width is None else f", width {width}"
         axes.set_title(f"{phase}{size}", color=style.PHASE_COLORS.get(phase, "black"))
         if not targets:
             axes.text(0.1, 0.5, "no such sample", color=style.MUTED_COLOR, va="center")

@@ -35,6 +35,7 @@ class HistogramPanel:
       train_distance: distance of every sample to its nearest item in S.
       synthetic_distance: distance of every sample to its nearest *other* sample in S', same metric.
       delta_m, delta_s: the two thresholds.
+      title: the panel's; K where empty.
       examples: of the peaks, any of: "memorized" and "not memorized" → a sample and its neighbour in
         S, for the upper histogram; "spurious" and "generalized" → a sample and its neighbour in S'.
     """
@@ -44,6 +45,7 @@ class HistogramPanel:
     synthetic_distance: Float[np.ndarray, "sample"]
     delta_m: float | int
     delta_s: float | int
+    title: str = ""
     examples: Mapping[str, Pair] = dataclasses.field(default_factory=dict)
 
 
@@ -98,7 +100,7 @@ def histograms(
         memorized = panel.train_distance <= panel.delta_m
         _draw_bars(to_train, panel.train_distance, edges, style.TRAIN_COLOR)
         _draw_bars(within, panel.synthetic_distance, edges, style.SYNTHETIC_COLOR, hatched=memorized)
-        to_train.set_title(f"K = {panel.num_train:,}")
+        to_train.set_title(panel.title or f"K = {panel.num_train:,}")
         for axes, symbol, delta, left, right in (
             (to_train, "δ$_m$", panel.delta_m, "memorized", "not memorized"),
             (within, "δ$_s$", panel.delta_s, "spurious", "generalized"),

@@ -195,7 +195,10 @@ def network(rows: Rows, reading: str) -> "matplotlib.figure.Figure":
 
 @style.settings()
 def both_views(
-    fraction_rows: Rows, onset_rows: Rows, critical: Mapping[str, Mapping[str, typing.Any]]
+    fraction_rows: Rows,
+    onset_rows: Rows,
+    critical: Mapping[str, Mapping[str, typing.Any]],
+    title: str = "",
 ) -> "matplotlib.figure.Figure":
     """The two papers' views of one sweep on a shared axis: three fractions, Δ / E_TO, and P(Δ > 0).
 
@@ -205,8 +208,11 @@ def both_views(
         training items are shaded: there even fresh data would not win. The control's `fresh_…` columns are
         drawn dashed where they are there.
       critical: view -> `critical_size` of that view, drawn as a line with its interval.
+      title: whose samples they are, for example "width 128"; may be empty.
     """
     figure = style.new_figure(7.2, 6.8)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold")
     above, middle, below = figure.subplots(3, 1, sharex=True)
     fraction_rows = sorted(fraction_rows, key=lambda row: float(row["num_train"]))
     sizes = style.column(fraction_rows, "num_train")

@@ -7,7 +7,7 @@ Rows are mappings or dataclasses with the fields of `fractions.csv`: `num_train`
 import dataclasses
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -30,6 +30,7 @@ class CriticalSize:
       value: the size K; None or NaN where the sweep does not reach it.
       low, high: ends of its interval; None or NaN where there is none.
       phase: the phase whose colour it takes.
+      width: of the network, where there are several.
     """
 
     label: str
@@ -37,6 +38,7 @@ class CriticalSize:
     low: float | int | None = None
     high: float | int | None = None
     phase: str = "memorized"
+    width: int | None = None
 
     @property
     def reached(self) -> bool:
@@ -118,6 +120,7 @@ def training_curves(
     step: Integer[np.ndarray, "step"],
     loss: Float[np.ndarray, "member step"],
     label: str = "training loss",
+    width: Integer[np.ndarray, "member"] | None = None,
 ) -> "matplotlib.figure.Figure":
     """The loss of every member against the training step, coloured by K.
 
@@ -126,26 +129,33 @@ def training_curves(
       step: the steps at which the loss was recorded.
       loss: the recorded losses, positive; NaN where a member has none.
       label: of the y axis.
+      width: of each member's network; each width has a panel of its own.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm
 
-    figure = style.new_figure(5.0, 2.8)
-    axes = figure.subplots()
+    widths = np.zeros(len(num_train), int) if width is None else width
+    panels = list(dict.fromkeys(widths.tolist()))
+    figure = style.new_figure(min(5.0 + 3.0 * (len(panels) - 1), 11.0), 2.8)
+    parts = dict(zip(panels, figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], strict=True))
     smallest, largest = int(num_train.min()), int(num_train.max())
     colors = ScalarMappable(LogNorm(smallest, max(largest, smallest + 1)), _size_colors())
     for member in np.argsort(num_train):
         known = np.isfinite(loss[member])  # members that were trained apart are logged at steps of their own
         alone = "o" if known.sum() == 1 else ""
         color = colors.to_rgba(num_train[member])
+        axes = parts[int(widths[member])]
         axes.plot(step[known], loss[member, known], color=color, linewidth=1.1, marker=alone)
-    axes.set_yscale("log")
-    axes.set_xlabel("training step")
-    axes.set_ylabel(label)
-    axes.xaxis.set_major_formatter(_plain_numbers())
-    axes.yaxis.set_major_formatter(_plain_numbers())
-    axes.yaxis.set_minor_formatter(_plain_numbers(few=True))
-    bar = figure.colorbar(colors, ax=axes, label="training-set size K", pad=0.02)
+    for own_width, axes in parts.items():
+        axes.set_yscale("log")
+        axes.set_xlabel("training step")
+        axes.xaxis.set_major_formatter(_plain_numbers())
+        axes.yaxis.set_major_formatter(_plain_numbers())
+        axes.yaxis.set_minor_formatter(_plain_numbers(few=True))
+        if len(panels) > 1:
+            axes.set_title(f"width {own_width}")
+    parts[panels[0]].set_ylabel(label)
+    bar = figure.colorbar(colors, ax=list(parts.values()), label="training-set size K", pad=0.02)
     bar.ax.yaxis.set_major_formatter(_plain_numbers())
     bar.ax.yaxis.set_minor_formatter(_plain_numbers(few=True))
     return figure
@@ -159,30 +169,38 @@ def sample_quality(rows: Sequence[typing.Any], metric: str = "L2") -> "matplotli
 
     Args:
       rows: `num_train`, `sample_distance`, `held_out_distance`; None or NaN where there is no such sample.
+        With `width` among them, one curve of samples for each.
       metric: which distance, for the y axis.
     """
     rows = _by_size(rows)
     figure = style.new_figure(5.0, 3.0)
     axes = figure.subplots()
-    sizes = style.column(rows, "num_train")
+    sizes = np.unique(style.column(rows, "num_train"))
+    groups = rows_by_width(rows)
+    real = next(iter(groups.values()))  # the same at every width
     axes.plot(
-        sizes,
-        style.column(rows, "held_out_distance"),
+        style.column(real, "num_train"),
+        style.column(real, "held_out_distance"),
         color=style.CONTROL_COLOR,
         linestyle="--",
         label="held-out real items",
     )
-    axes.plot(
-        sizes,
-        style.column(rows, "sample_distance"),
-        color=style.PHASE_COLORS["generalized"],
-        marker=style.PHASE_MARKERS["generalized"],
-        label="samples that are not memorized",
-    )
+    several, shades = len(groups) > 1, _size_colors()(np.linspace(0, 1, len(groups)))
+    for place, (width, own) in enumerate(groups.items()):
+        axes.plot(
+            style.column(own, "num_train"),
+            style.column(own, "sample_distance"),
+            color=shades[place] if several else style.PHASE_COLORS["generalized"],
+            marker="so^Dv"[place % 5],
+            label="samples that are not memorized" + several * f", width {width}",
+        )
     style.size_axis(axes, sizes)
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"median distance to S\n({metric})")
-    axes.legend(loc="lower right")
+    if several:
+        figure.legend(loc="outside lower center")
+    else:
+        axes.legend(loc="lower right")
     return figure
 
 
@@ -295,6 +313,15 @@ def _legend(figure: "matplotlib.figure.Figure", panels: Sequence[TransitionPanel
         handles.append(Line2D([], [], color=style.MUTED_COLOR, linewidth=0.6, label="single seeds"))
     columns = len(handles) if len(handles) <= 4 or figure.get_figwidth() > 8 else 3
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def rows_by_width(rows: Sequence[typing.Any]) -> dict[int | None, list[typing.Any]]:
+    """width -> its rows, widths ascending; all of them under None where they have no such field."""
+    groups: dict[int | None, list[typing.Any]] = {}
+    for row in rows:
+        width = row.get("width") if isinstance(row, Mapping) else getattr(row, "width", None)
+        groups.setdefault(None if width is None else int(width), []).append(row)
+    return dict(sorted(groups.items(), key=lambda group: group[0] or 0))
 
 
 def _by_size(rows: Sequence[typing.Any]) -> list[typing.Any]:

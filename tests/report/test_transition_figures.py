@@ -147,3 +147,21 @@ def test_sample_quality_leaves_a_gap_where_nothing_is_new():
     held_out, sample = figures.sample_quality(quality).axes[0].lines
     np.testing.assert_array_equal(held_out.get_ydata(), [4.0, 2.5])
     np.testing.assert_array_equal(sample.get_ydata(), [np.nan, 1.8])
+
+
+def test_several_widths_have_a_curve_of_quality_and_a_panel_of_losses_each():
+    quality = [
+        {"num_train": size, "sample_distance": width / size, "held_out_distance": 4.0, "width": width}
+        for width in (128, 32)
+        for size in (2, 64)
+    ]
+    held_out, *samples = figures.sample_quality(quality).axes[0].lines
+    np.testing.assert_array_equal(held_out.get_xdata(), [2, 64])
+    assert [list(line.get_ydata()) for line in samples] == [[16, 0.5], [64, 2]]
+    assert len({to_hex(line.get_color()) for line in samples}) == 2
+    loss = np.array([[0.5, 0.4], [0.3, 0.2], [0.9, 0.8]])
+    drawn = figures.training_curves(SIZES[:3], np.array([1, 2]), loss, width=np.array([32, 128, 32]))
+    narrow, wide, _ = drawn.axes
+    assert (narrow.get_title(loc="left"), wide.get_title(loc="left")) == ("width 32", "width 128")
+    assert [list(line.get_ydata()) for line in narrow.lines] == [[0.5, 0.4], [0.9, 0.8]]
+    assert [list(line.get_ydata()) for line in wide.lines] == [[0.3, 0.2]]
