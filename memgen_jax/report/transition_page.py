@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from memgen_jax.report import page, style
-from memgen_jax.report.transition_figures import CriticalSize
+from memgen_jax.report.transition_figures import CriticalSize, rows_by_width
 
 
 def render(
@@ -31,6 +31,8 @@ def render(
     quality_rows: Sequence[typing.Any] = (),
     quality: page.Picture | None = None,
     curves: page.Picture | None = None,
+    other_answers: Sequence[str] = (),
+    other_pictures: Mapping[int | None, Mapping[str, typing.Any]] | None = None,
     num_steps: int | None = None,
     limits: Sequence[str] = (),
     command: str = "",
@@ -39,11 +41,14 @@ def render(
 ) -> str:
     """Fills the page; sections without material are left out.
 
+    Where `rows` are of several network widths, which is then a field of theirs, of `quality_rows` and of the
+    critical sizes, every table names the width.
+
     Args:
       title: the page's title.
       dataset: one phrase on the data, for example "1,797 handwritten digits, 8×8 pixels".
       answer: the result in one sentence; `answer` of this module writes one.
-      rows: one row per K with the fields of `fractions.csv`.
+      rows: one row per K (and width) with the fields of `fractions.csv`.
       delta_m, delta_s: thresholds on the distance to S and within S'.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
       threshold_rule: how the thresholds were set, a phrase without a full stop.
@@ -52,6 +57,8 @@ def render(
       onset_critical: the same for the onset paper's view, shown with `both_views`.
       control_rows: rows of the exact empirical score.
       quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
+      other_answers: sentences on the widths that `answer` does not speak of; `answer_at_width` writes one.
+      other_pictures: such a width -> its `histograms` and `galleries`, folded below those of the first.
       num_steps: training steps of every model, named among the limits.
       limits: further sentences for the section on limits.
       command: the command line that made the run.
@@ -64,6 +71,9 @@ def render(
         title=title,
         dataset=dataset,
         answer=answer,
+        other_answers=other_answers,
+        other_pictures=other_pictures or {},
+        widths=list(rows_by_width(rows)),
         rows=_by_size(rows),
         delta_m=delta_m,
         delta_s=delta_s,
@@ -100,21 +110,12 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
       rows: one row per K with the fields of `fractions.csv`.
       critical: the first that is reached and of phase "memorized" is quoted.
     """
+    turns, memorized = _memorized(rows, critical)
+    if not turns:
+        return f"On {name} this run shows no transition: the memorized share goes {memorized}."
     ordered = _by_size(rows)
     first, last = ordered[0], ordered[-1]
     peak = rows[int(np.argmax(style.column(rows, "spurious")))]
-    smallest, largest = _value(first, "num_train"), _value(last, "num_train")
-    memorized = (
-        f"from {page.percent(_value(first, 'memorized'))} at K = {smallest:,.0f} "
-        f"to {page.percent(_value(last, 'memorized'))} at K = {largest:,.0f}"
-    )
-    if _value(first, "memorized_low") <= _value(last, "memorized_high"):
-        return (
-            f"On {name} this run shows no transition: the memorized share goes {memorized}, "
-            "and the intervals of the two meet or stand the other way round."
-        )
-    crossing = next((size for size in critical if size.reached and size.phase == "memorized"), None)
-    halfway = f", crossing one half near K = {page.number(crossing.value, 2)}" if crossing else ""
     share = f"{page.percent(_value(peak, 'spurious'))} ({page.percent(_value(peak, 'spurious_low'))} – "
     share += f"{page.percent(_value(peak, 'spurious_high'))}) where K = {_value(peak, 'num_train'):,.0f}"
     stands_out = _value(peak, "spurious_low") > max(
@@ -125,11 +126,45 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
         if stands_out
         else f"no spurious peak stands out in between (largest share {share})"
     )
-    return f"On {name} the share of memorized samples falls {memorized}{halfway}, and {spurious}."
+    return f"On {name} the share of memorized samples falls {memorized}, and {spurious}."
+
+
+def answer_at_width(width: int, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:
+    """The same for a further width, shorter: whether its memorized share falls, and where.
+
+    Args:
+      width: of the network.
+      rows, critical: those of that width, as `answer` takes them.
+    """
+    turns, memorized = _memorized(rows, critical)
+    if turns:
+        return f"At width {width} the share of memorized samples falls {memorized}."
+    return f"At width {width} there is no transition: the memorized share goes {memorized}."
+
+
+def _memorized(rows: Sequence[typing.Any], critical: Sequence[CriticalSize]) -> tuple[bool, str]:
+    """Whether the memorized share falls from the smallest K to the largest, and the phrase that says how."""
+    ordered = _by_size(rows)
+    first, last = ordered[0], ordered[-1]
+    smallest, largest = _value(first, "num_train"), _value(last, "num_train")
+    phrase = (
+        f"from {page.percent(_value(first, 'memorized'))} at K = {smallest:,.0f} "
+        f"to {page.percent(_value(last, 'memorized'))} at K = {largest:,.0f}"
+    )
+    if _value(first, "memorized_low") <= _value(last, "memorized_high"):
+        return False, f"{phrase}, and the intervals of the two meet or stand the other way round"
+    crossing = next((size for size in critical if size.reached and size.phase == "memorized"), None)
+    halfway = f", crossing one half near K = {page.number(crossing.value, 2)}" if crossing else ""
+    return True, phrase + halfway
 
 
 def _by_size(rows: Sequence[typing.Any]) -> list[typing.Any]:
-    return sorted(rows, key=lambda row: _value(row, "num_train"))
+    """Ascending in K, and first in the width where there are several."""
+    return [
+        row
+        for own in rows_by_width(rows).values()
+        for row in sorted(own, key=lambda row: _value(row, "num_train"))
+    ]
 
 
 def _value(row: typing.Any, name: str) -> float:

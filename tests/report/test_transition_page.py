@@ -151,3 +151,48 @@ def test_a_peak_within_the_intervals_of_either_end_is_not_claimed(spurious_at_en
 def test_no_transition_is_claimed_where_the_intervals_meet(last):
     sentence = transition_page.answer("digits", [row(2, 0.98, 0.0), row(64, last, 0.0)])
     assert "shows no transition" in sentence
+
+
+def test_every_table_of_several_widths_names_them_and_has_a_row_for_each():
+    rows = [made | {"width": width} for width in (128, 32) for made in ROWS]
+    quality = [
+        {"num_train": 2, "sample_distance": 1.5, "held_out_distance": 2.0, "width": width}
+        for width in (128, 32)
+    ]
+    critical = [
+        CriticalSize("half", 5.3, 3.1, 8.0, width=128),
+        CriticalSize("peak", 9, width=128),
+        CriticalSize("half", None, width=32),
+        CriticalSize("peak", None, width=32),
+    ]
+    text = transition_page.render(
+        **FULL | {"rows": rows},
+        critical=critical,
+        quality_rows=quality,
+        other_answers=["So does width 32."],
+        other_pictures={32: {"histograms": PICTURE, "galleries": [PICTURE]}},
+        histograms=PICTURE,
+    )
+    balance = Balance()
+    balance.feed(text)
+    assert balance.open == []
+    seen = words(text)
+    assert "It turns. So does width 32." in seen
+    assert (
+        "width half peak 32 not within this sweep not within this sweep 128 K = 5.3 3.1 – 8 K = 9 The" in seen
+    )
+    table = seen[seen.index("The fractions") : seen.index("The distances")]
+    assert "width K samples" in table
+    assert table.index("32 2 8") < table.index("32 1,437") < table.index("128 2 8") < table.index("128 1,437")
+    assert "32 2 1.50 2.00 128 2 1.50 2.00" in seen
+    assert "The same pictures of width 32" in seen and text.count("<img") == 4
+
+
+def test_a_further_width_is_told_in_one_sentence_no_stronger_than_its_intervals():
+    critical = [CriticalSize("half", 128.4, 110.0, 140.0, "memorized", 64)]
+    assert transition_page.answer_at_width(64, ROWS, critical) == (
+        "At width 64 the share of memorized samples falls from 100.0% at K = 2 to 0.0% at K = 1,437, "
+        "crossing one half near K = 128."
+    )
+    level = transition_page.answer_at_width(32, [row(2, 0.03, 0.0), row(64, 0.0, 0.0)])
+    assert level.startswith("At width 32 there is no transition: the memorized share goes from 3.0% at K = 2")
