@@ -5,7 +5,7 @@ half of the samples are copies and the rest is as good as new data (see `onset.c
 
 onset.csv         one row for each K and view (and width): Δ and P(Δ > 0), and the same of the control, in
                   which held-out items stand for the samples of a perfect model (columns fresh_…)
-transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half
+transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half (of each width under by_width)
 capacity.csv      with several widths: the K at which each turns, by either paper
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.transition_settings import Run
-from experiments.transition_tables import load_samples, of_width, read_table
+from experiments.transition_tables import each_width, load_samples, of_width, read_table, shown_width
 from memgen_jax import data, onset, sweep
 from memgen_jax.report import onset_figures
 from memgen_jax.report.transition_figures import CriticalSize
@@ -43,8 +43,10 @@ def tabulate(run: Run, workdir: sweep.Workdir) -> None:
         critical[width] = {view: critical_size(comparisons) for view, comparisons in found.items()}
     if not rows:
         return
-    outcome = json.loads((workdir / "transition.json").read_text()) | {"onset": critical[run.widths[0]]}
+    outcome = json.loads((workdir / "transition.json").read_text()) | {"onset": critical[shown_width(run)]}
     if len(critical) > 1:
+        for width, own in each_width(run, outcome).items():
+            own["onset"] = critical[width]
         outcome["onset_by_width"] = {str(width): found for width, found in critical.items()}
         workdir.write_csv("capacity.csv", capacity_rows(outcome))
     workdir.write_json("transition.json", outcome)
@@ -150,21 +152,25 @@ def exists(workdir: sweep.Workdir) -> bool:
     return (workdir / "onset.csv").exists()
 
 
-def marks(outcome: dict[str, Any]) -> list[CriticalSize]:
-    """The critical sizes of both views, for the page."""
+def marks(outcome: dict[str, Any], width: int | None = None) -> list[CriticalSize]:
+    """The critical sizes of both views, for the page; `width` is named there."""
     return [
         CriticalSize(
-            CROSSING.format(onset_figures.VIEW_NAMES[view]), found["num_train"], found["low"], found["high"]
+            CROSSING.format(onset_figures.VIEW_NAMES[view]),
+            found["num_train"],
+            found["low"],
+            found["high"],
+            width=width,
         )
         for view, found in outcome.get("onset", {}).items()
     ]
 
 
 def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
-    """Both papers' views over one axis of K, for the first width: the figure, its description, its caption."""
-
+    """Both papers' views over one axis of K, for the shown width: the figure, its description, its caption."""
+    width = shown_width(run)
     critical = json.loads((workdir / "transition.json").read_text())["onset"]
-    fractions = of_width(read_table(workdir, "fractions.csv"), run.widths[0])
+    fractions = of_width(read_table(workdir, "fractions.csv"), width)
     alt = "Fractions of the three phases above, P(Δ > 0) below, against the training-set size."
     caption = (
         "Top: what single samples are. Middle: whether all of them together lie nearer to unseen items (towards 1) "
@@ -172,8 +178,9 @@ def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
         "Bottom: the chance that this Δ is positive. Bands are 95% intervals; a dotted line stands where that chance "
         "crosses one half. Dashed: held-out items in place of the samples, as a perfect model would make them."
     )
-    onset_rows = of_width(read_rows(workdir, "onset.csv"), run.widths[0])
-    return onset_figures.both_views(fractions, onset_rows, critical), alt, caption
+    onset_rows = of_width(read_rows(workdir, "onset.csv"), width)
+    title = f"width {width}" if len(run.widths) > 1 else ""
+    return onset_figures.both_views(fractions, onset_rows, critical, title), alt, caption
 
 
 def draw_capacity(workdir: sweep.Workdir) -> tuple[Any, str, str]:

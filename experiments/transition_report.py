@@ -1,6 +1,11 @@
-"""The figures and the page of a transition run, from the tables on disk."""
+"""The figures and the page of a transition run, from the tables on disk.
+
+Of a sweep over widths every table and sentence is of each. What takes room is drawn for one, `shown_width`, and
+named so: histograms and examples, with those of the others folded below, and both papers' views over one axis.
+"""
 
 import csv
+import itertools
 import json
 import shlex
 import sys
@@ -10,7 +15,14 @@ import numpy as np
 
 from experiments import door, transition_densities, transition_steps
 from experiments.transition_settings import Run
-from experiments.transition_tables import first_width, labels_of, load_samples, of_width, read_table
+from experiments.transition_tables import (
+    each_width,
+    labels_of,
+    load_samples,
+    of_width,
+    read_table,
+    shown_width,
+)
 from memgen_jax import data, phases, sweep
 from memgen_jax.report import (
     example_figures,
@@ -25,108 +37,109 @@ NUM_EXAMPLES = 6
 NUM_NEIGHBORS = 4
 
 
-def sensitivity_sentence(rows: list[dict[str, Any]], delta_m: float) -> str:
-    """How much the spurious peak owes to its threshold, for the page; delta_m stays as it was chosen."""
-    parts = [
-        f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
-        f"for δ_s = {row['delta_s']:.3g}"
-        for row in rows
-        if row["delta_m"] == delta_m
-    ]
-    return f"The height of the spurious peak depends on its threshold: it is {', '.join(parts)}."
+def sensitivity_sentence(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) -> str:
+    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen."""
+    peaks = []
+    for width, own in rows.items():
+        parts = [
+            f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
+            f"for δ_s = {row['delta_s']:.3g}"
+            for row in own
+            if row["delta_m"] == delta_m
+        ]
+        place = f"at width {width} " if len(rows) > 1 else ""
+        peaks.append(f"{place}it is {', '.join(parts)}")
+    return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
 
 
 def report(run: Run, workdir: sweep.Workdir) -> None:
     """Stage 5: figures/ and report.html, from the files of the stages before."""
     outcome = json.loads((workdir / "transition.json").read_text())
-    all_rows = read_table(workdir, "fractions.csv")
-    rows = of_width(all_rows, run.widths[0])
+    results = each_width(run, outcome)
+    rows = read_table(workdir, "fractions.csv")
+    rows_of = {width: of_width(rows, width) for width in run.widths}
     control_rows = read_table(workdir, "control.csv")
     thresholds = phases.Thresholds(**outcome["thresholds"])
-    critical = critical_marks(outcome["critical"])
+    critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
     metric = outcome["metric"]
-
-    def figure(name: str, drawn, alt: str, caption: str = "") -> page.Picture:
-        png, _ = style.save(drawn, workdir / "figures" / name)
-        return page.picture(png, alt=alt, caption=caption)
+    shown, several = shown_width(run), len(run.widths) > 1
 
     panels = [
         transition_figures.TransitionPanel(
-            of_width(all_rows, width),
+            rows_of[width],
             title=run.name if width is None else f"{run.name}, width {width}",
             control_rows=control_rows,
-            critical=critical_marks(
-                outcome.get("critical_by_width", {}).get(str(width), outcome["critical"])
-            ),
+            critical=critical[width],
             seed_rows=seed_rows(run, workdir, width),
         )
         for width in run.widths
     ]
     pictures: dict[str, Any] = {
         "transition": figure(
+            workdir,
             "transition",
             transition_figures.transition(panels),
             "Fractions of memorized, spurious and generalized samples against the training-set size.",
             f"Bands are 95% intervals ({outcome['intervals']}). The dashed line is the exact score put "
             "through the same sampler, search and thresholds: it can only copy.",
         ),
-        "histograms": figure(
-            "histograms",
-            histogram_figures.histograms(
-                [
-                    histogram_panel(run, workdir, size, thresholds)
-                    for size in histogram_figures.choose_sizes(rows, 3)
-                ],
-                rows=rows,
-                metric=metric,
-            ),
-            "Histograms of the distances to the training set and within the synthetic set.",
-            "Insets: the first sample on either side of a threshold, with its nearest neighbour.",
-        ),
     }
+    of_samples = {
+        width: pictures_of_samples(run, workdir, width, rows_of[width], thresholds) for width in run.widths
+    }
+    pictures |= of_samples.pop(shown)
     if not run.exact:
         pictures["curves"] = figure(
-            "training_curves", draw_curves(run, workdir), "Training loss against step, one line per size."
+            workdir,
+            "training_curves",
+            draw_curves(run, workdir),
+            "Training loss against step, one line per size.",
         )
-    quality_rows = outcome["held_out_quality"]
+    quality_rows = [
+        row | {"width": width} for width, found in results.items() for row in found["held_out_quality"]
+    ]
     if len(run.dataset.held_out):
         pictures["quality"] = figure(
+            workdir,
             "sample_quality",
             transition_figures.sample_quality(quality_rows, metric),
             "Distance to the training set of new samples and of held-out items.",
         )
     if transition_steps.exists(workdir):
-        pictures["phase_diagram"] = figure("phase_diagram", *transition_steps.draw(run, workdir))
+        pictures["phase_diagram"] = figure(workdir, "phase_diagram", *transition_steps.draw(run, workdir))
     if transition_densities.exists(workdir):
-        pictures["both_views"] = figure("both_views", *transition_densities.draw(run, workdir))
-        if len(run.widths) > 1:
-            pictures["capacity"] = figure("capacity", *transition_densities.draw_capacity(workdir))
-    if run.is_image:
-        groups, sizes = choose_examples(run, workdir, rows, thresholds)
-        style.save(example_figures.examples(groups, sizes), workdir / "figures" / "examples")
-        captions = "Not picked: the first samples of this phase. Numbers are distances."
-        pictures["galleries"] = [
-            page.picture(
-                example_figures.examples({phase: targets}, sizes), alt=f"{phase} samples", caption=captions
-            )
-            for phase, targets in groups.items()
-            if targets
-        ]
+        pictures["both_views"] = figure(workdir, "both_views", *transition_densities.draw(run, workdir))
+        if several:
+            pictures["capacity"] = figure(workdir, "capacity", *transition_densities.draw_capacity(workdir))
     environment = json.loads((workdir / "environment.json").read_text())
     html = transition_page.render(
         title=f"From copying to creating: {run.name}",
         dataset=dataset_phrase(run.dataset),
-        answer=transition_page.answer(run.name, rows, critical),
+        answer=transition_page.answer(
+            f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
+        ),
+        other_answers=[
+            transition_page.answer_at_width(width, rows_of[width], critical[width])
+            for width in run.widths
+            if width is not None and width != shown
+        ],
+        other_pictures=of_samples,
         rows=rows,
         control_rows=control_rows,
-        critical=critical,
-        onset_critical=transition_densities.marks(outcome),
+        critical=list(itertools.chain(*critical.values())),
+        onset_critical=[
+            mark for width, found in results.items() for mark in transition_densities.marks(found, width)
+        ],
         quality_rows=quality_rows,
         delta_m=thresholds.delta_m,
         delta_s=thresholds.delta_s,
         metric=metric,
         threshold_rule=thresholds.rule,
-        limits=[sensitivity_sentence(outcome["sensitivity"], thresholds.delta_m)],
+        limits=[
+            sensitivity_sentence(
+                {width: found["sensitivity"] for width, found in results.items()}, thresholds.delta_m
+            )
+        ],
         num_steps=None if run.exact else run.settings.train.num_steps,
         command="python -m experiments.transition " + shlex.join(sys.argv[1:]),
         settings=json.loads((workdir / "config.json").read_text()),
@@ -136,6 +149,52 @@ def report(run: Run, workdir: sweep.Workdir) -> None:
     page.write(workdir / "report.html", html)
 
 
+def figure(workdir: sweep.Workdir, name: str, drawn, alt: str, caption: str = "") -> page.Picture:
+    """Writes figures/<name>.png and .pdf, and gives the page the first."""
+    png, _ = style.save(drawn, workdir / "figures" / name)
+    return page.picture(png, alt=alt, caption=caption)
+
+
+def pictures_of_samples(
+    run: Run, workdir: sweep.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+) -> dict[str, Any]:
+    """The histograms and, of images, the examples of one width, whose `rows` of fractions.csv these are.
+
+    Their files of other widths than the shown one have it in their names.
+    """
+    mark = "" if width == shown_width(run) else f",width={width:03d}"
+    panels = [
+        histogram_panel(run, workdir, width, size, thresholds)
+        for size in histogram_figures.choose_sizes(rows, 3)
+    ]
+    pictures: dict[str, Any] = {
+        "histograms": figure(
+            workdir,
+            f"histograms{mark}",
+            histogram_figures.histograms(panels, rows=rows, metric=run.metric.phrase),
+            "Histograms of the distances to the training set and within the synthetic set.",
+            "Insets: the first sample on either side of a threshold, with its nearest neighbour.",
+        ),
+        "galleries": [],
+    }
+    if run.is_image:
+        groups, sizes = choose_examples(run, workdir, width, rows, thresholds)
+        label = width if len(run.widths) > 1 else None
+        drawn = example_figures.examples(groups, sizes, width=label)
+        style.save(drawn, workdir / "figures" / f"examples{mark}")
+        captions = "Not picked: the first samples of this phase. Numbers are distances."
+        pictures["galleries"] = [
+            page.picture(
+                example_figures.examples({phase: targets}, sizes, width=label),
+                alt=f"{phase} samples",
+                caption=captions,
+            )
+            for phase, targets in groups.items()
+            if targets
+        ]
+    return pictures
+
+
 def dataset_phrase(dataset: data.Dataset) -> str:
     """How many items of which shape, and what reading them changed or left out."""
     shape = "×".join(map(str, dataset.item_shape))
@@ -143,7 +202,7 @@ def dataset_phrase(dataset: data.Dataset) -> str:
     return f"{dataset.num_train:,} training items of shape {shape}{note}; {len(dataset.held_out):,} held out"
 
 
-def critical_marks(critical: dict[str, Any]) -> list[transition_figures.CriticalSize]:
+def critical_marks(critical: dict[str, Any], width: int | None) -> list[transition_figures.CriticalSize]:
     """The critical sizes of transition.json as marks for the figure and the page."""
     marks = []
     for name, label, phase in (
@@ -153,7 +212,9 @@ def critical_marks(critical: dict[str, Any]) -> list[transition_figures.Critical
     ):
         found = critical[name]
         marks.append(
-            transition_figures.CriticalSize(label, found["num_train"], found["low"], found["high"], phase)
+            transition_figures.CriticalSize(
+                label, found["num_train"], found["low"], found["high"], phase, width
+            )
         )
     return marks
 
@@ -167,16 +228,16 @@ def seed_rows(run: Run, workdir: sweep.Workdir, width: int | None) -> list[list[
     return [[row for row in numeric if row["seed"] == seed] for seed in run.settings.seeds]
 
 
-def member_of_size(run: Run, size: float) -> sweep.Member:
-    """The member of that K whose pictures are shown: that of the first width and seed."""
-    return next(m for m in first_width(run) if m.num_train == int(size))
+def member_of_size(run: Run, width: int | None, size: float) -> sweep.Member:
+    """The member of that width and K whose pictures are shown: that of the first seed."""
+    return next(m for m in run.members if (m.width, m.num_train) == (width, int(size)))
 
 
 def histogram_panel(
-    run: Run, workdir: sweep.Workdir, size: int, thresholds: phases.Thresholds
+    run: Run, workdir: sweep.Workdir, width: int | None, size: int, thresholds: phases.Thresholds
 ) -> histogram_figures.HistogramPanel:
     """One size's two histograms, with the first sample of either side of each threshold as an inset."""
-    member = member_of_size(run, size)
+    member = member_of_size(run, width, size)
     found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
     labels = labels_of(workdir, member, thresholds)
     pairs = {}
@@ -198,12 +259,13 @@ def histogram_panel(
         found["synthetic_distance"],
         thresholds.delta_m,
         thresholds.delta_s,
+        title=f"K = {size:,}, width {width}" if len(run.widths) > 1 else "",
         examples=pairs,
     )
 
 
-def choose_examples(run: Run, workdir: sweep.Workdir, rows, thresholds: phases.Thresholds):
-    """The first samples of each phase, in the order in which they were drawn.
+def choose_examples(run: Run, workdir: sweep.Workdir, width: int | None, rows, thresholds: phases.Thresholds):
+    """The first samples of each phase at one width, whose `rows` these are, in the order in which they were drawn.
 
     Memorized ones are taken at the largest K where they are still half of the samples, the other two where
     their share is largest.
@@ -217,7 +279,7 @@ def choose_examples(run: Run, workdir: sweep.Workdir, rows, thresholds: phases.T
         usual = [row for row in rows if row[phase] >= 0.5] if phase == "memorized" else []
         shares = [row[phase] for row in rows]
         best = usual[-1] if usual else rows[int(np.argmax(shares))]
-        member = member_of_size(run, best["num_train"])
+        member = member_of_size(run, width, best["num_train"])
         samples = load_samples(workdir, member)
         chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]
         sizes[phase] = member.num_train
@@ -258,7 +320,11 @@ def draw_curves(run: Run, workdir: sweep.Workdir):
     steps = sorted(set().union(*(own.keys() for own in losses.values())))
     table = np.array([[losses[m.name].get(step, np.nan) for step in steps] for m in run.members])
     return transition_figures.training_curves(
-        np.array([m.num_train for m in run.members]), np.array(steps), table, label="training loss"
+        np.array([m.num_train for m in run.members]),
+        np.array(steps),
+        table,
+        label="training loss",
+        width=np.array([m.width for m in run.members]) if len(run.widths) > 1 else None,
     )
 
 

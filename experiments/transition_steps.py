@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from experiments.transition_settings import Run
-from experiments.transition_tables import across_seeds, labels_of, make_thresholds, of_width, read_table
+from experiments.transition_tables import (
+    across_seeds,
+    each_width,
+    join_widths,
+    labels_of,
+    make_thresholds,
+    of_width,
+    read_table,
+)
 from memgen_jax import phases, sweep
 from memgen_jax.report import phase_diagram_figures
 
@@ -34,7 +42,8 @@ def tabulate(run: Run, workdir: sweep.Workdir) -> None:
         row["held_out_distance"] = held_out.get(size)
         rows.append(row if width is None else row | {"width": width})
     workdir.write_csv("fractions_by_step.csv", rows)
-    workdir.write_json("training_time.json", training_times(of_width(rows, run.widths[0])))
+    times = {width: training_times(of_width(rows, width)) for width in run.widths}
+    workdir.write_json("training_time.json", join_widths(run, times))
 
 
 def by_step(run: Run) -> dict[tuple[int | None, int, int], list[sweep.Member]]:
@@ -106,17 +115,27 @@ def exists(workdir: sweep.Workdir) -> bool:
 
 
 def draw(run: Run, workdir: sweep.Workdir) -> tuple[Any, str, str]:
-    """The phase diagram in (K, steps), its description, and its caption."""
-    times = json.loads((workdir / "training_time.json").read_text())
-    rows = of_width(read_table(workdir, "fractions_by_step.csv"), run.widths[0])
+    """The phase diagram in (K, steps), one line of panels a width, its description, and its caption."""
+    times = each_width(run, json.loads((workdir / "training_time.json").read_text()))
+    rows = read_table(workdir, "fractions_by_step.csv")
+    several = len(times) > 1
+    lines = [
+        phase_diagram_figures.PhaseDiagramLine(
+            of_width(rows, width), found["tau"], f"width {width}" if several else ""
+        )
+        for width, found in times.items()
+    ]
     caption = (
         "Solid line: the step at which half of the samples are memorized. Dashed line: the first step at "
         "which samples lie no farther from S than held-out items do (within 10%); below it "
         '"generalized" only means undertrained.'
     )
-    if times["exponent"] is not None:
-        caption += (
-            f" The first grows as K to the power {times['exponent']:.2f} (± {times['exponent_error']:.2f})."
-        )
+    powers = [
+        f"{found['exponent']:.2f} (± {found['exponent_error']:.2f})" + several * f" at width {width}"
+        for width, found in times.items()
+        if found["exponent"] is not None
+    ]
+    if powers:
+        caption += f" The first grows as K to the power {', '.join(powers)}."
     alt = "Share of each phase against training-set size and training steps."
-    return phase_diagram_figures.phase_diagram(rows, times["tau"]), alt, caption
+    return phase_diagram_figures.phase_diagram(lines), alt, caption

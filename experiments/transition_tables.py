@@ -1,9 +1,13 @@
-"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json."""
+"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json.
+
+A sweep over widths has a column `width` in its tables. Its JSON files say on top what they say of one width,
+`width`, the one that the page speaks of first, and the same of each under `by_width`.
+"""
 
 import csv
 import dataclasses
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,22 +135,24 @@ def classify(run: Run, workdir: sweep.Workdir) -> None:
             for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
         ]
         workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
-    by_width = {str(width): found for width, found in critical.items()} if len(critical) > 1 else None
-    workdir.write_json(
-        "transition.json",
-        {
-            "data": run.name,
-            "metric": run.metric.phrase,
-            "intervals": interval_phrase(run),
-            "thresholds": dataclasses.asdict(thresholds),
-            "critical": critical[run.widths[0]],
+    unseen = held_out_distances(run)
+    results = {}
+    for width in run.widths:
+        members = [member for member in run.members if member.width == width]
+        results[width] = {
+            "critical": critical[width],
+            "sensitivity": sensitivity(members, workdir, thresholds),
+            "held_out_quality": quality(members, workdir, thresholds, unseen),
         }
-        | ({"critical_by_width": by_width} if by_width else {})
-        | {
-            "sensitivity": sensitivity(run, workdir, thresholds),
-            "held_out_quality": quality(run, workdir, thresholds),
-        },
-    )
+    outcome = {
+        "data": run.name,
+        "metric": run.metric.phrase,
+        "intervals": interval_phrase(run),
+        "thresholds": dataclasses.asdict(thresholds),
+    } | join_widths(run, results)
+    if len(critical) > 1:
+        outcome["critical_by_width"] = {str(width): found for width, found in critical.items()}
+    workdir.write_json("transition.json", outcome)
     workdir.write_csv("fractions.csv", fraction_rows(run, workdir, thresholds))
 
 
@@ -159,11 +165,12 @@ def member_row(member: sweep.Member, workdir: sweep.Workdir, thresholds: phases.
     return {"member": member.name, "seed": member.seed} | dataclasses.asdict(row) | width
 
 
-def sensitivity(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
-    """The spurious peak and the last K that is mostly memorized, at scaled thresholds."""
+def sensitivity(
+    members: Sequence[sweep.Member], workdir: sweep.Workdir, thresholds: phases.Thresholds
+) -> list[dict[str, Any]]:
+    """The spurious peak and the last K that is mostly memorized, of one width, at scaled thresholds."""
     factors = np.array([0.5, 0.7, 1.0, 1.2])
     shares = []
-    members = first_width(run)
     for member in members:
         found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
         table = phases.sensitivity(
@@ -194,35 +201,62 @@ def sensitivity(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds)
     return rows
 
 
-def quality(run: Run, workdir: sweep.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
-    """Per size K: median distance to S of samples that are no copies, and of real held-out items.
+def held_out_distances(run: Run) -> dict[int, float]:
+    """K -> median distance of real held-out items to S; empty where none are held out."""
+    if not len(run.dataset.held_out):
+        return {}
+    unseen = run.metric.prepare(run.dataset.held_out)
+    return {
+        size: float(np.median(run.metric.search(unseen, run.comparable_train[:size]).distance))
+        for size in dict.fromkeys(member.num_train for member in run.members)
+    }
+
+
+def quality(
+    members: Sequence[sweep.Member],
+    workdir: sweep.Workdir,
+    thresholds: phases.Thresholds,
+    held_out: Mapping[int, float],
+) -> list[dict[str, Any]]:
+    """Per size K of one width: median distance to S of samples that are no copies, and of held-out items.
 
     A model that has learned the data keeps the first near the second; far above it, "generalized" only
     means undertrained.
     """
     rows = []
-    unseen_items = run.metric.prepare(run.dataset.held_out) if len(run.dataset.held_out) else None
-    for size, seeds in itertools.groupby(first_width(run), key=lambda member: member.num_train):
+    for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
         found = [workdir.read_npz(f"neighbors/{member.name}.npz") or {} for member in seeds]
         distance = np.concatenate([own["train_distance"] for own in found])
         new = distance[distance > thresholds.delta_m]
-        unseen = None
-        if unseen_items is not None:
-            near = run.metric.search(unseen_items, run.comparable_train[:size])
-            unseen = float(np.median(near.distance))
         rows.append(
             {
                 "num_train": size,
                 "sample_distance": float(np.median(new)) if len(new) else None,
-                "held_out_distance": unseen,
+                "held_out_distance": held_out.get(size),
             }
         )
     return rows
 
 
-def first_width(run: Run) -> list[sweep.Member]:
-    """The members of the config's first width: those whose samples are shown."""
-    return [member for member in run.members if member.width == run.widths[0]]
+def shown_width(run: Run) -> int | None:
+    """The width that the page speaks of first: the config's `model.width` if it is swept, else the largest."""
+    own = run.settings.model.get("width")
+    return own if own in run.widths else max(run.widths, key=lambda width: width or 0)
+
+
+def join_widths(run: Run, results: Mapping[int | None, dict[str, Any]]) -> dict[str, Any]:
+    """The results of each width as one JSON object: with several, the shown one's on top and all by width."""
+    shown = shown_width(run)
+    if len(results) == 1:
+        return results[shown]
+    by_width = {str(width): found for width, found in results.items()}
+    return {"width": shown} | results[shown] | {"by_width": by_width}
+
+
+def each_width(run: Run, joined: Mapping[str, Any]) -> dict[int | None, dict[str, Any]]:
+    """The results of each width, in the config's order, from what `join_widths` made and JSON kept."""
+    by_width = joined.get("by_width", {})
+    return {width: by_width.get(str(width), joined) for width in run.widths}
 
 
 def of_width(rows: Iterable[dict[str, Any]], width: int | None) -> list[dict[str, Any]]:

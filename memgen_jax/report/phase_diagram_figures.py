@@ -1,5 +1,6 @@
 """The phase diagram of training: the three fractions over training-set size and training time."""
 
+import dataclasses
 import typing
 from collections.abc import Sequence
 
@@ -13,20 +14,54 @@ if typing.TYPE_CHECKING:
     import matplotlib.figure
 
 
+@dataclasses.dataclass(frozen=True)
+class PhaseDiagramLine:
+    """One line of `phase_diagram`, for example one network width.
+
+    Attributes:
+      rows: `num_train`, `step` and the three fractions in [0, 1], one row per pair; pairs may be missing.
+      times: `num_train`, `tau_mem`, `tau_gen` per K, in steps; None where there is none.
+      title: follows the name of the phase over each map; may be empty.
+    """
+
+    rows: Sequence[typing.Any]
+    times: Sequence[typing.Any] = ()
+    title: str = ""
+
+
 @style.settings()
-def phase_diagram(rows: Sequence[typing.Any], times: Sequence[typing.Any] = ()) -> "matplotlib.figure.Figure":
+def phase_diagram(lines: Sequence[PhaseDiagramLine]) -> "matplotlib.figure.Figure":
     """Three maps over (K, steps), one per phase, with the times of memorization and generalization.
 
     Args:
-      rows: `num_train`, `step` and the three fractions in [0, 1], one row per pair; pairs may be missing.
-      times: `num_train`, `tau_mem`, `tau_gen` per K, in steps; None where there is none.
+      lines: what to draw, one line of three maps each; their colours mean the same shares.
     """
+    everything = [row for line in lines for row in line.rows]
+    sizes = np.unique(style.column(everything, "num_train"))
+    steps = np.unique(style.column(everything, "step"))
+    highest = max(0.05, float(np.nanmax(style.column(everything, "spurious"))))
+    figure = style.new_figure(11.0, 0.6 + 3.0 * len(lines))
+    panels = figure.subplots(len(lines), 3, sharex=True, sharey=True, squeeze=False)
+    for line, own in zip(lines, panels, strict=True):
+        _draw_line(own, line, sizes, steps, highest)
+    for axes in panels[:-1].flat:
+        axes.set_xlabel("")
+    if any(len(line.times) for line in lines):
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw_line(
+    panels: np.ndarray,
+    line: PhaseDiagramLine,
+    sizes: Float[np.ndarray, "size"],
+    steps: Float[np.ndarray, "step"],
+    highest: float,
+) -> None:
+    """The three maps of one line over all sizes and steps; spurious ones are shaded up to `highest`."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    sizes = np.unique(style.column(rows, "num_train"))
-    steps = np.unique(style.column(rows, "step"))
-    figure = style.new_figure(11.0, 3.6)
-    panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    figure, rows = panels[0].figure, line.rows
     for axes, phase in zip(panels, PHASES, strict=True):
         shares = np.full((len(steps), len(sizes)), np.nan)
         place = (
@@ -35,19 +70,19 @@ def phase_diagram(rows: Sequence[typing.Any], times: Sequence[typing.Any] = ()) 
         )
         shares[place] = style.column(rows, phase)
         colors = LinearSegmentedColormap.from_list(phase, ["#ffffff", style.PHASE_COLORS[phase]])
-        top = 1.0 if phase != "spurious" else max(0.05, float(np.nanmax(shares)))
+        top = highest if phase == "spurious" else 1.0
         mesh = axes.pcolormesh(edges(sizes), edges(steps), shares, cmap=colors, vmin=0, vmax=top)
         bar = figure.colorbar(mesh, ax=axes, pad=0.02)
         style.percent_axis(bar.ax, "")
-        for name, line, label in (
+        for name, dashes, label in (
             ("tau_mem", "-", "half of the samples memorized"),
             ("tau_gen", "--", "samples as near to S as held-out items"),
         ):
             axes.plot(
-                style.column(times, "num_train"),
-                style.column(times, name),
+                style.column(line.times, "num_train"),
+                style.column(line.times, name),
                 color=style.CONTROL_COLOR,
-                linestyle=line,
+                linestyle=dashes,
                 label=label,
                 marker="o",
                 markersize=3,
@@ -57,12 +92,9 @@ def phase_diagram(rows: Sequence[typing.Any], times: Sequence[typing.Any] = ()) 
         axes.set_xlim(edges(sizes)[[0, -1]])
         axes.set_yscale("log")
         axes.set_ylim(edges(steps)[[0, -1]])
-        axes.set_title(phase)
+        axes.set_title(f"{phase}, {line.title}" if line.title else phase)
         axes.grid(False)
     panels[0].set_ylabel("training step")
-    if len(times):
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
 
 
 def edges(centers: Float[np.ndarray, "center"]) -> Float[np.ndarray, "edge"]:

@@ -80,7 +80,7 @@ def test_the_critical_size_of_each_view_lies_where_copies_end(folder):
         for found in outcome["onset_by_width"][width].values():
             assert low == found["low"] < found["num_train"] < high <= found["high"]
             assert found["largest_comparable"] == 64 and found["crossed"] > 0.9
-    assert outcome["onset"] == outcome["onset_by_width"]["8"]
+    assert outcome["onset"] == outcome["onset_by_width"]["16"] == outcome["by_width"]["16"]["onset"]
     assert outcome["critical_by_width"]["8"]["memorized_half"]["num_train"] == pytest.approx(8, rel=0.5)
 
 
