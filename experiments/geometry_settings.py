@@ -19,7 +19,7 @@ class SelectSettings:
       per_phase: samples per model and phase, the most certain ones first.
       phases: phases that must occur; empty takes those that do.
       num_train: sizes K of a transition run; empty takes all.
-      width: width of the networks, where the run has several; 0 takes its first.
+      width: width of the networks, where the run has several; 0 takes the one that its page speaks of first.
     """
 
     per_phase: int

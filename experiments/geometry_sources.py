@@ -17,7 +17,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from experiments import transition
+from experiments import transition, transition_tables
 from experiments.geometry_settings import Settings
 from experiments.transition_metric import Metric
 from memgen_jax import bridges, data, diffusion, neighbors, phases, sweep
@@ -155,7 +155,7 @@ def from_run(settings: Settings) -> Source:
             f"select.num_train={unknown[0]} is not a size of {folder}; it has {', '.join(map(str, sizes))}."
         )
     run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
-    width = select.width or run.widths[0]
+    width = select.width or transition_tables.shown_width(run)
     if width not in run.widths:
         raise InputError(f"select.width={width} is not a width of {folder}; it has {run.widths}.")
     if run.exact:

@@ -132,8 +132,8 @@ def refine_grid(run: Run, workdir: sweep.Workdir) -> None:
     file = workdir / "grid.json"
     if not file.exists():
         rows = transition_tables.fraction_rows(run, workdir, transition_tables.make_thresholds(run, workdir))
-        first = transition_tables.of_width(rows, run.widths[0])
-        sizes, memorized = [row["num_train"] for row in first], [row["memorized"] for row in first]
+        shown = transition_tables.of_width(rows, transition_tables.shown_width(run))
+        sizes, memorized = [row["num_train"] for row in shown], [row["memorized"] for row in shown]
         a, b = grid.propose_ends(sizes, memorized, run.total)
         workdir.write_json("grid.json", {"a": a, "b": b, "searched": sizes, "memorized": memorized})
     found = json.loads(file.read_text())
@@ -200,9 +200,9 @@ class Source(NamedTuple):
     denoiser_of: Callable[[Any], diffusion.Denoiser]
 
 
-def network_source(run: Run, workdir: sweep.Workdir, width: int | None = None) -> Source:
-    """The trained networks of one width (by default the run's first), by their averaged parameters."""
-    model = run.models[run.widths[0] if width is None else width]
+def network_source(run: Run, workdir: sweep.Workdir, width: int | None) -> Source:
+    """The trained networks of one width, by their averaged parameters."""
+    model = run.models[width]
     train_settings = run.settings.train
     assert model is not None
 
