@@ -42,6 +42,7 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what the run would cost, a
 def enter(
     main: Callable[[ConfigDict, str], None],
     dry_run: Callable[[ConfigDict], None] | None = None,
+    before_joining: Callable[[ConfigDict], None] | None = None,
     lower: str = "a setting that says how many are done at once",
 ):
     """Parses the command line and runs the program; see the module's text for exit codes.
@@ -49,6 +50,8 @@ def enter(
     Args:
       main: called with the locked config and the workdir's path.
       dry_run: called with the config alone when `--dry_run` is given.
+      before_joining: for a program that `--processes` can share out; called with the config before the others
+        are waited for. It may refuse the config, and may not use devices.
       lower: what to do where the memory does not suffice: "lower …".
     """
     use_all_cpu_cores()
@@ -56,16 +59,21 @@ def enter(
     absl_logging.set_verbosity(absl_logging.FATAL)
     _silence_background_threads()
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    app.run(lambda _: _guarded(main, dry_run, lower), flags_parser=_parse)
+    app.run(lambda _: _guarded(main, dry_run, before_joining, lower), flags_parser=_parse)
 
 
-def _guarded(main, dry_run, lower: str) -> None:
+def _guarded(main, dry_run, before_joining, lower: str) -> None:
     try:
         if _DRY_RUN.value:
             if dry_run is None:
                 raise InputError("this program has no --dry_run.")
             dry_run(_CONFIG.value)
         else:
+            if _PROCESSES.value:
+                if before_joining is None:
+                    raise InputError("this program has no --processes.")
+                before_joining(_CONFIG.value)
+                print("Waiting for the other processes, at most five minutes.", flush=True)
             join(_PROCESSES.value)
             main(_CONFIG.value, _WORKDIR.value)
     except InputError as error:

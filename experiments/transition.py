@@ -25,9 +25,10 @@ from experiments import (
     transition_steps,
     transition_tables,
 )
-from experiments.transition_settings import Run
+from experiments.transition_settings import Run, Settings, parse_shard
 from memgen_jax import data, diffusion, memory, sweep
 from memgen_jax.data import paper_grid
+from memgen_jax.errors import InputError
 from memgen_jax.sweep import grid
 
 # Settings that say where and how a run is done, not what it is.
@@ -80,6 +81,16 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         transition_report.report(run, workdir)
     transition_report.print_outcome(workdir)
     print(f"Figures and the page: {workdir_path}/figures, {workdir_path}/report.html.")
+
+
+def refuse_shard(config: ConfigDict) -> None:
+    """Refuses, beside what no settings may be, a part of a run that `--processes` is to divide itself."""
+    settings = door.settings(Settings, config)
+    if parse_shard(settings.shard) != (0, 1):
+        raise InputError(
+            f"shard={settings.shard} and --processes: processes share the members among themselves; give one "
+            "of the two."
+        )
 
 
 def is_finished(workdir: sweep.Workdir) -> bool:
@@ -302,6 +313,7 @@ if __name__ == "__main__":
     door.enter(
         main,
         dry_run=transition_cost.dry_run,
+        before_joining=refuse_shard,
         lower="train.members_per_step (in training) or sampler.chunk_size (in sampling), which may be changed "
         "between runs in one workdir, or model.width in another",
     )

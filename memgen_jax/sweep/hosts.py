@@ -5,8 +5,13 @@ array does. No mesh spans them and no array is ever sent, so one may be hours ah
 waits for the others' files and writes the report.
 """
 
+import contextlib
+import math
+import os
 import re
 import secrets
+import select
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,45 +21,126 @@ from etils import epath
 
 from memgen_jax.errors import InputError
 
-_TOKEN = "memgen_jax/token"
+_BOARD = "memgen_jax/shared_folder"
 _WEEK = 7 * 24 * 3600
+_SECONDS_TO_COME = 300  # hosts of one job may start minutes apart
 _SECONDS_TO_APPEAR = 120  # a network file system may show another host's new file a minute late
 
 
-def join(processes: str) -> None:
+def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
     """Joins this process to its siblings through `jax.distributed`; has to run before devices are used.
 
     Args:
       processes: "" for a process on its own; "auto" for those of a SLURM step, a TPU pod, an Open MPI run
         or a Kubernetes JobSet, as JAX detects them; "HOST:PORT,i/n" for process i of n by hand, where
         process 0 listens at HOST:PORT.
+      seconds: how long to wait for the siblings.
     Raises:
-      InputError: the text is none of these, or the siblings cannot be found.
+      InputError: the text is none of these, or the siblings do not come.
     """
     if not processes:
         return
-    where: dict = {}
-    if processes != "auto":
-        given = re.fullmatch(r"(.+:\d+),(\d+)/(\d+)", processes)
-        if not given or int(given[2]) >= int(given[3]):
+    if processes == "auto":
+        address, index, count = _detect(seconds)
+    else:
+        given = re.fullmatch(r"(.+:(\d+)),(\d+)/(\d+)", processes)
+        if not given or not 0 < int(given[2]) < 2**16 or int(given[3]) >= int(given[4]):
             raise InputError(
                 f"--processes={processes!r} must be auto, or HOST:PORT,i/n with i from 0 to n - 1, "
                 "for example 10.0.0.1:8476,0/2."
             )
-        where = {
-            "coordinator_address": given[1],
-            "process_id": int(given[2]),
-            "num_processes": int(given[3]),
-        }
+        address, index, count = given[1], int(given[3]), int(given[4])
+    # JAX aborts a process that waits for its siblings in vain; so they meet before.
+    host, _, port = address.rpartition(":")
+    if index == 0:
+        _gather(int(port), count, seconds)
+    else:
+        _call(host.strip("[]"), int(port), f"{index}/{count}", seconds)
+    # Processes end at their own times: none may be called dead for having to wait for another.
+    jax.distributed.initialize(address, count, index, shutdown_timeout_seconds=_WEEK)
+
+
+def _detect(seconds: float) -> tuple[str, int, int]:
+    """The address of process 0, and which process of how many this is, by the cluster's environment."""
+    from jax._src import clusters  # JAX tells what it detects to nobody but its own `initialize`
+
+    trouble = "none of these was found"
     try:
-        # Processes end at their own times: none may be called dead for having to wait for another.
-        jax.distributed.initialize(**where, shutdown_timeout_seconds=_WEEK)
+        address, count, index, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
+            os.environ.get("JAX_COORDINATOR_ADDRESS"), None, None, None, None, int(seconds)
+        )
+        if address is not None and count is not None and index is not None:
+            return address, index, count
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"--processes={processes}: the other processes were not found "
-            f"({str(error).strip().splitlines()[0]}); start this inside a SLURM step, TPU pod or JobSet, or "
-            "give HOST:PORT,i/n."
-        ) from None
+        trouble = str(error).strip().splitlines()[0]
+    raise InputError(
+        f"--processes=auto needs a SLURM step, TPU pod, Open MPI run or JobSet ({trouble}): start this in one, "
+        "or give HOST:PORT,i/n."
+    )
+
+
+def _gather(port: int, count: int, seconds: float) -> None:
+    """Process 0: waits until all others are on the line at once, then tells each of them to go on."""
+    end = time.monotonic() + seconds
+    names = [f"{i}/{count}" for i in range(1, count)]
+    on_line: dict[socket.socket, str] = {}
+    with contextlib.ExitStack() as stack:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        try:
+            server = socket.create_server(("", port), family=family, backlog=count, dualstack_ipv6=both)
+        except OSError as error:
+            raise InputError(
+                f"--processes: process 0 cannot listen at port {port} ({os.strerror(error.errno or 0)}); "
+                "give all processes another."
+            ) from None
+        stack.enter_context(server)
+        while missing := [name for name in names if name not in on_line.values()]:
+            ready, _, _ = select.select([server, *on_line], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                strangers = sorted({name for name in on_line.values() if name and name not in names})
+                raise InputError(
+                    f"--processes: {', '.join(missing)} did not come to port {port} of process 0 within "
+                    f"{seconds:.0f} s{f' (but {strangers} did)' if strangers else ''}; start each of the "
+                    f"{count} processes once, where it reaches that port."
+                )
+            for line in ready:
+                if line is server:
+                    on_line[stack.enter_context(server.accept()[0])] = ""
+                elif said := _hear(line):
+                    on_line[line] = said
+                else:
+                    del on_line[line]
+        by_name = {name: line for line, name in on_line.items()}
+        for name in names:
+            by_name[name].sendall(b"go")
+
+
+def _call(host: str, port: int, name: str, seconds: float) -> None:
+    """Another process: calls process 0, again and again, and stays on the line until told to go on."""
+    end = time.monotonic() + seconds
+    trouble = ""
+    while (left := end - time.monotonic()) > 0:
+        try:
+            with socket.create_connection((host, port), timeout=left) as line:
+                line.sendall(name.encode())
+                if _hear(line) == "go":
+                    return
+                trouble = "whoever listens there does not wait for it, or for others too"
+        except OSError as error:
+            trouble = error.strerror or str(error)
+        time.sleep(0.2)
+    raise InputError(
+        f"--processes: {name} was not let in at {host}:{port} within {seconds:.0f} s ({trouble}); start process 0 "
+        "there, and every other once with the same HOST:PORT and n."
+    )
+
+
+def _hear(line: socket.socket) -> str:
+    """What is said at the other end; "" when it has hung up."""
+    with contextlib.suppress(OSError):
+        return line.recv(64).decode(errors="replace")
+    return ""
 
 
 def place() -> tuple[int, int]:
@@ -68,7 +154,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
     """Makes sure that what process 0 writes in `folder` is seen by all.
 
     Raises:
-      InputError: it is not; the processes run on hosts without a common file system.
+      InputError: in every process, if one does not see it: they run on hosts without a common file system.
     """
     index, count = place()
     if count == 1:
@@ -78,20 +164,26 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
     from jax._src import distributed
 
     board: Any = distributed.global_state.client
+
+    def posted(what: str) -> list[str]:
+        return [value for _, value in board.key_value_dir_get(f"{_BOARD}/{what}")]
+
     if index == 0:
         token = secrets.token_hex(8)
         (epath.Path(folder) / f".shared-{token}").write_text(token)
-        board.key_value_set(_TOKEN, token)
-        board.wait_at_barrier(f"{_TOKEN}/seen", int(1000 * (seconds + 60)))
-        (epath.Path(folder) / f".shared-{token}").unlink(missing_ok=True)
-        return
-    token = board.blocking_key_value_get(_TOKEN, int(1000 * seconds))
-    seen = _wait_until(lambda: (epath.Path(folder) / f".shared-{token}").exists(), seconds)
-    board.wait_at_barrier(f"{_TOKEN}/seen", int(1000 * (seconds + 60)))
-    if not seen:
+        board.key_value_set(f"{_BOARD}/token/0", token)
+    _wait_until(lambda: bool(posted("token")))
+    file = epath.Path(folder) / f".shared-{posted('token')[0]}"
+    sees = _wait_until(file.exists, seconds)
+    board.key_value_set(f"{_BOARD}/blind/{index}", "" if sees else str(index))
+    _wait_until(lambda: len(posted("blind")) == count)
+    if index == 0:
+        file.unlink(missing_ok=True)
+    if blind := sorted(filter(None, posted("blind")), key=int):
+        jax.distributed.shutdown()  # all at once: the first to just leave would have the others aborted
         raise InputError(
-            f"process {index} does not see in {folder} what process 0 wrote there: --workdir must be on a "
-            "file system that all hosts share, or a bucket (gs://…)."
+            f"process {', '.join(blind)} of {count} does not see in {folder} what process 0 wrote there: "
+            "--workdir must be on a file system that all hosts share, or a bucket (gs://…)."
         )
 
 
@@ -104,7 +196,7 @@ def wait_for(files: Sequence[epath.Path], still_missing: Callable[[int], None]) 
         missing = [file for file in missing if not file.exists()]
 
 
-def _wait_until(true: Callable[[], bool], seconds: float) -> bool:
+def _wait_until(true: Callable[[], bool], seconds: float = math.inf) -> bool:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
