@@ -86,9 +86,10 @@ class Workdir:
     def _read_known_config(self) -> Any:
         file = self.path / "config.json"
         try:
+            # In this order: a sibling that starts at the same moment may put its config there between the two.
+            strangers = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
             if file.exists():
                 return json.loads(file.read_text())
-            strangers = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
         except (OSError, ValueError) as error:
             raise InputError(
                 f"cannot read {file} ({type(error).__name__}): choose another --workdir."

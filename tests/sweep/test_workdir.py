@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from etils import epath
 
 from memgen_jax.errors import InputError
 from memgen_jax.sweep import Workdir
@@ -44,6 +45,23 @@ def test_a_part_of_a_run_may_change_nothing(tmp_path):
     other = CONFIG | {"train": {"steps": 4, "sizes": (2, 4)}}
     with pytest.raises(InputError, match=r"train\.steps \(3 there, 4 now\)"):
         Workdir(tmp_path, other, changeable=("train.steps",), shard=(1, 2))
+
+
+def test_siblings_may_create_the_folder_at_the_same_moment(tmp_path, monkeypatch):
+    """One puts its config there just after the other has looked for one."""
+    look = epath.Path(tmp_path)
+    missing = type(look).exists
+
+    def then_the_sibling_writes(path):
+        found = missing(path)
+        if path.name == "config.json" and not found:
+            monkeypatch.undo()
+            Workdir(tmp_path, CONFIG, shard=(1, 2)).close()
+        return found
+
+    monkeypatch.setattr(type(look), "exists", then_the_sibling_writes)
+    Workdir(tmp_path, CONFIG, shard=(0, 2)).close()
+    assert (tmp_path / ".lock,shard=1-of-2").exists()
 
 
 def test_what_is_refused_before_creating_leaves_no_trace_and_an_existing_run_is_not_asked(tmp_path):
