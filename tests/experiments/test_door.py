@@ -103,3 +103,11 @@ def test_memory_that_does_not_suffice_is_one_sentence_on_what_to_lower(error, wo
     done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == f"memgen_jax: {words}\n"
+
+
+def test_a_program_for_one_process_refuses_several(tmp_path):
+    code = "import experiments.door as door; door.enter(lambda config, workdir: print('begun'))"
+    arguments = ["--config=configs/digits.py", f"--workdir={tmp_path}", "--processes=auto"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "memgen_jax: this program has no --processes.\n"

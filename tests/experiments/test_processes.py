@@ -121,13 +121,23 @@ def test_shards_one_after_another_and_a_merge_end_with_the_bytes_of_one_run(tmp_
     assert_same_results(folder, alone)
 
 
-def test_processes_that_do_not_see_one_folder_are_told_so(tmp_path):
+def told(process):
+    """What a process that refuses says: one line, the last."""
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 2, said
+    *before, refusal = said.splitlines()
+    assert all(line.startswith("Waiting for the other processes") for line in before), said
+    return refusal
+
+
+def test_all_processes_are_told_when_one_does_not_see_the_folder(tmp_path):
     """The second process sees another folder under its own name."""
     where = f"127.0.0.1:{free_port()}"
     code = (
-        "import sys; from memgen_jax.sweep import hosts; index = int(sys.argv[1]);"
+        "import sys, os; from memgen_jax.sweep import hosts; index = int(sys.argv[1]);"
         f"hosts.join('{where},%d/2' % index);"
-        "hosts.require_shared_folder(sys.argv[2], seconds=3.0)"
+        "sys.excepthook = lambda kind, error, trace: (print(error, file=sys.stderr), os._exit(2));"
+        "hosts.require_shared_folder(sys.argv[2], seconds=1.0)"
     )
     (tmp_path / "0").mkdir()
     (tmp_path / "1").mkdir()
@@ -135,19 +145,28 @@ def test_processes_that_do_not_see_one_folder_are_told_so(tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", code, str(i), str(tmp_path / str(i))],
             cwd=ROOT,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         for i in (0, 1)
     ]
-    _, said = [process.communicate(timeout=300)[1] for process in processes]
-    assert "process 1 does not see" in said and "file system that all hosts share" in said
+    for said in map(told, processes):
+        assert "process 1 of 2 does not see" in said and "file system that all hosts share" in said
+    assert not any(path.name.startswith(".shared") for path in (tmp_path / "0").iterdir())
 
 
-@pytest.mark.parametrize("processes", ["here", "localhost:1,2/2", "localhost,0/2"])
-def test_a_place_that_is_none_is_a_mistake(processes):
-    from memgen_jax.errors import InputError
-    from memgen_jax.sweep import hosts
+def test_a_port_in_use_ends_the_program_with_one_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        said = told(start(f"--workdir={tmp_path}/run", f"--processes=127.0.0.1:{port},0/2"))
+    assert f"process 0 cannot listen at port {port}" in said
+    assert not (tmp_path / "run").exists()
 
-    with pytest.raises(InputError, match="must be auto, or HOST:PORT,i/n"):
-        hosts.join(processes)
+
+def test_a_part_of_a_run_shared_among_processes_is_refused_before_they_are_waited_for(tmp_path):
+    where = f"127.0.0.1:{free_port()},1/2"
+    process = start(f"--workdir={tmp_path}/run", f"--processes={where}", "--config.shard=1/2")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and len(said.splitlines()) == 1
+    assert "shard=1/2 and --processes" in said and "give one of the two" in said
