@@ -82,8 +82,11 @@ def test_another_number_of_processes_is_told_apart(port, joined):
 
 
 def test_of_two_that_claim_one_place_one_is_refused(port, joined):
-    claims = told(*[f"127.0.0.1:{port},{i}/3" for i in (1, 1, 0)], f"127.0.0.1:{port},2/3", seconds=3.0)
-    assert sum("1/3 was not let in" in said for said in claims) == 1
+    with concurrent.futures.ThreadPoolExecutor() as apart:
+        claims = apart.submit(told, *[f"127.0.0.1:{port},{i}/3" for i in (1, 1, 0)], seconds=3.0)
+        time.sleep(1.0)  # both are on the line when the last one comes
+        told(f"127.0.0.1:{port},2/3", seconds=3.0)
+    assert sum("1/3 was not let in" in said for said in claims.result()) == 1
     assert len(joined) == 3
 
 
