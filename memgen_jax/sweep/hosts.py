@@ -56,6 +56,8 @@ def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
         _gather(int(port), count, seconds)
     else:
         _call(host.strip("[]"), int(port), f"{index}/{count}", seconds)
+    # Else JAX keeps SIGTERM to itself, and the program would go on until it is killed.
+    jax.config.update("jax_enable_preemption_service", False)
     # Processes end at their own times: none may be called dead for having to wait for another.
     jax.distributed.initialize(address, count, index, shutdown_timeout_seconds=_WEEK)
 

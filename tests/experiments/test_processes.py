@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -170,3 +171,24 @@ def test_a_part_of_a_run_shared_among_processes_is_refused_before_they_are_waite
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2 and len(said.splitlines()) == 1
     assert "shard=1/2 and --processes" in said and "give one of the two" in said
+
+
+def test_sigterm_interrupts_a_process_that_was_joined(tmp_path):
+    code = (
+        "import time; from experiments import door\n"
+        "def main(config, workdir): print('begun', flush=True); time.sleep(20)\n"
+        "door.enter(main, before_joining=lambda config: None)"
+    )
+    arguments = (f"--workdir={tmp_path}", f"--processes=127.0.0.1:{free_port()},0/1")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--config=configs/digits.py:smoke", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while process.stdout.readline() != "begun\n":
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command continues" in said
