@@ -130,7 +130,7 @@ def sampling_keys(sizes: tuple[int, ...], seed: int) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (0, None))(member_keys(sizes, seed), beyond_every_step)
 
 
-def draw_times(key: jax.Array, count: int, process: diffusion.Process, law: str) -> Float[Array, "{count}"]:
+def draw_times(key: jax.Array, count: int, process: diffusion.Process, law: str) -> Float[Array, " {count}"]:
     """Training times by one of the laws `TIMES`."""
     uniform_key, log_key, choice_key = jax.random.split(key, 3)
     uniform = jax.random.uniform(uniform_key, (count,), minval=process.t_min, maxval=process.t_max)
@@ -141,7 +141,7 @@ def draw_times(key: jax.Array, count: int, process: diffusion.Process, law: str)
     return jnp.where(jax.random.bernoulli(choice_key, 0.5, (count,)), uniform, logarithmic)
 
 
-def draw_rows(key: jax.Array, num_train: Int[Array, ""], batch_size: int) -> Int[Array, "{batch_size}"]:
+def draw_rows(key: jax.Array, num_train: Int[Array, ""], batch_size: int) -> Int[Array, " {batch_size}"]:
     """Rows of the training array for one step: a small set as often as it fits, else K at random."""
     place = jnp.arange(batch_size)
     return jnp.where(

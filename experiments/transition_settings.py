@@ -248,14 +248,7 @@ class Run(Plan):
         )
         self.metric.require_weights()
         self.require_rule_can_work()
-        self.shard = parse_shard(settings.shard)
-        if sweep.place() != (0, 1):
-            if self.shard != (0, 1):
-                raise InputError(
-                    f"shard={settings.shard} and --processes: processes share the members among themselves; "
-                    "give one of the two."
-                )
-            self.shard = sweep.place()
+        self.shard = sweep.place() if sweep.place() != (0, 1) else parse_shard(settings.shard)
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
 
     @property

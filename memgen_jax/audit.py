@@ -82,11 +82,11 @@ class Distances:
 
     train: Float[np.ndarray, "sample near"]
     train_index: Int[np.ndarray, "sample near"]
-    synthetic: Float[np.ndarray, "sample"]
-    synthetic_index: Int[np.ndarray, "sample"]
-    train_own: Float[np.ndarray, "train"]
-    unseen: Float[np.ndarray, "unseen"] | None
-    real: Float[np.ndarray, "real"] | None
+    synthetic: Float[np.ndarray, " sample"]
+    synthetic_index: Int[np.ndarray, " sample"]
+    train_own: Float[np.ndarray, " train"]
+    unseen: Float[np.ndarray, " unseen"] | None
+    real: Float[np.ndarray, " real"] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Result:
     """The answer: `summary` is what `summary.json` holds, `sentences` what the terminal shows."""
 
     distances: Distances
-    labels: Int[np.ndarray, "sample"]
+    labels: Int[np.ndarray, " sample"]
     thresholds: phases.Thresholds
     summary: dict
     sentences: list[str]

@@ -85,7 +85,7 @@ def sample_latents(
     seed: int = 0,
     batch_size: int = 8,
     advanced: Callable[[int], None] = lambda count: None,
-) -> Float[np.ndarray, "sample *item"]:
+) -> Float[np.ndarray, " sample *item"]:
     """Draws samples in the pipeline's own space; see `generate`."""
     step = own_step(pipeline.folder.scheduler_name, pipeline.folder.scheduler)
     times = sampling_times(pipeline.folder.scheduler, num_steps)
@@ -119,7 +119,7 @@ def sample_latents(
 
 
 def to_pictures(
-    pipeline: Pipeline, latents: Float[np.ndarray, "sample *item"], *, batch_size: int = 8
+    pipeline: Pipeline, latents: Float[np.ndarray, " sample *item"], *, batch_size: int = 8
 ) -> UInt8[np.ndarray, "sample height width channel"]:
     """Decodes samples into pictures."""
     decode = jax.jit(jax.vmap(pipeline.decode, in_axes=(None, 0)))

@@ -31,8 +31,8 @@ class Dataset:
     """
 
     name: str
-    train: Shaped[np.ndarray, "num_train *item"]
-    held_out: Shaped[np.ndarray, "num_held_out *item"]
+    train: Shaped[np.ndarray, " num_train *item"]
+    held_out: Shaped[np.ndarray, " num_held_out *item"]
     value_range: tuple[float, float] = (-1.0, 1.0)
     note: str = ""
 
@@ -195,8 +195,8 @@ def _short_name(name: str) -> str:
 
 
 def _set_aside(
-    items: Shaped[np.ndarray, "num_items *item"], num_held_out: int
-) -> tuple[Shaped[np.ndarray, "num_train *item"], Shaped[np.ndarray, "num_held_out *item"]]:
+    items: Shaped[np.ndarray, " num_items *item"], num_held_out: int
+) -> tuple[Shaped[np.ndarray, " num_train *item"], Shaped[np.ndarray, " num_held_out *item"]]:
     """Splits off `num_held_out` items chosen by `SPLIT_SEED`; both parts keep the file order."""
     order = np.random.default_rng(SPLIT_SEED).permutation(len(items))
     num_train = len(items) - num_held_out

@@ -19,7 +19,7 @@ def read_idx_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, 
     return _read(Path(folder), f"{PREFIX[split]}-images-idx3-ubyte", ndim=3)[..., None]
 
 
-def read_idx_labels(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, "item"]:
+def read_idx_labels(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, " item"]:
     """The class of each image of one split."""
     return _read(Path(folder), f"{PREFIX[split]}-labels-idx1-ubyte", ndim=1)
 

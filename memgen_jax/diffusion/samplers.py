@@ -179,7 +179,7 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
 def advance(
     key: jax.Array,
     x: Float[Array, "*item"],
-    times: Float[Array, "steps_plus_1"],
+    times: Float[Array, " steps_plus_1"],
     first_step: jax.Array | int,
     step: Step,
     denoiser: Denoiser,

@@ -47,7 +47,7 @@ class Basin(NamedTuple):
     critical_time: Float[Array, ""]
     radius: Float[Array, ""]
     log_volume: Float[Array, ""]
-    recovered: Float[Array, "level"]
+    recovered: Float[Array, " level"]
     distance: Float[Array, "level copy"]
 
 
@@ -77,14 +77,14 @@ def lpips_between(picture_of: Callable[[jax.Array], jax.Array]) -> Distance:
     return distance
 
 
-def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, "level"]:
+def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, " level"]:
     """Fractions 1/count, 2/count, ..., 1 of the process's largest time (App. C: 0.05, 0.10, ..., 1)."""
     if count < 1:
         raise InputError(f"levels={count} must be at least 1.")
     return (process.t_max * np.arange(1, count + 1) / count).astype(np.float32)
 
 
-def return_times(process: Process, t: Float[Array, ""], num_steps: int) -> Float[Array, "steps_plus_1"]:
+def return_times(process: Process, t: Float[Array, ""], num_steps: int) -> Float[Array, " steps_plus_1"]:
     """Evenly spaced times from t down to the end; for DDPM rounded up to whole steps.
 
     A network of DDPM has only seen whole times. Rounding up leaves equal neighbours when there are more
@@ -126,7 +126,7 @@ def return_distances(
     distance: Distance = l2,
     copies: int = COPIES,
     num_steps: int = STEPS,
-) -> Float[Array, "copy"]:
+) -> Float[Array, " copy"]:
     """How far from the sample its copies come back from level t; copy i is noised with fold_in(key, i)."""
 
     def one(copy: jax.Array) -> jax.Array:
@@ -141,7 +141,7 @@ def return_distances(
 def basin(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    levels: Float[Array, "level"],
+    levels: Float[Array, " level"],
     denoiser: Denoiser,
     process: Process,
     *,
@@ -196,7 +196,7 @@ def basin(
 def bisect(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    levels: Float[Array, "level"],
+    levels: Float[Array, " level"],
     denoiser: Denoiser,
     process: Process,
     *,
@@ -248,7 +248,7 @@ def holds(recovered: Float[Array, "*level"], required: float = REQUIRED) -> Bool
     return recovered >= required - 1e-6
 
 
-def critical_time(levels: Float[Array, "level"], held: Bool[Array, "level"]) -> Float[Array, ""]:
+def critical_time(levels: Float[Array, " level"], held: Bool[Array, " level"]) -> Float[Array, ""]:
     """The last level before the first that does not hold; 0 if that is the first, the last if none is."""
     return _level_number(levels, jnp.sum(jnp.cumprod(held.astype(jnp.int32))))
 
@@ -280,12 +280,12 @@ def log_volume(radius: Float[Array, ""], dim: int) -> Float[Array, ""]:
     return constant + dim * jnp.log(radius)
 
 
-def _level_number(levels: Float[Array, "level"], count: Int[Array, ""]) -> Float[Array, ""]:
+def _level_number(levels: Float[Array, " level"], count: Int[Array, ""]) -> Float[Array, ""]:
     """The count-th level, counted from 1; 0 for none."""
     return jnp.where(count > 0, levels[jnp.maximum(count - 1, 0)], 0.0)
 
 
-def _check(levels: Float[Array, "level"], copies: int, num_steps: int, required: float) -> None:
+def _check(levels: Float[Array, " level"], copies: int, num_steps: int, required: float) -> None:
     if len(levels) < 1 or copies < 1 or num_steps < 1:
         raise InputError(
             f"levels={len(levels)}, copies={copies}, num_steps={num_steps}: each must be at least 1."

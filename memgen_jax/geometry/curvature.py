@@ -38,8 +38,8 @@ class Spectrum(NamedTuple):
       scaled_score: s^2 |score|^2 at the same point, the other half of `flipd`.
     """
 
-    singular_values: Float[Array, "dim"]
-    eigenvalues: Float[Array, "dim"]
+    singular_values: Float[Array, " dim"]
+    eigenvalues: Float[Array, " dim"]
     trace: Float[Array, ""]
     scaled_score: Float[Array, ""]
 
@@ -121,7 +121,7 @@ def sharpness(
     process: Process,
     *,
     draws: int = 8,
-) -> Float[Array, "draw"]:
+) -> Float[Array, " draw"]:
     """s^6 |H score|^2 / N at noised copies of the sample, H the Jacobian of the score.
 
     The curvature-weighted score of Jeon et al. 2025, made dimensionless: 1 on average at a point attractor

@@ -30,7 +30,7 @@ def energy_gap(
     process: Process,
     *,
     points: int = 65,
-) -> tuple[Float[Array, ""], Float[Array, "point"]]:
+) -> tuple[Float[Array, ""], Float[Array, " point"]]:
     """u(reference) - u(clean) along the arc x(a) = cos(a) clean + sin(a) reference, a in [0, pi/2].
 
     The line integral of grad u . dx/da by the trapezoid rule (long version of Pham et al. 2025, App. E). For

@@ -23,7 +23,7 @@ Product = Callable[[jax.Array], jax.Array]
 class TopSingular(NamedTuple):
     """The largest singular values of a matrix, descending, and their right singular vectors (columns)."""
 
-    values: Float[Array, "rank"]
+    values: Float[Array, " rank"]
     vectors: Float[Array, "dim rank"]
 
 
@@ -36,8 +36,8 @@ class FlatDirections(NamedTuple):
         the symmetric Jacobian of a true density, else an upper bound on each (Courant-Fischer).
     """
 
-    slopes: Float[Array, "rank"]
-    singular_values: Float[Array, "rank"]
+    slopes: Float[Array, " rank"]
+    singular_values: Float[Array, " rank"]
 
 
 class Trace(NamedTuple):

@@ -47,7 +47,7 @@ class Trend(NamedTuple):
 
 
 def mean_interval(
-    values: Float[np.ndarray, "sample"], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    values: Float[np.ndarray, " sample"], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Mean:
     """Mean, percentile bootstrap interval and median, by the rules of this module."""
     values = values[~np.isnan(values)]
@@ -64,9 +64,9 @@ def mean_interval(
 
 
 def trend_test(
-    values: Float[np.ndarray, "sample"],
-    groups: Int[np.ndarray, "sample"],
-    strata: Int[np.ndarray, "sample"] | None = None,
+    values: Float[np.ndarray, " sample"],
+    groups: Int[np.ndarray, " sample"],
+    strata: Int[np.ndarray, " sample"] | None = None,
     *,
     resamples: int = 1999,
     seed: int = 0,
@@ -107,7 +107,7 @@ def trend_test(
 
 def _ordered(
     larger: Float[np.ndarray, "sample sample"], groups: Int[np.ndarray, "draw sample"]
-) -> Float[np.ndarray, "draw"]:
+) -> Float[np.ndarray, " draw"]:
     """Per draw of groups, the sum of `larger` over pairs of an earlier and a later group."""
     total = np.zeros(len(groups))
     for later in np.unique(groups)[1:]:

@@ -26,14 +26,14 @@ class Attractor(NamedTuple):
         Jacobian. 1 for an isolated attractor, near 0 along a flat manifold, negative off a minimum.
     """
 
-    x: Float[Array, "dim"]
+    x: Float[Array, " dim"]
     settled: Bool[Array, ""]
-    stiffness: Float[Array, "dim"]
+    stiffness: Float[Array, " dim"]
 
 
 def descend(
     retrieval: Callable[[jax.Array], jax.Array],
-    x: Float[Array, "dim"],
+    x: Float[Array, " dim"],
     *,
     max_steps: int = 100,
     max_length: float = 0.1,
@@ -89,7 +89,7 @@ class Minima(NamedTuple):
 
     x: Float[np.ndarray, "minimum dim"]
     stiffness: Float[np.ndarray, "minimum dim"]
-    starts: Int[np.ndarray, "minimum"]
+    starts: Int[np.ndarray, " minimum"]
     unsettled: int
 
 
@@ -120,7 +120,7 @@ def kind_of_attractor(
     patterns: Float[np.ndarray, "num_patterns dim"],
     distance: float,
     flat_below: float = 0.05,
-) -> Int[np.ndarray, "point"]:
+) -> Int[np.ndarray, " point"]:
     """Tells, for the ends of descents, what kind of state pulled there.
 
     `FLAT`: some direction is softer than `flat_below`, as along a continuous manifold, where neighbouring

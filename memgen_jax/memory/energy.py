@@ -56,7 +56,7 @@ class _Tiles(NamedTuple):
 
     rows: Float[Array, "num_tiles tile dim"]
     valid: Array  # bool [num_tiles, tile]
-    centre: Float[Array, "dim"]
+    centre: Float[Array, " dim"]
 
 
 def posterior(
@@ -190,7 +190,7 @@ def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
 
 def _logits(
     x: jax.Array, centre: jax.Array, rows: jax.Array, valid: jax.Array, beta: Scalar
-) -> Float[Array, "tile"]:
+) -> Float[Array, " tile"]:
     """-beta |x - xi^mu|^2 for one tile of centred rows; -inf where a row does not count."""
     x = x.reshape(-1) - centre
     if x.size <= MAX_DIM_OF_DIFFERENCES:

@@ -55,7 +55,7 @@ class MLP(nn.Module):
         h = nn.Dense(x.size, kernel_init=ZEROS, name="output")(nn.swish(h))
         return h.reshape(x.shape)
 
-    def _embed(self, t: Float[Array, ""]) -> Float[Array, "features"]:
+    def _embed(self, t: Float[Array, ""]) -> Float[Array, " features"]:
         if self.time_features == "sinusoidal":
             return sinusoidal(t, self.num_features)
         if self.time_features == "fourier":

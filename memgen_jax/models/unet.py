@@ -90,7 +90,7 @@ class ResidualBlock(nn.Module):
     def __call__(
         self,
         x: Float[Array, "height width channel"],
-        time: Float[Array, "features"],
+        time: Float[Array, " features"],
         train: bool,
     ) -> Float[Array, "height width {self.channels}"]:
         h = nn.swish(_norm(x, self.groups, name="norm_0"))

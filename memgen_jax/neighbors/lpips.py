@@ -116,7 +116,7 @@ def lpips(
     second: Shaped[np.ndarray | Array, "item height width channel"],
     *,
     batch: int = 64,
-) -> Float32[np.ndarray, "item"]:
+) -> Float32[np.ndarray, " item"]:
     """LPIPS of pairs of images, row by row; arguments as `lpips_embedding`'s."""
     difference = lpips_embedding(first, batch=batch) - lpips_embedding(second, batch=batch)
     return (difference**2).sum(1)
@@ -168,7 +168,7 @@ def _embed(weights: Any, images: Shaped[Array, "item height width channel"]):
     return jax.vmap(functools.partial(embed_picture, weights))(images)
 
 
-def embed_picture(weights: Any, image: Shaped[Array, "height width channel"]) -> Float[Array, "feature"]:
+def embed_picture(weights: Any, image: Shaped[Array, "height width channel"]) -> Float[Array, " feature"]:
     """The embedding of one image, to jit, vmap and differentiate; see `lpips_embedding` for its input.
 
     Args:

@@ -45,8 +45,8 @@ class Neighbors(NamedTuple):
 
 
 def search(
-    queries: Shaped[np.ndarray | Array, "query *item"],
-    references: Shaped[np.ndarray | Array, "reference *same_item"],
+    queries: Shaped[np.ndarray | Array, " query *item"],
+    references: Shaped[np.ndarray | Array, " reference *same_item"],
     *,
     k: int = 1,
     exclude_self: bool = False,
@@ -303,9 +303,9 @@ def _doubt(dim: int, reach: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."
 def _squared_distances(
     queries: np.ndarray,
     references: np.ndarray,
-    query: Int[np.ndarray, "pair"],
-    reference: Int[np.ndarray, "pair"],
-) -> Float[np.ndarray, "pair"]:
+    query: Int[np.ndarray, " pair"],
+    reference: Int[np.ndarray, " pair"],
+) -> Float[np.ndarray, " pair"]:
     """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
     square = np.empty(len(query))
     piece = max(1, 2**17 // queries.shape[1])  # fits a processor's cache
@@ -360,6 +360,6 @@ def _pad(rows: np.ndarray, count: int) -> np.ndarray:
 class _Rounded(NamedTuple):
     """What bounds the rounding of a tile's scores; norms are those of centred items."""
 
-    norm: Float[np.ndarray, "query"]
-    error: Float[np.ndarray, "query"]  # by how much rounding to the search's dtype may move a distance
+    norm: Float[np.ndarray, " query"]
+    error: Float[np.ndarray, " query"]  # by how much rounding to the search's dtype may move a distance
     largest: float  # norm of any reference

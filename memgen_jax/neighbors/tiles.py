@@ -22,8 +22,8 @@ class Prepared(NamedTuple):
     """A tile less the centre, rounded to the search's dtype."""
 
     item: Float[Array, "row dim"]
-    norm: Float[Array, "row"]  # squared, of the rounded item; infinite for padding
-    error: Float[Array, "row"]  # distance that rounding moved the item
+    norm: Float[Array, " row"]  # squared, of the rounded item; infinite for padding
+    error: Float[Array, " row"]  # distance that rounding moved the item
     largest: Float[Array, ""]  # largest finite norm
 
 
@@ -32,7 +32,7 @@ class Kept(NamedTuple):
 
     score: Float[np.ndarray | Array, "query candidate"]
     index: Int[np.ndarray | Array, "query candidate"]  # type: ignore[assignment]
-    bound: Float[np.ndarray | Array, "query"]
+    bound: Float[np.ndarray | Array, " query"]
 
 
 def nothing_kept(queries: int, candidates: int) -> Kept:

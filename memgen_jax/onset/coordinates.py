@@ -46,7 +46,7 @@ def overlaps_on_grid(
     grid = (jnp.arange(num_points, dtype=a.dtype) + 0.5) / num_points
 
     def density(points: Float[Array, "item dim"], width: Float[Array, ""]) -> Float[Array, "dim grid"]:
-        def add(total: Float[Array, "dim grid"], x: Float[Array, "dim"]) -> tuple:
+        def add(total: Float[Array, "dim grid"], x: Float[Array, " dim"]) -> tuple:
             return total + jnp.exp(-jnp.square((grid[None, :] - x[:, None]) / width) / 2), None
 
         total, _ = jax.lax.scan(add, jnp.zeros((points.shape[1], num_points), points.dtype), points)

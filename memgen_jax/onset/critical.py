@@ -10,7 +10,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.phases import half_crossing, wilson_interval
 
 
-def probability_positive(signs: Float[np.ndarray, "replicate"]) -> tuple[float, float, float]:
+def probability_positive(signs: Float[np.ndarray, " replicate"]) -> tuple[float, float, float]:
     """P(Δ > 0) with a 95% Wilson interval (Onset 2024, section 3.2).
 
     Args:
@@ -73,7 +73,7 @@ def critical_size(
     return {"num_train": value, "low": min(low, value), "high": max(high, value), "crossed": crossed}
 
 
-def _ends(sizes: Float[np.ndarray, "size"], share: Float[np.ndarray, "size"]) -> tuple[float, float] | None:
+def _ends(sizes: Float[np.ndarray, " size"], share: Float[np.ndarray, " size"]) -> tuple[float, float] | None:
     """Between which sizes one curve crosses one half; the crossing itself, twice, where it can be read off.
 
     A curve that jumps from 0 to 1 says no more than that the crossing lies between two sizes of the grid.

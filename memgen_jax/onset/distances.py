@@ -27,11 +27,11 @@ class LogOverlaps(NamedTuple):
 
 def log_self_overlap(
     points: Float[Array, "row dim"],
-    widths: Float[Array, "width"],
+    widths: Float[Array, " width"],
     num_points: Int[Array, ""] | None = None,
     *,
     tile: int = 1000,
-) -> Float[Array, "width"]:
+) -> Float[Array, " width"]:
     """log ∫ρ² of ρ = 1/n Σ_k N(x_k, ε² I), for several ε at once (Onset 2024, Eq. 21, last terms).
 
     ∫ρ² = (4πε²)^{-d/2} n^{-2} Σ_ij exp(-|x_i - x_j|² / 4ε²). The diagonal gives n to the sum, so no
@@ -59,7 +59,7 @@ def log_self_overlap(
     itself = jnp.eye(tile, dtype=bool)[None] & jnp.isfinite(lengths)[:, :, None]
     rates = 1 / (4 * jnp.square(widths))
 
-    def one_tile(total: Float[Array, "width"], pair: tuple) -> tuple[Float[Array, "width"], None]:
+    def one_tile(total: Float[Array, " width"], pair: tuple) -> tuple[Float[Array, " width"], None]:
         row, column = pair
         squared = lengths[row][:, None] + lengths[column][None, :] - 2 * blocks[row] @ blocks[column].T
         # A point is at distance exactly 0 from itself; rounding would say 1e-13 |x|².
@@ -80,10 +80,10 @@ def log_gaussian_overlap(gaussian: Gaussian) -> Float[Array, ""]:
 
 def log_cross_overlap(
     points: Float[Array, "row dim"],
-    widths: Float[Array, "width"],
+    widths: Float[Array, " width"],
     gaussian: Gaussian,
     num_points: Int[Array, ""] | None = None,
-) -> Float[Array, "width"]:
+) -> Float[Array, " width"]:
     """log ∫ρ ρ_G = log 1/n Σ_k N(x_k; m, Σ + ε² I), for several ε at once.
 
     The paper's E_TG in Eq. 21 lost the exponential of this term in scanning; E_OG there has it.

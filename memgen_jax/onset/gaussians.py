@@ -9,16 +9,16 @@ from jaxtyping import Array, Float
 class Gaussian(NamedTuple):
     """N(mean, axes · diag(variances) · axesᵀ); a variance of exactly 0 means flat along that axis."""
 
-    mean: Float[Array, "dim"]
+    mean: Float[Array, " dim"]
     axes: Float[Array, "dim dim"]  # orthonormal columns
-    variances: Float[Array, "dim"]  # ≥ 0, one for each column of `axes`
+    variances: Float[Array, " dim"]  # ≥ 0, one for each column of `axes`
 
     @property
     def covariance(self) -> Float[Array, "dim dim"]:
         return (self.axes * self.variances[None, :]) @ self.axes.T
 
 
-def isotropic(mean: Float[Array, "dim"], sigma: float | Float[Array, ""]) -> Gaussian:
+def isotropic(mean: Float[Array, " dim"], sigma: float | Float[Array, ""]) -> Gaussian:
     """The Gaussian N(mean, σ² I)."""
     variances = jnp.ones_like(mean) * jnp.asarray(sigma, mean.dtype) ** 2
     return Gaussian(mean, jnp.eye(mean.shape[0], dtype=mean.dtype), variances)

@@ -23,9 +23,9 @@ def noise_variance(final_time: float, noise_scale: float) -> float:
 class LinearDenoiser(NamedTuple):
     """Y ≈ offset + weight · X, and the Gaussian N(input_mean, input_variance I) that feeds it."""
 
-    offset: Float[Array, "dim"]  # θ_0
+    offset: Float[Array, " dim"]  # θ_0
     weight: Float[Array, "dim dim"]  # θ_1
-    input_mean: Float[Array, "dim"]  # μ_X
+    input_mean: Float[Array, " dim"]  # μ_X
     input_variance: Float[Array, ""]  # σ_X²
 
 

@@ -77,7 +77,7 @@ class LinearModel:
                 f"{self.num_original}; lower num_train or set nested=False."
             )
 
-    def widths(self, num_points: int) -> Float[np.ndarray, "width"]:
+    def widths(self, num_points: int) -> Float[np.ndarray, " width"]:
         """The kernel widths ε of n points, one for each reading."""
         return np.array([kernel_width(name, num_points, self.dim, self.sigma) for name in self.kernel_widths])
 

@@ -18,8 +18,8 @@ INTEGRALS = ("closed", "grid")
 class SmallSets(NamedTuple):
     """Distances of every simulation, summed over coordinates (Onset 2024, Eq. 23)."""
 
-    e_tg: Float[np.ndarray, "simulation"]
-    e_og: Float[np.ndarray, "simulation"]
+    e_tg: Float[np.ndarray, " simulation"]
+    e_og: Float[np.ndarray, " simulation"]
 
 
 def compare_small_sets(
@@ -72,7 +72,7 @@ def compare_small_sets(
 @partial(jax.jit, static_argnames="integral")
 def _distances(
     sets: list[Float[Array, "_ dim"]],
-    drawn: list[Int[Array, "_"]],
+    drawn: list[Int[Array, " _"]],
     epsilons: Float[Array, "3"],
     integral: str,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -37,7 +37,7 @@ class Comparison:
     e_tg: float
     e_og: float
     e_to: float
-    replicates: Float[np.ndarray, "replicate"]
+    replicates: Float[np.ndarray, " replicate"]
     width: float
     num_train: int
     num_synthetic: int
@@ -159,12 +159,12 @@ def compare(
 
 def bootstrap_delta(
     tt: float,
-    tg: Float[np.ndarray, "synthetic"],
+    tg: Float[np.ndarray, " synthetic"],
     oo: Float[np.ndarray, "held_out held_out"],
     og: Float[np.ndarray, "held_out synthetic"],
     resamples: int,
     seed: int = 0,
-) -> Float[np.ndarray, "resample"]:
+) -> Float[np.ndarray, " resample"]:
     """Δ = TT - 2·TG - OO + 2·OG for synthetic and held-out items drawn with replacement.
 
     Args:
@@ -222,7 +222,7 @@ def joint_kernels(
 ) -> Float[Array, "left right"]:
     """N(a - b; 0, v I) of every pair, from differences (exact where points meet), `tile` rows at a time."""
 
-    def one(x: Float[Array, "dim"]) -> Float[Array, "right"]:
+    def one(x: Float[Array, " dim"]) -> Float[Array, " right"]:
         return jnp.exp(-jnp.sum(jnp.square(x[None, :] - b), -1) / (2 * variance))
 
     return jax.lax.map(one, a, batch_size=tile) / (2 * jnp.pi * variance) ** (a.shape[1] / 2)

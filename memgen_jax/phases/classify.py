@@ -11,11 +11,11 @@ NAMES = ("memorized", "spurious", "generalized")
 
 
 def classify(
-    train_distance: Float[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
     delta_m: float,
     delta_s: float,
-) -> Int[np.ndarray, "sample"]:
+) -> Int[np.ndarray, " sample"]:
     """Labels each synthetic sample as memorized, spurious or generalized.
 
     Memorized: the nearest training item is within `delta_m` (Pham et al. 2025, Eq. 31). Spurious:

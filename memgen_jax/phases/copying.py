@@ -10,9 +10,9 @@ from memgen_jax.errors import InputError
 
 
 def auth_pct(
-    train_distance: Float[np.ndarray, "sample"],
-    train_index: Int[np.ndarray, "sample"],
-    train_own_distance: Float[np.ndarray, "train"],
+    train_distance: Float[np.ndarray, " sample"],
+    train_index: Int[np.ndarray, " sample"],
+    train_own_distance: Float[np.ndarray, " train"],
 ) -> float:
     """Share of samples farther from their nearest training item than that item from its own nearest.
 
@@ -28,8 +28,8 @@ def auth_pct(
 
 
 def data_copying(
-    unseen_distance: Float[np.ndarray, "unseen"],
-    train_distance: Float[np.ndarray, "sample"],
+    unseen_distance: Float[np.ndarray, " unseen"],
+    train_distance: Float[np.ndarray, " sample"],
 ) -> float:
     """The data-copying statistic C_T with one cell: below about -3, samples are too near to S.
 

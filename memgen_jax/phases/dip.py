@@ -16,7 +16,7 @@ ROOT_N_DIP = (
 )
 
 
-def dip_test(sample: Float[np.ndarray, "sample"], seed: int = 0) -> tuple[float, float]:
+def dip_test(sample: Float[np.ndarray, " sample"], seed: int = 0) -> tuple[float, float]:
     """Hartigan's dip statistic and its p-value.
 
     The dip is the largest distance between the empirical distribution function and the nearest
@@ -37,7 +37,7 @@ def dip_test(sample: Float[np.ndarray, "sample"], seed: int = 0) -> tuple[float,
     return value, float(p_value)
 
 
-def dip(sample: Float[np.ndarray, "sample"]) -> float:
+def dip(sample: Float[np.ndarray, " sample"]) -> float:
     """Hartigan's dip statistic, by the algorithm of Hartigan 1985 (AS 217).
 
     Within a modal interval, which shrinks, it compares the greatest convex minorant of the

@@ -97,7 +97,7 @@ def paper(name: str, metric: str) -> Thresholds:
 
 
 def valley(
-    distance: Float[np.ndarray, "sample"],
+    distance: Float[np.ndarray, " sample"],
     *,
     significance: float = 0.05,
     resamples: int = 200,
@@ -147,8 +147,8 @@ def valley(
 
 
 def find_valleys(
-    train_distance: Float[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "other"],
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " other"],
     *,
     seed: int = 0,
 ) -> Thresholds:
@@ -174,8 +174,8 @@ def find_valleys(
 
 
 def held_out(
-    unseen_distance: Float[np.ndarray, "unseen"],
-    real_distance: Float[np.ndarray, "real"],
+    unseen_distance: Float[np.ndarray, " unseen"],
+    real_distance: Float[np.ndarray, " real"],
     false_positive_rate: float = 0.01,
 ) -> Thresholds:
     """Thresholds at which real, unseen images are rarely called copies or repeats.
@@ -211,10 +211,10 @@ def fewest_held_out(false_positive_rate: float) -> int:
 
 
 def copies_by_ratio(
-    first: Float[np.ndarray, "sample"],
-    second: Float[np.ndarray, "sample"],
+    first: Float[np.ndarray, " sample"],
+    second: Float[np.ndarray, " sample"],
     ratio: float = 1 / 3,
-) -> Bool[np.ndarray, "sample"]:
+) -> Bool[np.ndarray, " sample"]:
     """Whether the nearest training item stands out from the second nearest: d1/d2 < ratio.
 
     The rule of Yoon et al. 2023. A sample at distance exactly 0 counts as a copy even
@@ -230,7 +230,7 @@ def copies_by_ratio(
     return (first < ratio * second) | (first == 0)
 
 
-def _histogram(logs: Float[np.ndarray, "sample"]):
+def _histogram(logs: Float[np.ndarray, " sample"]):
     """Fine histogram and Silverman's kernel width in its bins."""
     quarter = np.subtract(*np.quantile(logs, [0.75, 0.25])) / 1.34
     spread = min(logs.std(), quarter) if quarter > 0 else logs.std()
@@ -254,7 +254,7 @@ def _deepest_minimum(counts: np.ndarray, width: float) -> int | None:
 
 
 def _low_quantile(
-    name: str, distance: Float[np.ndarray, "item"], rate: float
+    name: str, distance: Float[np.ndarray, " item"], rate: float
 ) -> tuple[float, tuple[float, float]]:
     count = len(distance)
     if count < fewest_held_out(rate):

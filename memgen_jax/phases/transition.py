@@ -41,7 +41,7 @@ class Fractions:
 
 
 def fractions(
-    labels: Int[np.ndarray, "sample"],
+    labels: Int[np.ndarray, " sample"],
     num_train: int,
     delta_m: float,
     delta_s: float,
@@ -73,10 +73,10 @@ def fractions(
 
 
 def sensitivity(
-    train_distance: Float[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
-    delta_m: Float[np.ndarray, "m"],
-    delta_s: Float[np.ndarray, "s"],
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
+    delta_m: Float[np.ndarray, " m"],
+    delta_s: Float[np.ndarray, " s"],
 ) -> Float[np.ndarray, "m s phase=3"]:
     """The three fractions at every pair of thresholds: how much a result owes to their choice."""
     table = np.empty((len(delta_m), len(delta_s), len(NAMES)))
@@ -164,9 +164,9 @@ def critical_sizes(
 
 
 def half_crossing(
-    num_train: Float[np.ndarray, "size"],
-    fraction: Float[np.ndarray, "size"],
-    weight: Float[np.ndarray, "size"],
+    num_train: Float[np.ndarray, " size"],
+    fraction: Float[np.ndarray, " size"],
+    weight: Float[np.ndarray, " size"],
     increasing: bool,
 ) -> float:
     """The K at which a curve, made monotone, crosses one half; NaN where it does not.

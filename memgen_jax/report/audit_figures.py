@@ -18,8 +18,8 @@ _STEPS = 41
 
 @style.settings()
 def sensitivity(
-    train_distance: Float[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
     delta_m: float | int,
     delta_s: float | int,
     metric: str,
@@ -68,14 +68,14 @@ def sensitivity(
 
 
 def choose(
-    labels: Int[np.ndarray, "sample"],
-    train_distance: Float[np.ndarray, "sample"],
-    train_index: Int[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
-    synthetic_index: Int[np.ndarray, "sample"],
+    labels: Int[np.ndarray, " sample"],
+    train_distance: Float[np.ndarray, " sample"],
+    train_index: Int[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
+    synthetic_index: Int[np.ndarray, " sample"],
     delta_s: float,
     count: int = 6,
-) -> dict[str, Int[np.ndarray, "chosen"]]:
+) -> dict[str, Int[np.ndarray, " chosen"]]:
     """Rows of the samples worth a look: closest copies, largest groups of repeats, most novel.
 
     Copies: nearest first, one for each training item. Repeats: of every group that is tied together by
@@ -105,11 +105,11 @@ def choose(
 
 
 def repeat_groups(
-    labels: Int[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
-    synthetic_index: Int[np.ndarray, "sample"],
+    labels: Int[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
+    synthetic_index: Int[np.ndarray, " sample"],
     delta_s: float,
-) -> Int[np.ndarray, "sample"]:
+) -> Int[np.ndarray, " sample"]:
     """Number of the group of repeats that a spurious sample belongs to; -1 for all others."""
     linked = np.flatnonzero((labels == phases.SPURIOUS) & (synthetic_distance <= delta_s))
     pairs = coo_array(
@@ -122,6 +122,6 @@ def repeat_groups(
     return group
 
 
-def _around(delta: float, distance: Float[np.ndarray, "sample"]) -> Float[np.ndarray, "step"]:
+def _around(delta: float, distance: Float[np.ndarray, " sample"]) -> Float[np.ndarray, " step"]:
     middle = max(delta, 1e-3 * float(np.median(distance)), 1e-9)
     return np.geomspace(middle / 3, middle * 3, _STEPS)

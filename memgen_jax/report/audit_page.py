@@ -24,8 +24,8 @@ SHOWN = {
 def render(
     *,
     summary: Mapping,
-    train_distance: Float[np.ndarray, "sample"],
-    synthetic_distance: Float[np.ndarray, "sample"],
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
     galleries: Mapping[str, Sequence[example_figures.Target]],
 ) -> str:
     """The page as HTML.

@@ -34,9 +34,9 @@ class Target:
 
     image: Num[np.ndarray, "height width channel"]
     train_images: Num[np.ndarray, "train_neighbor height width channel"]
-    train_distances: Float[np.ndarray, "train_neighbor"]
+    train_distances: Float[np.ndarray, " train_neighbor"]
     synthetic_images: Num[np.ndarray, "synthetic_neighbor height width channel"]
-    synthetic_distances: Float[np.ndarray, "synthetic_neighbor"]
+    synthetic_distances: Float[np.ndarray, " synthetic_neighbor"]
 
 
 @style.settings()

@@ -22,7 +22,7 @@ PhaseArrays = Mapping[str, Float[np.ndarray, "..."]]
 
 @style.settings()
 def recovery_curves(
-    fractions: Float[np.ndarray, "level"], panels: Sequence[tuple[str, PhaseArrays]], required: float
+    fractions: Float[np.ndarray, " level"], panels: Sequence[tuple[str, PhaseArrays]], required: float
 ) -> "matplotlib.figure.Figure":
     """Share of copies that come back against the noise level, mean over samples with a 95% band.
 

@@ -41,8 +41,8 @@ class HistogramPanel:
     """
 
     num_train: int
-    train_distance: Float[np.ndarray, "sample"]
-    synthetic_distance: Float[np.ndarray, "sample"]
+    train_distance: Float[np.ndarray, " sample"]
+    synthetic_distance: Float[np.ndarray, " sample"]
     delta_m: float | int
     delta_s: float | int
     title: str = ""
@@ -124,7 +124,7 @@ def histograms(
 
 def _edges(
     panels: Sequence[HistogramPanel], logarithmic: bool | None
-) -> tuple[Float[np.ndarray, "edge"], bool]:
+) -> tuple[Float[np.ndarray, " edge"], bool]:
     """One set of bins for all panels, and whether they are spaced by ratio."""
     values = np.concatenate(
         [np.concatenate([panel.train_distance, panel.synthetic_distance]) for panel in panels]
@@ -142,10 +142,10 @@ def _edges(
 
 def _draw_bars(
     axes: "matplotlib.axes.Axes",
-    distance: Float[np.ndarray, "sample"],
-    edges: Float[np.ndarray, "edge"],
+    distance: Float[np.ndarray, " sample"],
+    edges: Float[np.ndarray, " edge"],
     color: str,
-    hatched: Bool[np.ndarray, "sample"] | None = None,
+    hatched: Bool[np.ndarray, " sample"] | None = None,
 ) -> None:
     """Shares of all samples per bin; those `hatched` stand, paler, on top of the others."""
     inside = np.clip(distance, edges[0], edges[-1])  # zeros of a logarithmic axis go to the first bin

@@ -54,8 +54,8 @@ def phase_diagram(lines: Sequence[PhaseDiagramLine]) -> "matplotlib.figure.Figur
 def _draw_line(
     panels: np.ndarray,
     line: PhaseDiagramLine,
-    sizes: Float[np.ndarray, "size"],
-    steps: Float[np.ndarray, "step"],
+    sizes: Float[np.ndarray, " size"],
+    steps: Float[np.ndarray, " step"],
     highest: float,
 ) -> None:
     """The three maps of one line over all sizes and steps; spurious ones are shaded up to `highest`."""
@@ -97,7 +97,7 @@ def _draw_line(
     panels[0].set_ylabel("training step")
 
 
-def edges(centers: Float[np.ndarray, "center"]) -> Float[np.ndarray, "edge"]:
+def edges(centers: Float[np.ndarray, " center"]) -> Float[np.ndarray, " edge"]:
     """Borders of cells around positive, ascending centres: midway between neighbours on a log scale."""
     logs = np.log(centers)
     if len(logs) == 1:

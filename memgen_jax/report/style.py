@@ -78,14 +78,14 @@ def new_figure(width: float | int = 7.0, height: float | int = 4.0) -> "matplotl
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def column(rows: Sequence[object], name: str) -> Num[np.ndarray, "row"]:
+def column(rows: Sequence[object], name: str) -> Num[np.ndarray, " row"]:
     """Field `name` of every row; rows are mappings or dataclasses, and None becomes NaN."""
     values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for row in rows]
     return np.array([np.nan if value is None else float(value) for value in values], np.float64)
 
 
 def size_axis(
-    axes: "matplotlib.axes.Axes", sizes: Num[np.ndarray, "size"], label: str = "training-set size K"
+    axes: "matplotlib.axes.Axes", sizes: Num[np.ndarray, " size"], label: str = "training-set size K"
 ) -> None:
     """Makes the x axis logarithmic over training-set sizes, with plain ticks (1,000, not 10³)."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator

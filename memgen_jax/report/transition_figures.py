@@ -116,11 +116,11 @@ def spurious_curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], lab
 
 @style.settings()
 def training_curves(
-    num_train: Integer[np.ndarray, "member"],
-    step: Integer[np.ndarray, "step"],
+    num_train: Integer[np.ndarray, " member"],
+    step: Integer[np.ndarray, " step"],
     loss: Float[np.ndarray, "member step"],
     label: str = "training loss",
-    width: Integer[np.ndarray, "member"] | None = None,
+    width: Integer[np.ndarray, " member"] | None = None,
 ) -> "matplotlib.figure.Figure":
     """The loss of every member against the training step, coloured by K.
 
