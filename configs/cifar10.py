@@ -10,7 +10,7 @@ Hardware: GPUs or TPU chips with 14 GB each.
 Cost by `--dry_run`: 1.0e20 FLOPs, 290 device-hours at an assumed 1e14 FLOP/s a device (38 h on 8), 49 GB on disk;
 not measured on an accelerator.
 Variants: `:small`, ten sizes at width 32, 6.4e16 FLOPs: an hour on one GPU that reaches 1.8e13 FLOP/s;
-`:smoke`, half a minute on one CPU core, most of it compilation.
+`:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.
 """
 
 from configs import paper

@@ -10,7 +10,7 @@ dataset-fashion-mnist has them in /usr/share/datasets/fashion-mnist. Hardware: G
 Cost by `--dry_run`: 6.2e19 FLOPs, 173 device-hours at an assumed 1e14 FLOP/s a device (22 h on 8), 31 GB on disk;
 not measured on an accelerator.
 Variants: `:small`, ten sizes at width 32, 4.0e16 FLOPs: an hour on one GPU that reaches 1.1e13 FLOP/s;
-`:smoke`, half a minute on one CPU core, most of it compilation.
+`:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.
 """
 
 from configs import paper
