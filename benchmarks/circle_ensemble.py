@@ -29,8 +29,8 @@ def jax_milliseconds(steps: int, together: bool) -> float:
     import jax
 
     from configs.circle import get_config
-    from experiments.circle_settings import Run
-    from experiments.circle_training import start_ensemble
+    from memgen_jax.programs.circle.settings import Run
+    from memgen_jax.programs.circle.training import start_ensemble
 
     run = Run(get_config())
     groups = [SIZES] if together else [(size,) for size in SIZES[-2:]]

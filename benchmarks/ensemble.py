@@ -32,7 +32,7 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     import jax.numpy as jnp
     import numpy as np
 
-    from memgen_jax import data, diffusion, models, sweep
+    from memgen_jax import data, diffusion, models, sweep, training
     from memgen_jax.sweep import blocks
     from memgen_jax.sweep import step as train
     from memgen_jax.sweep.mesh import stack_over_members
@@ -40,14 +40,14 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     digits = data.load("digits")
     model = models.mlp(digits.item_shape, WIDTH, NUM_BLOCKS, time_in_blocks=False)
     process = diffusion.DDPM()
-    settings = train.TrainSettings(
+    settings = training.TrainSettings(
         num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1
     )
     mesh = sweep.member_mesh(jax.devices() if everything else jax.devices()[:1])
     count = mesh.shape["member"]
     members = sweep.make_members(range(1000, 1000 + count), total=1437, batch_size=BATCH)
     over_members = jax.NamedSharding(mesh, jax.P("member"))
-    optimizer = train.make_optimizer(settings)
+    optimizer = training.make_optimizer(settings)
     state = stack_over_members([train.init_state(m, model, optimizer) for m in members], over_members)
     inputs = jax.device_put(blocks.stack_inputs(members), over_members)
     items = jax.device_put(digits.train, jax.NamedSharding(mesh, jax.P()))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memgen_jax import audit, neighbors, phases
+from memgen_jax import audit, metrics, neighbors, phases
 from memgen_jax.data import read
 
 COPIES = ("identical", "shifted", "noisy", "jpeg")
@@ -63,7 +63,7 @@ def main() -> None:
     pixels = [seen, unseen, samples]
     calibrated("L2", kind, [x.reshape(len(x), -1) for x in pixels], 1 / 127.5, False, part)
     if arguments.lpips:
-        calibrated("LPIPS", kind, [neighbors.lpips_embedding(x) for x in pixels], 1.0, True, part)
+        calibrated("LPIPS", kind, [metrics.lpips_embedding(x) for x in pixels], 1.0, True, part)
 
 
 def calibrated(

@@ -23,11 +23,12 @@ def measure(plan, width: int, members_per_step: int, dtype: str, calls: int, ste
     import jax
     import numpy as np
 
-    from experiments.transition_settings import build_model
     from memgen_jax import sweep
+    from memgen_jax.programs.transition.settings import build_model
     from memgen_jax.sweep.blocks import stack_inputs
     from memgen_jax.sweep.mesh import stack_over_members
-    from memgen_jax.sweep.step import init_state, make_advance, make_optimizer
+    from memgen_jax.sweep.step import init_state, make_advance
+    from memgen_jax.training import make_optimizer
 
     settings = dataclasses.replace(plan.settings.train, members_per_step=members_per_step, num_steps=10**6)
     model = build_model(dict(plan.settings.model) | {"width": width, "dtype": dtype}, plan.item_shape)
@@ -76,9 +77,8 @@ def main() -> None:
 
     import jax
 
-    from experiments import door
-    from experiments.transition_cost import make_plan
-    from memgen_jax import sweep
+    from memgen_jax import runs, sweep
+    from memgen_jax.programs.transition.cost import make_plan
 
     config = importlib.import_module(f"configs.{given.config}").get_config()
     if given.quick:
@@ -117,7 +117,7 @@ def main() -> None:
         "of peak",
         "peak memory",
     )
-    print(door.table(header, rows))
+    print(runs.table(header, rows))
 
 
 if __name__ == "__main__":

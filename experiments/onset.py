@@ -1,24 +1,6 @@
-"""When does the generated density come closer to the truth than to the training set? (Onset 2024)
+"""`python -m experiments.onset --config=FILE.py[:VARIANT] --workdir=DIR`."""
 
-  configs/onset_linear.py   the linear denoiser in closed form: Figs. 2 and 3
-  configs/onset_unet.py     a U-Net on Gaussian pixels: Fig. 4
-
-Both write onset.csv, onset.json and figures/ in the workdir; the same command continues an interrupted run.
-"""
-
-from ml_collections import ConfigDict
-
-from experiments import door, onset_linear, onset_network
-from memgen_jax.errors import InputError
-
-
-def main(config: ConfigDict, workdir_path: str) -> None:
-    programs = {"linear": onset_linear.main, "network": onset_network.main}
-    name = config.get("model", None)
-    if name not in programs:
-        raise InputError(f"model={name!r} is not one of {', '.join(programs)}; take configs/onset_linear.py.")
-    programs[name](config, workdir_path)
-
+from memgen_jax.programs.onset.program import run
 
 if __name__ == "__main__":
-    door.enter(main)
+    run()

@@ -126,9 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = arguments.pop("command")
     try:
         if command == "fetch-weights":
-            from memgen_jax import neighbors
+            from memgen_jax import metrics
 
-            print(f"LPIPS weights are in {neighbors.fetch_weights(arguments['source'])}")
+            print(f"LPIPS weights are in {metrics.fetch_weights(arguments['source'])}")
             return 0
         from memgen_jax import audit
 

@@ -2,7 +2,8 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("memgen_jax", "beartype.beartype")
+# An int counts as a float, as it does for type checkers.
+install_import_hook("memgen_jax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import jax  # noqa: E402  (the hook must be in place before the package is imported)
 import pytest  # noqa: E402

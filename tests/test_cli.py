@@ -11,7 +11,7 @@ from memgen_jax import audit, cli
 
 @pytest.fixture
 def sets(tmp_path, monkeypatch):
-    monkeypatch.setattr(audit.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "")
     images = np.random.default_rng(0).integers(0, 256, (40, 5, 5, 1), dtype=np.uint8)
     np.savez(tmp_path / "train.npz", images=images[:20])
     np.savez(tmp_path / "samples.npz", images=np.concatenate([images[20:], images[:5]]))

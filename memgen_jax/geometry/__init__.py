@@ -33,15 +33,12 @@ from memgen_jax.geometry.matrix_free import (
     top_singular,
     trace,
 )
-from memgen_jax.geometry.order import Mean, Trend, mean_interval, trend_test
 
 __all__ = [
     "Basin",
     "FlatDirections",
-    "Mean",
     "Spectrum",
     "Trace",
-    "Trend",
     "basin",
     "basin_radius",
     "bisect",
@@ -57,7 +54,6 @@ __all__ = [
     "local_dimension",
     "log_determinant",
     "log_volume",
-    "mean_interval",
     "near_zero",
     "potential_gradient",
     "return_distances",
@@ -67,5 +63,4 @@ __all__ = [
     "spectrum",
     "top_singular",
     "trace",
-    "trend_test",
 ]

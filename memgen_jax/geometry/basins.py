@@ -64,12 +64,12 @@ def lpips_between(picture_of: Callable[[jax.Array], jax.Array]) -> Distance:
     Raises:
       InputError: the weights are not there yet; when called, pictures under 28 pixels a side.
     """
-    from memgen_jax import neighbors  # Flax is loaded for this distance only
+    from memgen_jax import metrics  # Flax is loaded for this distance only
 
-    weights = neighbors.load_weights()
+    weights = metrics.load_weights()
 
     def embedding(item: jax.Array) -> jax.Array:
-        return neighbors.embed_picture(weights, picture_of(item))
+        return metrics.embed_picture(weights, picture_of(item))
 
     def distance(first: jax.Array, second: jax.Array) -> jax.Array:
         return jnp.sum((embedding(first) - embedding(second)) ** 2)

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from memgen_jax.errors import InputError
-from memgen_jax.phases import half_crossing, wilson_interval
+from memgen_jax.phases import half_crossing
+from memgen_jax.statistics import wilson_interval
 
 
 def probability_positive(signs: Float[np.ndarray, " replicate"]) -> tuple[float, float, float]:

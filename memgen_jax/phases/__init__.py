@@ -15,11 +15,7 @@ from memgen_jax.phases.classify import (
     NAMES,
     SPURIOUS,
     classify,
-    wilson_interval,
-    zero_bound,
 )
-from memgen_jax.phases.copying import auth_pct, data_copying
-from memgen_jax.phases.dip import dip_test
 from memgen_jax.phases.thresholds import (
     PAPER,
     Thresholds,
@@ -49,12 +45,9 @@ __all__ = [
     "Fractions",
     "Thresholds",
     "Valley",
-    "auth_pct",
     "classify",
     "copies_by_ratio",
     "critical_sizes",
-    "data_copying",
-    "dip_test",
     "fewest_held_out",
     "find_valleys",
     "fractions",
@@ -64,6 +57,4 @@ __all__ = [
     "paper",
     "sensitivity",
     "valley",
-    "wilson_interval",
-    "zero_bound",
 ]

@@ -14,8 +14,8 @@ from memgen_jax.phases.classify import (
     NAMES,
     SPURIOUS,
     classify,
-    wilson_interval,
 )
+from memgen_jax.statistics import wilson_interval
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from memgen_jax import phases
+from memgen_jax import phases, statistics
 from memgen_jax.report import style
 
 if typing.TYPE_CHECKING:
@@ -34,7 +34,7 @@ def sensitivity(
     across, up = _around(delta_m, train_distance), _around(delta_s, synthetic_distance)
     table = phases.sensitivity(train_distance, synthetic_distance, across, up)
     copies = table[:, 0, phases.MEMORIZED]
-    bounds = [phases.wilson_interval(round(c * len(train_distance)), len(train_distance)) for c in copies]
+    bounds = [statistics.wilson_interval(round(c * len(train_distance)), len(train_distance)) for c in copies]
     low, high = np.array(bounds).T
     left.fill_between(across, low, high, color=style.PHASE_COLORS["memorized"], alpha=0.25, linewidth=0)
     left.plot(across, copies, color=style.PHASE_COLORS["memorized"])

@@ -2,31 +2,23 @@
 
 from memgen_jax.sweep.blocks import DamagedCheckpoint, load_ema, set_aside, snapshot_steps
 from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
-from memgen_jax.sweep.hosts import join, place, require_shared_folder, wait_for
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
 from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
-from memgen_jax.sweep.step import TrainSettings, steps_per_call
+from memgen_jax.sweep.step import steps_per_call
 from memgen_jax.sweep.synthesize import synthesize
 from memgen_jax.sweep.train import TrainingDiverged, train_members
-from memgen_jax.sweep.workdir import Workdir, name_changes
 
 __all__ = [
     "DamagedCheckpoint",
     "Member",
     "ModelCost",
     "Purpose",
-    "TrainSettings",
     "TrainingDiverged",
-    "Workdir",
-    "join",
     "load_ema",
     "make_members",
     "member_mesh",
     "model_cost",
-    "name_changes",
     "peak_flops",
-    "place",
-    "require_shared_folder",
     "set_aside",
     "snapshot_steps",
     "steps_per_call",
@@ -34,5 +26,4 @@ __all__ = [
     "take_shard",
     "train_members",
     "use_all_cpu_cores",
-    "wait_for",
 ]

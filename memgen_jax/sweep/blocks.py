@@ -10,9 +10,10 @@ from etils import epath
 
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
-from memgen_jax.sweep.checkpoints import MemberCheckpoints
+from memgen_jax.runs.checkpoints import MemberCheckpoints
 from memgen_jax.sweep.members import Member, Purpose
-from memgen_jax.sweep.step import MemberInputs, TrainSettings, TrainState, init_state, make_optimizer
+from memgen_jax.sweep.step import MemberInputs, TrainState, init_state, make_optimizer
+from memgen_jax.training import TrainSettings
 
 PyTree = Any
 

@@ -5,7 +5,6 @@ program. Every random number is named by (seed, purpose, member, step, slot in t
 run, or one on another number of devices, ends with the same bits.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,78 +17,14 @@ from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import decode
 from memgen_jax.diffusion import Process, denoising_loss, draw_mixed_time
-from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import DATA, MEMBER
 from memgen_jax.sweep.order import epoch_index
+from memgen_jax.training import TrainSettings, make_optimizer
 
 PyTree = Any
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-    """How every member is trained.
-
-    Attributes:
-      num_steps: optimiser steps.
-      batch_size: rows of the batch in the compiled step; a member uses its own `batch_size` of them.
-      repeat_small: sets smaller than the batch fill it, each item several times with fresh noise, instead of
-        the paper's batch of min(batch_size, K).
-      prediction: what the network predicts: "noise" (the paper), "velocity", "denoised" or "score".
-      times: law of the training times: "uniform" (the papers), or "mixed" with log-uniform ones, for VE and OU;
-        see `diffusion.draw_mixed_time`.
-      learning_rate, warmup_steps: Adam's rate, reached linearly.
-      schedule: after the warm-up "constant" (the paper) or "cosine" (down to zero at `num_steps`).
-      grad_clip: largest global norm of the gradient (Ho et al. 2020: 1).
-      ema_decay: of the averaged parameters that samples are drawn from (the paper: 0.9999), warmed up as
-        min(ema_decay, (1 + step) / (10 + step)) so that short runs are not an average over their start.
-      data_parallel: devices that share one member's batch.
-      members_per_step: members that one device advances together (vmap). 1 is fastest on CPU. Changes the
-        compiled arithmetic, hence rounding and single labels, but no fraction beyond its interval.
-      steps_per_call: steps inside one compiled call; 0 chooses 1 for convolutions on CPU (which XLA runs
-        several times slower inside a loop) and 100 elsewhere. Changes rounding likewise.
-      checkpoint_seconds: time between checkpoints.
-      log_every: steps between lines of metrics.jsonl.
-      num_snapshots: steps whose averaged parameters are kept for the axis of training time: the last, half of
-        it, a quarter, …; 0 for none. They fall on whole calls and change no bit of the training.
-    """
-
-    num_steps: int
-    batch_size: int
-    repeat_small: bool = False
-    prediction: str = "noise"
-    times: str = "uniform"
-    learning_rate: float = 2e-4
-    warmup_steps: int = 5000
-    schedule: str = "constant"
-    grad_clip: float = 1.0
-    ema_decay: float = 0.9999
-    data_parallel: int = 1
-    members_per_step: int = 1
-    steps_per_call: int = 0
-    checkpoint_seconds: float = 300.0
-    log_every: int = 1000
-    num_snapshots: int = 0
-
-    def __post_init__(self):
-        require_at_least("train", self, num_steps=1, batch_size=1, data_parallel=1, members_per_step=1)
-        require_at_least("train", self, warmup_steps=0, steps_per_call=0, num_snapshots=0)
-        require_at_least("train", self, checkpoint_seconds=0, log_every=1)
-        for name in ("learning_rate", "grad_clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"train.{name}={getattr(self, name)} must be positive.")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
-        if self.schedule not in ("constant", "cosine"):
-            raise InputError(f"train.schedule={self.schedule!r} must be 'constant' or 'cosine'.")
-        if self.times not in ("uniform", "mixed"):
-            raise InputError(f"train.times={self.times!r} must be 'uniform' or 'mixed'.")
-        if self.batch_size % self.data_parallel:
-            raise InputError(
-                f"train.batch_size={self.batch_size} is not divisible by "
-                f"train.data_parallel={self.data_parallel}."
-            )
 
 
 class TrainState(NamedTuple):
@@ -115,18 +50,6 @@ class MemberInputs(NamedTuple):
     order_key: jax.Array
     noise_key: jax.Array
     dropout_key: jax.Array
-
-
-def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
-    """Adam with warm-up and gradient clipping (Ho et al. 2020, App. B)."""
-    rate, warmup = settings.learning_rate, settings.warmup_steps
-    if settings.schedule == "cosine":
-        # A run shorter than its warm-up ends before the decay, which needs at least one step.
-        end = max(settings.num_steps, warmup + 1)
-        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, end)
-    else:
-        schedule = optax.warmup_constant_schedule(0.0, rate, warmup)
-    return optax.chain(optax.clip_by_global_norm(settings.grad_clip), optax.adam(schedule))
 
 
 def init_state(member: Member, model: Model, optimizer: optax.GradientTransformation) -> TrainState:

@@ -21,10 +21,10 @@ from memgen_jax.data import encode
 from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
+from memgen_jax.runs.workdir import Workdir
 from memgen_jax.sweep.cost import busy_share
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
-from memgen_jax.sweep.workdir import Workdir
 
 PyTree = Any
 

@@ -16,6 +16,8 @@ from jax.sharding import PartitionSpec as P
 from memgen_jax.diffusion import Process
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
+from memgen_jax.runs.checkpoints import MemberCheckpoints
+from memgen_jax.runs.interrupts import deferred_interrupts
 from memgen_jax.sweep.blocks import (
     make_blocks,
     restore_block,
@@ -24,12 +26,11 @@ from memgen_jax.sweep.blocks import (
     snapshot_steps,
     stack_inputs,
 )
-from memgen_jax.sweep.checkpoints import MemberCheckpoints
 from memgen_jax.sweep.cost import model_cost, peak_flops
-from memgen_jax.sweep.interrupts import deferred_interrupts
 from memgen_jax.sweep.members import Member
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
-from memgen_jax.sweep.step import TrainSettings, make_advance, steps_per_call
+from memgen_jax.sweep.step import make_advance, steps_per_call
+from memgen_jax.training import TrainSettings
 
 
 class TrainingDiverged(InputError):

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from memgen_jax import geometry, neighbors
+from memgen_jax import geometry, metrics
 from memgen_jax.diffusion import DDPM, OU, VE
 from memgen_jax.errors import InputError
 from memgen_jax.geometry import basins
 from memgen_jax.memory import exact_denoiser
-from memgen_jax.neighbors.weights import Head
+from memgen_jax.metrics.weights import Head
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-lpips = sys.modules["memgen_jax.neighbors.lpips"]  # the room's name of it is the function's
+lpips = sys.modules["memgen_jax.metrics.lpips"]  # the room's name of it is the function's
 DIM = 6
 PATTERNS = jnp.stack([jnp.full(DIM, 0.5), jnp.full(DIM, -0.5)])
 HALF_DISTANCE = 0.5 * DIM**0.5
@@ -213,7 +213,7 @@ def random_alexnet(monkeypatch):
         heads.append(Head(random.random(width).astype(np.float32), np.arange(width)))
         channels = width
     weights = {"trunk": trunk, "heads": heads}
-    monkeypatch.setattr(neighbors, "load_weights", lambda: weights)
+    monkeypatch.setattr(metrics, "load_weights", lambda: weights)
     monkeypatch.setattr(lpips, "load_weights", lambda: weights)
 
 
@@ -240,7 +240,7 @@ def test_recovery_in_lpips_compares_the_pictures_by_their_squared_distance(rando
         )
     )(key)
     first = np.asarray(patterns)[[0, 0]]
-    expected = neighbors.lpips(first, np.stack([mixed, patterns[1]]))
+    expected = metrics.lpips(first, np.stack([mixed, patterns[1]]))
     near, far = np.asarray(result.distance)
     np.testing.assert_allclose(far, expected[1], rtol=1e-3)
     np.testing.assert_allclose(near, expected[0], rtol=1e-3)

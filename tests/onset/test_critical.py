@@ -5,7 +5,7 @@ import pytest
 
 from memgen_jax.errors import InputError
 from memgen_jax.onset import critical_size, probability_positive
-from memgen_jax.phases import wilson_interval
+from memgen_jax.statistics import wilson_interval
 
 
 def test_ties_count_half_and_widen_the_interval():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from memgen_jax import phases
+from memgen_jax import phases, statistics
 from memgen_jax.errors import InputError
 
 
@@ -50,7 +50,7 @@ def test_a_distance_that_is_not_a_number_is_refused():
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 def test_wilsons_interval_agrees_with_scipy(successes, trials, confidence):
     expected = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    assert phases.wilson_interval(successes, trials, confidence) == pytest.approx(
+    assert statistics.wilson_interval(successes, trials, confidence) == pytest.approx(
         (expected.low, expected.high), abs=1e-12
     )
 
@@ -58,10 +58,10 @@ def test_wilsons_interval_agrees_with_scipy(successes, trials, confidence):
 @pytest.mark.parametrize("arguments", [(1, 0), (3, 2), (-1, 2), (1, 2, 1.0)])
 def test_an_impossible_fraction_has_no_interval(arguments):
     with pytest.raises(InputError):
-        phases.wilson_interval(*arguments)
+        statistics.wilson_interval(*arguments)
 
 
 def test_the_bound_on_an_unseen_case_is_the_rule_of_three():
-    assert phases.zero_bound(1000) == pytest.approx(3 / 1000, rel=4e-3)
+    assert statistics.zero_bound(1000) == pytest.approx(3 / 1000, rel=4e-3)
     # The chance of seeing none at the bound is exactly 5%.
-    assert (1 - phases.zero_bound(17)) ** 17 == pytest.approx(0.05)
+    assert (1 - statistics.zero_bound(17)) ** 17 == pytest.approx(0.05)

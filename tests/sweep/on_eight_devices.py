@@ -9,15 +9,9 @@ import pytest
 from memgen_jax import data, diffusion, models, phases
 from memgen_jax.diffusion import denoiser_from_network
 from memgen_jax.errors import InputError
-from memgen_jax.sweep import (
-    TrainSettings,
-    Workdir,
-    load_ema,
-    make_members,
-    member_mesh,
-    synthesize,
-    train_members,
-)
+from memgen_jax.runs import Workdir
+from memgen_jax.sweep import load_ema, make_members, member_mesh, synthesize, train_members
+from memgen_jax.training import TrainSettings
 
 PROCESS = diffusion.DDPM(num_steps=20)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)

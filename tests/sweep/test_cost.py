@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import pytest
 
 from memgen_jax import diffusion, models
-from memgen_jax.sweep import TrainSettings, make_members, member_mesh, model_cost
+from memgen_jax.sweep import make_members, member_mesh, model_cost
 from memgen_jax.sweep.blocks import stack_inputs
 from memgen_jax.sweep.cost import busy_share, count_flops, peak_flops
-from memgen_jax.sweep.step import init_state, make_advance, make_optimizer
+from memgen_jax.sweep.step import init_state, make_advance
+from memgen_jax.training import TrainSettings, make_optimizer
 
 PROCESS = diffusion.DDPM(num_steps=20)
 

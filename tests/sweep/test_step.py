@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from memgen_jax.errors import InputError
-from memgen_jax.sweep import TrainSettings
-from memgen_jax.sweep.step import make_optimizer
+from memgen_jax.training import TrainSettings, make_optimizer
 
 SETTINGS = TrainSettings(num_steps=10, batch_size=4, learning_rate=0.1, warmup_steps=2)
 

@@ -6,7 +6,8 @@ import pytest
 from memgen_jax import diffusion, memory
 from memgen_jax.data import decode
 from memgen_jax.errors import InputError
-from memgen_jax.sweep import Workdir, make_members, member_mesh, synthesize
+from memgen_jax.runs import Workdir
+from memgen_jax.sweep import make_members, member_mesh, synthesize
 
 PROCESS = diffusion.DDPM(num_steps=100)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8)

@@ -17,7 +17,6 @@ from memgen_jax.sweep import (
     DamagedCheckpoint,
     Purpose,
     TrainingDiverged,
-    TrainSettings,
     load_ema,
     make_members,
     member_mesh,
@@ -27,6 +26,7 @@ from memgen_jax.sweep import (
 from memgen_jax.sweep.blocks import make_blocks, snapshot_steps
 from memgen_jax.sweep.cost import PEAK_FLOPS, model_cost
 from memgen_jax.sweep.order import epoch_index
+from memgen_jax.training import TrainSettings
 
 PROCESS = diffusion.DDPM(num_steps=50)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)

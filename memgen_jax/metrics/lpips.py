@@ -1,0 +1,193 @@
+"""LPIPS as a squared distance between fixed embeddings, so that all pairs are one matrix product.
+
+LPIPS (Zhang et al. 2018), AlexNet, version 0.1: with φ_l the ReLU feature of layer l divided by
+its norm over the channels, and w_l ≥ 0 the layer's learned channel weights,
+
+    LPIPS(x, y) = Σ_l 1/(H_l W_l) Σ_hw Σ_c w_lc (φ_l(x) - φ_l(y))²  =  |e(x) - e(y)|²,
+
+where e stacks √(w_lc / (H_l W_l)) φ_l. No root is taken before a threshold is applied.
+"""
+
+import functools
+import math
+import os
+import tempfile
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Float32, Shaped
+from tqdm import tqdm
+
+from memgen_jax.errors import InputError
+from memgen_jax.metrics.weights import load_weights
+from memgen_jax.neighbors.search import local_mesh
+
+# AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
+SMALLEST_SIDE = 28  # refused below; MNIST's size still carries meaning when brought up
+WORKING_SIDE = 32  # sides below this are resized up to it
+
+IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
+
+# ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+
+# Per layer: features, kernel, stride, padding; a max-pool (3, stride 2) goes before layers 1 and 2.
+LAYERS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
+
+
+class AlexNet(nn.Module):
+    """The five ReLU features of one image [height, width, 3]."""
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "height width 3"]) -> list[Float[Array, "_ _ _"]]:
+        features = []
+        x = image
+        for layer, (width, kernel, stride, padding) in enumerate(LAYERS):
+            if layer in (1, 2):
+                x = nn.max_pool(x, (3, 3), strides=(2, 2))
+            x = nn.Conv(
+                width,
+                (kernel, kernel),
+                strides=stride,
+                padding=padding,
+                precision="highest",
+                name=f"Conv_{layer}",
+            )(x)
+            x = nn.relu(x)
+            features.append(x)
+        return features
+
+
+def lpips_embedding(
+    images: Shaped[np.ndarray | Array, "item height width channel"],
+    *,
+    batch: int = 64,
+    dtype: str = "float32",
+    progress: str | None = None,
+) -> Shaped[np.ndarray, "item feature"]:
+    """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
+
+    Pass them to `search(..., squared=True)`. 3,490 numbers an image at 32×32, 20,762 at 64×64: of
+    5,760 and 31,872, those of channels of weight 0 are left out. Where they take more than 2 GiB they
+    lie in a file without a name in TMPDIR, which goes with the array; rows may be sliced all the same.
+
+    Args:
+      images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels
+        is resized (bilinear) to 32.
+      batch: images embedded at a time on each device.
+      dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
+      progress: what a bar on the terminal calls this; no bar where not given.
+
+    Returns:
+      Embeddings, in rows as the images.
+
+    Raises:
+      InputError: the weights are not there yet, a side is below 28 pixels, the channels are neither
+        1 nor 3, float images leave [-1, 1], or TMPDIR has no room.
+    """
+    _check(images)
+    weights = load_weights()
+    mesh = local_mesh()
+    by_item = NamedSharding(mesh, PartitionSpec("query"))
+    weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
+    step = min(batch, 1 << (len(images) - 1).bit_length()) * mesh.devices.size
+    out = None
+    hidden = None if progress else True  # None: shown on a terminal only
+    with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
+        for start in range(0, len(images), step):
+            part = np.asarray(images[start : start + step])
+            padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
+            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item)))[: len(part)]
+            if out is None:
+                out = _make_room((len(images), rows.shape[1]), np.dtype(dtype))
+            out[start : start + len(part)] = rows
+            bar.update(len(part))
+    assert out is not None
+    return out
+
+
+def lpips(
+    first: Shaped[np.ndarray | Array, "item height width channel"],
+    second: Shaped[np.ndarray | Array, "item height width channel"],
+    *,
+    batch: int = 64,
+) -> Float32[np.ndarray, " item"]:
+    """LPIPS of pairs of images, row by row; arguments as `lpips_embedding`'s."""
+    difference = lpips_embedding(first, batch=batch) - lpips_embedding(second, batch=batch)
+    return (difference**2).sum(1)
+
+
+def _make_room(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """An array to fill: in memory, or in a temporary file whose blocks are taken from the disk at once.
+
+    A memory map that finds the disk full while it is written would kill the process without a word.
+    """
+    needed = math.prod(shape) * dtype.itemsize
+    if needed <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="memgen-embedding-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            raise InputError(
+                f"the LPIPS embeddings of {shape[0]:,} images take {needed / 1e9:,.1f} GB, for which there is no "
+                f"room in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
+            ) from error
+        return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def check_picture_shape(height: int, width: int, channels: int) -> None:
+    """Refuses pictures that are too small for AlexNet, or of another number of channels than 1 and 3."""
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"LPIPS needs images of at least {SMALLEST_SIDE} pixels a side, got {height}×{width}; "
+            "use the metric l2"
+        )
+    if channels not in (1, 3):
+        raise InputError(f"LPIPS needs 1 or 3 channels, got {channels}")
+
+
+def _check(images: np.ndarray | Array) -> None:
+    if len(images) == 0:
+        raise InputError("there is no image to embed; give at least one")
+    check_picture_shape(*images.shape[1:])
+    if images.dtype != np.uint8:
+        low, high = float(images.min()), float(images.max())
+        if not (low >= -1.001 and high <= 1.001):
+            raise InputError(f"float images run from {low:g} to {high:g}; bring them to [-1, 1]")
+
+
+@jax.jit
+def _embed(weights: Any, images: Shaped[Array, "item height width channel"]):
+    return jax.vmap(functools.partial(embed_picture, weights))(images)
+
+
+def embed_picture(weights: Any, image: Shaped[Array, "height width channel"]) -> Float[Array, " feature"]:
+    """The embedding of one image, to jit, vmap and differentiate; see `lpips_embedding` for its input.
+
+    Args:
+      weights: from `load_weights`.
+    """
+    check_picture_shape(*image.shape)
+    x = image.astype(jnp.float32)
+    if image.dtype == jnp.uint8:
+        x = x / 127.5 - 1
+    height, width, _ = image.shape
+    x = jnp.broadcast_to(x, (height, width, 3))
+    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), "bilinear")
+    x = (x - jnp.asarray(SHIFT)[None, None]) / jnp.asarray(SCALE)[None, None]
+    features = AlexNet().apply({"params": weights["trunk"]}, x)
+    parts = []
+    for feature, head in zip(features, weights["heads"], strict=True):
+        norm = jnp.sqrt(jnp.sum(feature**2, axis=-1, keepdims=True))
+        cells = feature.shape[0] * feature.shape[1]
+        unit = feature / (norm + 1e-10)
+        scale = jnp.sqrt(head.weight / cells)
+        parts.append((unit[..., head.channel] * scale[None, None]).reshape(-1))
+    return jnp.concatenate(parts)

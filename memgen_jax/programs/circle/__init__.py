@@ -1,0 +1,1 @@
+"""The solvable 2-D circle. Start with `program.py`."""

@@ -1,0 +1,281 @@
+"""Trains the circle's networks, one per training-set size, as one vmapped ensemble.
+
+Why not `sweep.train_members`: six small networks take thousands of steps a second together, so they live in
+one array program rather than in blocks with checkpoints of their own, and the recipe that reaches the exact
+landscape in minutes weighs the loss by time.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from memgen_jax import diffusion, models
+from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.runs import Workdir
+
+PyTree = Any
+
+TIMES = ("uniform", "mixed")
+WEIGHTS = ("unit", "inverse_time")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How every member is trained.
+
+    Attributes:
+      num_steps, batch_size, learning_rate: of Adam; the paper's 800,000, 500 and 1e-4.
+      repeat_small: fill the batch with repetitions of a set smaller than it; the paper takes min(K, 500).
+      warmup_steps, schedule: the rate rises linearly, then stays "constant" (the paper) or falls to 0 by
+        "cosine".
+      grad_clip: largest global norm of a member's gradient; 0 for none (the paper).
+      ema_decay: of the averaged parameters, warmed up as min(ema_decay, (1 + step) / (10 + step)). Keep
+        1 / (1 - ema_decay) below a tenth of the run: a longer average still holds the initial weights.
+      prediction: what the network's output means, see `diffusion.Process.denoised_from_output`.
+      times: "uniform" on [t_min, 1] (the paper); or "mixed", half of them log-uniform, so that the small
+        times at which patterns are told apart are seen at all.
+      weight: of the loss, "unit" (the paper) or "inverse_time", 1 / (t + 0.01).
+      steps_per_call: steps inside one compiled call.
+      checkpoint_seconds: time between saves of the whole ensemble.
+    """
+
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    repeat_small: bool
+    warmup_steps: int
+    schedule: str
+    grad_clip: float
+    ema_decay: float
+    prediction: str
+    times: str
+    weight: str
+    steps_per_call: int
+    checkpoint_seconds: float
+
+    def __post_init__(self):
+        require_at_least("train", self, num_steps=1, batch_size=1, steps_per_call=1)
+        require_at_least("train", self, warmup_steps=0, grad_clip=0, checkpoint_seconds=0)
+        if not self.learning_rate > 0:
+            raise InputError(f"train.learning_rate={self.learning_rate} must be positive.")
+        if not 0 <= self.ema_decay < 1:
+            raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
+        for name, allowed in (
+            ("prediction", diffusion.PREDICTIONS),
+            ("times", TIMES),
+            ("weight", WEIGHTS),
+            ("schedule", ("constant", "cosine")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"train.{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}.")
+
+
+class TrainState(NamedTuple):
+    """The ensemble in training; every leaf has a leading axis of members.
+
+    Attributes:
+      params: parameters of the networks.
+      ema: their running average, from which everything is measured.
+      opt_state: of Adam.
+    """
+
+    params: PyTree
+    ema: PyTree
+    opt_state: PyTree
+
+
+def ensemble_mesh(num_members: int) -> Mesh:
+    """As many devices as divide the members evenly, along one axis `member`."""
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
+    return jax.make_mesh(
+        (count,), ("member",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices[:count]
+    )
+
+
+def over_members(function: Callable, num_members: int) -> Callable:
+    """jit(vmap(function)) over the leading axis of every argument, the members spread over the devices.
+
+    Each device runs its own members: a loop that ends by a condition waits for nobody on other devices.
+    """
+    by_member = P("member")
+    return jax.jit(
+        jax.shard_map(
+            jax.vmap(function),
+            mesh=ensemble_mesh(num_members),
+            in_specs=by_member,
+            out_specs=by_member,
+            check_vma=False,
+        )
+    )
+
+
+def member_keys(sizes: tuple[int, ...], seed: int) -> jax.Array:
+    """One key per member, named by (seed, K)."""
+    return jnp.stack([jax.random.fold_in(jax.random.key(seed), size) for size in sizes])
+
+
+def sampling_keys(sizes: tuple[int, ...], seed: int) -> jax.Array:
+    """One key per member for its generated points; no training step has this number."""
+    beyond_every_step = 2**31 - 1
+    return jax.vmap(jax.random.fold_in, (0, None))(member_keys(sizes, seed), beyond_every_step)
+
+
+def draw_times(key: jax.Array, count: int, process: diffusion.Process, law: str) -> Float[Array, " {count}"]:
+    """Training times by one of the laws `TIMES`."""
+    uniform_key, log_key, choice_key = jax.random.split(key, 3)
+    uniform = jax.random.uniform(uniform_key, (count,), minval=process.t_min, maxval=process.t_max)
+    if law == "uniform":
+        return uniform
+    low, high = np.log(process.t_min), np.log(process.t_max)
+    logarithmic = jnp.exp(jax.random.uniform(log_key, (count,), minval=low, maxval=high))
+    return jnp.where(jax.random.bernoulli(choice_key, 0.5, (count,)), uniform, logarithmic)
+
+
+def draw_rows(key: jax.Array, num_train: Int[Array, ""], batch_size: int) -> Int[Array, " {batch_size}"]:
+    """Rows of the training array for one step: a small set as often as it fits, else K at random."""
+    place = jnp.arange(batch_size)
+    return jnp.where(
+        num_train <= batch_size, place % num_train, jax.random.randint(key, place.shape, 0, num_train)
+    )
+
+
+def make_train_step(
+    model: models.Model, process: diffusion.Process, settings: TrainSettings
+) -> tuple[Callable, Callable]:
+    """For one member: init(key) -> state and step(key, state, number, num_train, train) -> (state, loss)."""
+    rate = settings.learning_rate
+    schedule = optax.constant_schedule(rate)
+    if settings.schedule == "cosine":
+        decay = max(settings.num_steps - settings.warmup_steps, 1)
+        schedule = optax.cosine_decay_schedule(rate, decay)
+    if settings.warmup_steps:
+        warmup = optax.linear_schedule(0.0, rate, settings.warmup_steps)
+        schedule = optax.join_schedules([warmup, schedule], [settings.warmup_steps])
+    clip = optax.clip_by_global_norm(settings.grad_clip) if settings.grad_clip else optax.identity()
+    optimizer = optax.chain(clip, optax.adam(schedule))
+
+    def init(key: jax.Array) -> TrainState:
+        params = model.init_fn(key)
+        return TrainState(params, jax.tree.map(jnp.copy, params), optimizer.init(params))
+
+    def batch_loss(params, key, num_train, train):
+        row_key, time_key, noise_key = jax.random.split(key, 3)
+        size = settings.batch_size
+        clean = train[draw_rows(row_key, num_train, size)]
+        times = draw_times(time_key, size, process, settings.times)
+        noise = jax.random.normal(noise_key, clean.shape)
+
+        def loss(clean, noise, t):
+            network = lambda x, t: model.apply_fn(params, x, t)  # noqa: E731
+            weight = 1 / (t + 0.01) if settings.weight == "inverse_time" else 1.0
+            return weight * diffusion.denoising_loss(network, process, settings.prediction, clean, noise, t)
+
+        losses = jax.vmap(loss)(clean, noise, times)
+        counts = (
+            jnp.ones(size) if settings.repeat_small else (jnp.arange(size) < num_train).astype(jnp.float32)
+        )
+        return jnp.sum(losses * counts) / jnp.sum(counts)
+
+    def step(key, state, number, num_train, train):
+        value, gradient = jax.value_and_grad(batch_loss)(
+            state.params, jax.random.fold_in(key, number), num_train, train
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        done = number.astype(jnp.float32)
+        decay = jnp.minimum(settings.ema_decay, (1 + done) / (10 + done))
+        ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+        return TrainState(params, ema, opt_state), value
+
+    return init, step
+
+
+def start_ensemble(
+    sizes: tuple[int, ...],
+    train: Float[np.ndarray, "num_train dim"],
+    model: models.Model,
+    process: diffusion.Process,
+    settings: TrainSettings,
+    seed: int = 0,
+) -> tuple[TrainState, Callable]:
+    """The untrained ensemble on its devices, and advance(state, first, count) -> (state, losses).
+
+    Member m sees the first `sizes[m]` rows of `train`; `losses` is [count, member]. The state that is given
+    to `advance` is used up.
+    """
+    init, step = make_train_step(model, process, settings)
+    mesh = ensemble_mesh(len(sizes))
+    by_member, everywhere = NamedSharding(mesh, P("member")), NamedSharding(mesh, P())
+    keys = jax.device_put(member_keys(sizes, seed), by_member)
+    num_train = jax.device_put(jnp.asarray(sizes, jnp.int32), by_member)
+    rows = jax.device_put(jnp.asarray(train), everywhere)
+
+    def some_steps(state, keys, num_train, rows, first, count):
+        def body(state, number):
+            return jax.vmap(step, (0, 0, None, 0, None))(keys, state, number, num_train, rows)
+
+        return jax.lax.scan(body, state, first + jnp.arange(count))
+
+    call = jax.jit(some_steps, static_argnames="count", donate_argnums=0)
+    state = jax.device_put(jax.vmap(init)(keys), by_member)
+    return state, lambda state, first, count: call(state, keys, num_train, rows, first, count=count)
+
+
+def train_ensemble(
+    sizes: tuple[int, ...],
+    train: Float[np.ndarray, "num_train dim"],
+    model: models.Model,
+    process: diffusion.Process,
+    settings: TrainSettings,
+    *,
+    seed: int = 0,
+    workdir: Workdir | None = None,
+    log: Callable[[dict], None] = lambda record: None,
+    advanced: Callable[[int], None] = lambda model_steps: None,
+    found: Callable[[int], None] = lambda model_steps: None,
+) -> PyTree:
+    """Trains one network per size and returns their averaged parameters, stacked along a member axis.
+
+    Every random number is named by (seed, K, step), so a run continued from the workdir's `training.npz`
+    ends with the same bits.
+    """
+    state, advance = start_ensemble(sizes, train, model, process, settings, seed)
+    done = 0
+    saved = workdir.read_npz("training.npz", "step") if workdir else None
+    if saved is not None:
+        done = int(saved.pop("step"))
+        leaves, tree = jax.tree.flatten(state)
+        read = [saved[f"leaf_{i:03d}"] for i in range(len(leaves))]
+        state = jax.tree.unflatten(tree, jax.device_put(read, [leaf.sharding for leaf in leaves]))
+        found(done * len(sizes))
+
+    last_save = time.monotonic()
+    while done < settings.num_steps:
+        count = min(settings.steps_per_call, settings.num_steps - done)
+        state, losses = advance(state, done, count)
+        losses = np.asarray(losses)
+        if not np.isfinite(losses).all():
+            member = int(np.argwhere(~np.isfinite(losses))[0, 1])
+            raise InputError(
+                f"the loss of K={sizes[member]} is not finite between steps {done} and {done + count}: "
+                "lower --config.train.learning_rate and start in a new workdir."
+            )
+        done += count
+        advanced(count * len(sizes))
+        log({"stage": "train", "step": done, "loss": [round(float(x), 6) for x in losses.mean(axis=0)]})
+        due = time.monotonic() - last_save > settings.checkpoint_seconds
+        if workdir and (due or done == settings.num_steps):
+            arrays = {f"leaf_{i:03d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+            workdir.write_npz("training.npz", step=np.asarray(done), **arrays)
+            last_save = time.monotonic()
+    return state.ema

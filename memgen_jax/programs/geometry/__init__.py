@@ -1,0 +1,1 @@
+"""How deep is an attractor? Start with `program.py`."""

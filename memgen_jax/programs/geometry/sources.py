@@ -1,0 +1,329 @@
+"""Where the samples come from whose geometry is measured: a transition run, or a PyTorch pipeline.
+
+Both become a `Source`: groups of labelled samples, and a denoiser for each. What measures them does not
+know the difference.
+"""
+
+import csv
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from memgen_jax import bridges, data, diffusion, metrics, phases, runs, sweep
+from memgen_jax.errors import InputError
+from memgen_jax.metrics.metric import Metric
+from memgen_jax.programs.geometry.settings import Settings
+from memgen_jax.programs.transition import program, tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Samples of one model.
+
+    Attributes:
+      name: stem of the group's file.
+      num_train: K of the model; None for a pipeline, whose training set is not known.
+      key_parts: integers that name the group's random numbers.
+      params_of: loads what the denoiser needs; called when the group is due.
+      items: the samples in the process's space, float32 [sample, *item].
+      labels: `phases.MEMORIZED`, ... per sample.
+      samples: index of each in the model's synthetic set.
+      references: other samples of the same model, for the energy gaps.
+      conditions: what else the denoiser of a sample needs, [sample, ...]; None for nothing.
+    """
+
+    name: str
+    num_train: int | None
+    key_parts: tuple[int, ...]
+    params_of: Callable[[], Any]
+    items: np.ndarray
+    labels: np.ndarray
+    samples: np.ndarray
+    references: np.ndarray
+    conditions: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Groups of samples and how their model is seen.
+
+    Attributes:
+      title: what the page calls it.
+      labelled_by: where the labels come from, to follow "labelled by".
+      denoiser_of: (params, condition) -> E[x_0 | x_t].
+      in_range: the denoiser as the returns of the basins use it, clipped where the data have a range.
+      picture_of: (params, item) -> [height, width, channel] in [-1, 1], None for points; both are traced.
+    """
+
+    title: str
+    labelled_by: str
+    process: diffusion.Process
+    groups: tuple[Group, ...]
+    denoiser_of: Callable[[Any, Any], diffusion.Denoiser]
+    in_range: Callable[[diffusion.Denoiser], diffusion.Denoiser]
+    picture_of: Callable[[Any, Any], Any] | None
+
+
+def certainty(
+    labels: np.ndarray,
+    train_distance: np.ndarray,
+    synthetic_distance: np.ndarray,
+    delta_m: float,
+    delta_s: float,
+) -> np.ndarray:
+    """How well the distances agree with each sample's label: the smallest log ratio to a threshold that counts.
+
+    Positive for every label that `phases.classify` gives, negative where a label from elsewhere contradicts it.
+    """
+    tiny = np.finfo(np.float32).tiny
+    copied = np.log(delta_m + tiny) - np.log(train_distance + tiny)
+    repeated = np.log(delta_s + tiny) - np.log(synthetic_distance + tiny)
+    by_label = [copied, np.minimum(-copied, repeated), np.minimum(-copied, -repeated)]
+    return np.choose(labels, by_label)
+
+
+def most_certain(labels: np.ndarray, score: np.ndarray, wanted: Sequence[int], count: int) -> np.ndarray:
+    """Indices of up to `count` samples per wanted label, most certain first, label by label."""
+    order = np.argsort(-score, kind="stable")
+    return np.concatenate([order[labels[order] == label][:count] for label in wanted]).astype(np.int64)
+
+
+def wanted_labels(asked: Sequence[str], found: np.ndarray, where: str) -> list[int]:
+    """The labels to measure: those asked for, each of which must occur; all that occur if none is asked for.
+
+    Raises:
+      InputError: a phase is unknown, or no sample has it (says how many of each there are).
+    """
+    counts = np.bincount(found, minlength=len(phases.NAMES))
+    for name in asked:
+        if name not in phases.NAMES:
+            raise InputError(f"select.phases names {name!r}, which is not one of {', '.join(phases.NAMES)}.")
+        if not counts[phases.NAMES.index(name)]:
+            have = ", ".join(f"{n} {phase}" for n, phase in zip(counts, phases.NAMES, strict=True))
+            raise InputError(
+                f"{where} has no {name} sample (it has {have}): "
+                "leave it out of select.phases or take another run."
+            )
+    return [label for label, name in enumerate(phases.NAMES) if (name in asked if asked else counts[label])]
+
+
+def check_metric(metric: str, picture_shape: tuple[int, ...] | None) -> None:
+    """Refuses, before anything is drawn or measured, LPIPS where it cannot be taken.
+
+    Raises:
+      InputError: the samples are points (None), the pictures too small, or the weights are not there.
+    """
+    if metric != "lpips":
+        return
+    if picture_shape is None:
+        raise InputError("basins.metric='lpips' compares pictures, and these samples are points: use l2.")
+    metrics.check_picture_shape(*picture_shape)
+    metrics.load_weights()
+
+
+def from_run(settings: Settings) -> Source:
+    """A finished transition run: its models, and samples by the labels it gave them.
+
+    Raises:
+      InputError: no finished run is there, or it lacks what `select` asks for.
+    """
+    select = settings.select
+    if not settings.run:
+        raise InputError("no run given: name a finished transition run with --config.run=DIR.")
+    folder = epath.Path(settings.run)
+    if not (folder / "config.json").exists() or not (folder / "fractions.csv").exists():
+        raise InputError(
+            f"{folder} holds no finished transition run (config.json and fractions.csv): "
+            "run experiments.transition there first."
+        )
+    run = program.Run(ConfigDict(json.loads((folder / "config.json").read_text())))
+    with (folder / "fractions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    deltas = (float(rows[0]["delta_m"]), float(rows[0]["delta_s"]))
+    sizes = sorted({int(row["num_train"]) for row in rows})
+    unknown = sorted(set(select.num_train) - set(sizes))
+    if unknown:
+        raise InputError(
+            f"select.num_train={unknown[0]} is not a size of {folder}; it has {', '.join(map(str, sizes))}."
+        )
+    run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
+    width = select.width or tables.shown_width(run)
+    if width not in run.widths:
+        raise InputError(f"select.width={width} is not a width of {folder}; it has {run.widths}.")
+    if run.exact:
+        source = program.exact_source(run)
+    else:
+        source = program.network_source(run, folder, width)
+    members = [
+        m
+        for m in run.members
+        if (not select.num_train or m.num_train in select.num_train) and m.width == width
+    ]
+    distances = {m: _distances(folder, m) for m in members}
+    labels = {m: phases.classify(*distances[m], *deltas) for m in members}
+    wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
+    check_metric(settings.basins.metric, run.dataset.item_shape if run.dataset.is_image else None)
+
+    groups = []
+    for member in members:
+        synthetic = _read(folder, f"samples/{member.name}.npz")
+        images = synthetic.get("images")
+        items = np.asarray(data.decode(images) if images is not None else synthetic["points"], np.float32)
+        score = certainty(labels[member], *distances[member], *deltas)
+        chosen = most_certain(labels[member], score, wanted, select.per_phase)
+        parts = (member.num_train, member.seed)
+        groups.append(
+            Group(
+                member.name,
+                member.num_train,
+                parts,
+                functools.partial(source.params_of, member),
+                items[chosen],
+                labels[member][chosen],
+                chosen,
+                _draw(items, settings.energy_gap.references, parts),
+            )
+        )
+    return Source(
+        f"{run.settings.data['name']}, models of {folder.name}",
+        "the run: " + _thresholds(run.metric.phrase, *deltas),
+        run.process,
+        tuple(groups),
+        lambda params, condition: source.denoiser_of(params),
+        diffusion.clipped if run.dataset.is_image else lambda denoiser: denoiser,
+        (lambda params, item: item) if run.dataset.is_image else None,
+    )
+
+
+def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
+    """A diffusers folder: many samples per prompt, labelled by the prompts' file or by what they repeat.
+
+    Raises:
+      InputError: the folder, the prompts or the training pictures cannot be used.
+    """
+    sampling, select = settings.sampling, settings.select
+    if not settings.pipeline:
+        raise InputError("no pipeline given: name a diffusers folder with --config.pipeline=PATH.")
+    pipeline = bridges.load(settings.pipeline)
+    prompts, given = bridges.read_prompts(settings.prompts) if settings.prompts else ([], [])
+    pipeline.check_prompts(prompts, "--config.prompts")
+    item = jax.ShapeDtypeStruct(pipeline.item_shape, jnp.float32)
+    picture_shape = jax.eval_shape(pipeline.decode, pipeline.params, item).shape
+    for metric in (settings.basins.metric, sampling.metric):
+        check_metric(metric, picture_shape)
+    prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
+    if len(prompt) < 2:
+        raise InputError(
+            f"sampling.samples_per_prompt={sampling.samples_per_prompt} gives a single sample in all: "
+            "repeats need at least two."
+        )
+    contexts = pipeline.contexts(prompts)[prompt] if prompts else None
+
+    drawn = workdir.read_npz("samples/pipeline.npz", "images", "items", "prompt")
+    if drawn is None:
+        items = bridges.sample_latents(
+            pipeline,
+            len(prompt),
+            contexts=contexts,
+            guidance_scale=sampling.guidance_scale,
+            num_steps=sampling.num_steps,
+            seed=sampling.seed,
+            batch_size=sampling.batch_size,
+        )
+        images = bridges.to_pictures(pipeline, items, batch_size=sampling.batch_size)
+        drawn = {"images": images, "items": items, "prompt": prompt}
+        workdir.write_npz("samples/pipeline.npz", **drawn)
+
+    distances = pipeline_distances(drawn["images"], settings.train, sampling.metric)
+    deltas = (sampling.delta_m, sampling.delta_s)
+    if given and given[0] is not None:
+        labels = np.array([phases.NAMES.index(label) for label in given], np.int32)[prompt]
+        labelled_by = "the file of prompts"
+    else:
+        labels = phases.classify(*distances, *deltas)
+        train = epath.Path(settings.train).name
+        known = train or "none given, so that nothing counts as memorized"
+        phrase = Metric(sampling.metric, is_image=True).phrase
+        labelled_by = f"what they repeat: {_thresholds(phrase, *deltas)}; training pictures: {known}"
+    score = certainty(labels, *distances, *deltas)
+    wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
+    chosen = most_certain(labels, score, wanted, select.per_phase)
+    group = Group(
+        "pipeline",
+        None,
+        (sampling.seed,),
+        lambda: pipeline.params,
+        drawn["items"][chosen],
+        labels[chosen],
+        chosen,
+        _draw(drawn["items"], settings.energy_gap.references, (sampling.seed,)),
+        None if contexts is None else contexts[chosen],
+    )
+    return Source(
+        f"{pipeline.folder.kind} of {epath.Path(settings.pipeline).name}",
+        labelled_by,
+        pipeline.process,
+        (group,),
+        lambda params, context: pipeline.denoiser(params, context, sampling.guidance_scale),
+        pipeline.in_range,
+        pipeline.decode,
+    )
+
+
+def pipeline_distances(images: np.ndarray, train: str, metric_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of every picture to the nearest training picture and to the nearest other sample.
+
+    Args:
+      images: uint8 [sample, height, width, channel].
+      train: the training set, as `data.load` reads it; without one ("") the first distance is infinite.
+      metric_name: "l2" (pixels in [-1, 1], not squared) or "lpips" (squared).
+    """
+    metric = Metric(metric_name, is_image=True)
+    prepared = metric.prepare(images)
+    among = np.asarray(metric.search(prepared, prepared, exclude_self=True).distance[:, 0])
+    if not train:
+        return np.full(len(images), np.inf, np.float32), among
+    height, width = images.shape[1:3]
+    known = data.load(train, size=height).train
+    if known.shape[1:] != images.shape[1:]:
+        raise InputError(
+            f"the training pictures in {train} have shape {known.shape[1:]}, "
+            f"the pipeline's {images.shape[1:]}: bring them to {height}×{width}."
+        )
+    return np.asarray(metric.search(prepared, metric.prepare(known)).distance[:, 0]), among
+
+
+def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:
+    return f"{metric}, δ_m = {delta_m:.3g}, δ_s = {delta_s:.3g}"
+
+
+def _distances(folder: epath.Path, member: sweep.Member) -> tuple[np.ndarray, np.ndarray]:
+    found = _read(folder, f"neighbors/{member.name}.npz")
+    return found["train_distance"], found["synthetic_distance"]
+
+
+def _read(folder: epath.Path, name: str) -> dict[str, np.ndarray]:
+    try:
+        with (folder / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {name} of the run in {folder} ({error}): run it again.") from None
+
+
+def _draw(items: np.ndarray, count: int, parts: tuple[int, ...]) -> np.ndarray:
+    """`count` items by a draw that the group's name decides; all of them if there are fewer."""
+    order = np.random.default_rng((*parts, 7)).permutation(len(items))
+    return items[order[: min(count, len(items))]]
+
+
+def as_conditions(group: Group, rows: np.ndarray) -> Any:
+    """The conditions of some samples as device arrays; None where there are none."""
+    return None if group.conditions is None else jnp.asarray(group.conditions[rows])

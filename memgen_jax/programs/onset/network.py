@@ -1,0 +1,365 @@
+"""A network on Gaussian pixels: members -> training -> samples -> onset.csv -> figures (Onset 2024, Fig. 4).
+
+checkpoints/, samples/, members.csv, metrics.jsonl   as `experiments.transition` writes them
+onset.csv     one row for each n, source and reading:
+  source      "model"; beside it, as controls, "fresh" (unseen originals in place of samples: a perfect
+              model) and "copies" (training items in place of samples: a perfect copier)
+  reading     how densities are estimated, see READINGS
+onset.json    parameters, steps of every n, and the n at which P(Δ > 0) crosses one half, for each reading
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from memgen_jax import data, diffusion, models, onset, runs, sweep, training
+from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.programs import launcher
+
+# Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
+# (kernel width, integral); "whole" compares all items at once with the bootstrap of `onset.compare`.
+SMALL_SET_READINGS = {
+    "printed": ("leading", "grid"),  # the paper's caption: ε = σ/n, 16 points
+    "closed": ("leading", "closed"),
+    "silverman": ("silverman", "closed"),
+}
+READINGS = (*SMALL_SET_READINGS, "whole")
+SOURCES = ("model", "fresh", "copies")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Gaussian pixels N(mean, std²) of `side` × `side` images; N originals beside the training items."""
+
+    side: int
+    num_original: int
+    mean: float
+    std: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        require_at_least("data", self, side=1, seed=0)
+        if not self.std > 0:
+            raise InputError(f"data.std={self.std} must be above 0.")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerSettings:
+    """Samples of every member: how many, and how drawn (see `diffusion.make_step`)."""
+
+    name: str
+    num_steps: int
+    variance: str
+    num_samples: int
+    chunk_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricSettings:
+    """The comparison.
+
+    Attributes:
+      num_simulations: of the small sets, and resamples of the whole ones.
+      small_sets: training, generated and original images in one simulation.
+      reading: of figures/network and the printed table, one of READINGS.
+    """
+
+    num_simulations: int
+    small_sets: tuple
+    reading: str
+
+    def __post_init__(self) -> None:
+        require_at_least("metric", self, num_simulations=1)
+        if len(self.small_sets) != 3 or min(self.small_sets) < 2:
+            raise InputError(f"metric.small_sets={self.small_sets} must be three numbers of at least 2.")
+        if self.reading not in READINGS:
+            raise InputError(f"metric.reading={self.reading!r} is not one of {', '.join(READINGS)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One run.
+
+    Attributes:
+      model: "network".
+      num_train: the sizes n.
+      seeds: replicates of every size; their simulations are pooled.
+      unet: arguments of `models.unet`.
+      process: arguments of `diffusion.DDPM`.
+      epochs: passes over the n items; 0 gives every member train.num_steps steps instead.
+    """
+
+    model: str
+    data: DataSettings
+    num_train: tuple
+    seeds: tuple
+    unet: dict
+    process: dict
+    epochs: int
+    train: training.TrainSettings
+    sampler: SamplerSettings
+    metric: MetricSettings
+
+    def __post_init__(self) -> None:
+        require_at_least("", self, epochs=0)
+
+
+class Run:
+    """The settings resolved into data, members, network and process."""
+
+    def __init__(self, config: ConfigDict):
+        self.settings = s = launcher.settings(Settings, config)
+        if not s.num_train or min(s.num_train) < s.metric.small_sets[0]:
+            raise InputError(
+                f"num_train={s.num_train} must hold sizes of at least {s.metric.small_sets[0]}, "
+                "the training images of one simulation (metric.small_sets)."
+            )
+        _, generated, original = s.metric.small_sets
+        if s.sampler.num_samples < generated:
+            raise InputError(
+                f"sampler.num_samples={s.sampler.num_samples} must be at least {generated}, the generated "
+                "images of one simulation (metric.small_sets)."
+            )
+        if s.data.num_original < s.sampler.num_samples + original:
+            raise InputError(
+                f"data.num_original={s.data.num_original} must be at least {s.sampler.num_samples + original}: "
+                f"sampler.num_samples for the control and {original} for one simulation (metric.small_sets)."
+            )
+        total = max(s.num_train)
+        pixels = data.gaussian_pixels(
+            (s.data.side, s.data.side, 1),
+            total,
+            s.data.num_original,
+            mean=s.data.mean,
+            std=s.data.std,
+            seed=s.data.seed,
+        )
+        self.train, self.original = pixels.train, pixels.held_out
+        self.process = diffusion.DDPM(**s.process)
+        self.network = models.unet(self.train.shape[1:], **s.unet)
+        self.members = sweep.make_members(
+            s.num_train,
+            total=total,
+            batch_size=s.train.batch_size,
+            seeds=s.seeds,
+            repeat_small=s.train.repeat_small,
+        )
+        self.step = diffusion.make_step(s.sampler.name, variance=s.sampler.variance)
+        diffusion.time_grid(self.process, s.sampler.num_steps)  # refuses a bad number of steps now
+
+    def num_steps(self, num_train: int) -> int:
+        """Optimiser steps of a member: epochs times the batches that hold n items."""
+        s = self.settings
+        if s.epochs == 0:
+            return s.train.num_steps
+        return s.epochs * math.ceil(num_train / s.train.batch_size)
+
+    def train_settings(self, num_steps: int) -> training.TrainSettings:
+        return dataclasses.replace(self.settings.train, num_steps=num_steps)
+
+    def num_parameters(self) -> int:
+        shapes = jax.eval_shape(self.network.init_fn, jax.random.key(0))
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def main(config: ConfigDict, workdir_path: str) -> None:
+    run = Run(config)
+    workdir = runs.Workdir(workdir_path, launcher.plain(config), free=("metric.reading",))
+    workdir.write_environment()
+    workdir.write_csv("members.csv", [dataclasses.asdict(member) for member in run.members])
+    print(f"A network of {run.num_parameters():,} parameters for each of {len(run.members)} members.")
+    mesh = sweep.member_mesh(data_parallel=run.settings.train.data_parallel)
+    train(run, workdir, mesh)
+    synthesize(run, workdir, mesh)
+    with runs.stage("compare densities", len(run.settings.num_train), "sizes") as stage:
+        rows, summary = compare(run, workdir, stage)
+    workdir.write_csv("onset.csv", rows)
+    workdir.write_json("onset.json", summary)
+    draw(run, workdir, rows)
+    print_outcome(run, rows)
+    print(f"Table and figures: {workdir / 'onset.csv'}, {workdir / 'figures'}.")
+
+
+def train(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """Stage 1: members with the same number of steps are trained together."""
+    total = sum(run.num_steps(member.num_train) for member in run.members)
+    with runs.stage("train", total, "model-steps") as stage:
+        for num_steps in sorted({run.num_steps(member.num_train) for member in run.members}):
+            sweep.train_members(
+                tuple(m for m in run.members if run.num_steps(m.num_train) == num_steps),
+                to_network(run.train),
+                model=run.network,
+                process=run.process,
+                settings=run.train_settings(num_steps),
+                mesh=mesh,
+                folder=workdir / "checkpoints",
+                log=lambda record: workdir.append_json_line("metrics.jsonl", record),
+                advanced=stage.advance,
+                found=stage.find,
+                warn=stage.note,
+            )
+
+
+def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """Stage 2: samples/<member>.npz in the network's unit."""
+    s = run.settings
+
+    def params_of(member: sweep.Member):
+        settings = run.train_settings(run.num_steps(member.num_train))
+        return sweep.load_ema(member, run.network, settings, workdir / "checkpoints")
+
+    def denoiser_of(params) -> diffusion.Denoiser:
+        def network(x, t):
+            return run.network.apply_fn(params, x, t)
+
+        denoiser = diffusion.denoiser_from_network(network, run.process, s.train.prediction)
+        return diffusion.clipped(denoiser)
+
+    with runs.stage("sample", len(run.members) * s.sampler.num_samples, "samples") as stage:
+        sweep.synthesize(
+            run.members,
+            lambda member: s.sampler.num_samples,
+            params_of,
+            denoiser_of,
+            process=run.process,
+            step=run.step,
+            num_steps=s.sampler.num_steps,
+            item_shape=run.train.shape[1:],
+            images=False,
+            chunk_size=s.sampler.chunk_size,
+            steps_per_call=sweep.steps_per_call(s.train.steps_per_call, run.network),
+            mesh=mesh,
+            workdir=workdir,
+            advanced=stage.advance,
+            found=stage.find,
+        )
+
+
+def to_network(pixels: np.ndarray) -> np.ndarray:
+    """[0, 1] to [-1, 1], as Ho et al. 2020 scale images: Gaussian pixels get mean 0 and spread 0.2."""
+    return 2 * pixels - 1
+
+
+def from_network(pixels: np.ndarray) -> np.ndarray:
+    return (pixels + 1) / 2
+
+
+def compare(
+    run: Run, workdir: runs.Workdir, stage: runs.Stage
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Stage 3: the rows of onset.csv, and onset.json."""
+    s = run.settings
+    # The "fresh" control takes originals of its own, so that none meets itself in ρ_O.
+    count = s.sampler.num_samples
+    fresh, original = flat(run.original[:count]), flat(run.original[count:])
+    rows: list[dict[str, Any]] = []
+    signs: dict[tuple[str, str], list[np.ndarray]] = {}
+    for size in sorted(set(s.num_train)):
+        train_set = flat(run.train[:size])
+        sets = {
+            "model": [load_samples(workdir, m) for m in run.members if m.num_train == size],
+            "fresh": [fresh],
+            "copies": [np.resize(train_set, (max(size, s.metric.small_sets[1]), train_set.shape[1]))],
+        }
+        for source, samples in sets.items():
+            for reading in READINGS:
+                found = [one_reading(run, reading, train_set, one, original) for one in samples]
+                e_tg, e_og, delta = (np.concatenate(part) for part in zip(*found, strict=True))
+                signs.setdefault((source, reading), []).append(delta)
+                probability, low, high = onset.probability_positive(delta)
+                row = {"num_train": size, "source": source, "reading": reading}
+                row |= {"num_steps": run.num_steps(size), "num_seeds": len(samples)}
+                row |= mean_and_error("e_tg", e_tg) | mean_and_error("e_og", e_og)
+                rows.append(row | {
+                    "p_delta_positive": probability,
+                    "p_delta_positive_low": low,
+                    "p_delta_positive_high": high,
+                })  # fmt: skip
+        stage.advance(1)
+    for row in rows:  # Ê: scaled by the value at the smallest n (caption of Fig. 4)
+        first = next(r for r in rows if (r["source"], r["reading"]) == (row["source"], row["reading"]))
+        rounding = 1e-5 * max(first["e_tg"], first["e_og"])  # copies are at distance 0 from S, but for that
+        for name in ("e_tg", "e_og"):
+            scale = first[name] if first[name] > rounding else math.nan
+            row[f"{name}_scaled"] = row[name] / scale
+            row[f"{name}_scaled_low"] = (row[name] - 2 * row[f"{name}_se"]) / scale
+            row[f"{name}_scaled_high"] = (row[name] + 2 * row[f"{name}_se"]) / scale
+    sizes = sorted(set(s.num_train))
+    summary = {
+        "num_parameters": run.num_parameters(),
+        "num_steps": {str(size): run.num_steps(size) for size in sizes},
+        "critical_num_train": {
+            reading: onset.critical_size(
+                sizes, np.stack(signs["model", reading]), bootstrap=reading == "whole"
+            )
+            for reading in READINGS
+        },
+    }
+    return rows, summary
+
+
+def one_reading(
+    run: Run, reading: str, train_set: np.ndarray, samples: np.ndarray, original: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """E_TG, E_OG and Δ of every simulation; of the whole sets, single distances and the bootstrap's Δ."""
+    s = run.settings
+    if reading == "whole":
+        found = onset.compare(train_set, samples, original, resamples=s.metric.num_simulations)
+        return np.array([found.e_tg]), np.array([found.e_og]), found.replicates
+    width, integral = SMALL_SET_READINGS[reading]
+    small = onset.compare_small_sets(
+        train_set,
+        samples,
+        original,
+        sigma=s.data.std,
+        sizes=s.metric.small_sets,
+        width=width,
+        integral=integral,
+        num_simulations=s.metric.num_simulations,
+    )
+    return small.e_tg, small.e_og, small.e_tg - small.e_og
+
+
+def flat(items: np.ndarray) -> np.ndarray:
+    return items.reshape(len(items), -1)
+
+
+def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
+    arrays = workdir.read_npz(f"samples/{member.name}.npz", "points")
+    if arrays is None:
+        raise InputError(f"samples/{member.name}.npz is missing or damaged in {workdir.path}: run it again.")
+    return flat(from_network(arrays["points"]))
+
+
+def mean_and_error(name: str, values: np.ndarray) -> dict[str, float]:
+    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return {name: float(values.mean()), f"{name}_se": error}
+
+
+def draw(run: Run, workdir: runs.Workdir, rows: list[dict[str, Any]]) -> None:
+    """figures/network.png and .pdf."""
+    from memgen_jax.report import onset_figures, style
+
+    style.save(onset_figures.network(rows, run.settings.metric.reading), workdir / "figures" / "network")
+
+
+def print_outcome(run: Run, rows: list[dict[str, Any]]) -> None:
+    chosen = [row for row in rows if row["reading"] == run.settings.metric.reading]
+    by_source = {source: [row for row in chosen if row["source"] == source] for source in SOURCES}
+    lines = [
+        (
+            str(model["num_train"]),
+            str(model["num_steps"]),
+            f"{model['e_tg_scaled']:.3f}",
+            f"{model['e_og_scaled']:.3f}",
+            *(f"{row['p_delta_positive']:.3f}" for row in (model, fresh, copies)),
+        )
+        for model, fresh, copies in zip(*by_source.values(), strict=True)
+    ]
+    header = ("n", "steps", "Ê_TG", "Ê_OG", "P(Δ>0)", "of fresh data", "of copies")
+    print(f"Reading: {run.settings.metric.reading}.")
+    print(runs.table(header, lines))

@@ -1,0 +1,1 @@
+"""How much data turns copying into creation? Start with `program.py`."""

@@ -1,0 +1,298 @@
+"""`--dry_run` of the transition: what a run would cost, stage by stage, before anything starts."""
+
+import math
+from typing import NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from memgen_jax import runs, sweep
+from memgen_jax.errors import InputError
+from memgen_jax.programs import launcher
+from memgen_jax.programs.transition.settings import Plan, Run, Settings, parse_shard
+from memgen_jax.sweep import grid
+from memgen_jax.sweep.cost import PEAK_FLOPS
+
+_FLOPS = flags.DEFINE_float(
+    "flops_per_second", None, "Dry run: what one device really does (benchmarks/unet_step.py measures it)."
+)
+_DEVICES = flags.DEFINE_integer("devices", None, "Dry run: count with so many devices, not the visible ones.")
+_MEMORY = flags.DEFINE_float(
+    "device_memory_gb", None, "Dry run: memory of one device, where JAX cannot tell."
+)
+_DEADLINE = flags.DEFINE_float(
+    "deadline_hours", None, "Dry run: how many images a second a deadline asks for."
+)
+
+# Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
+ASSUMED_SHARE = 0.3
+# Numbers in the LPIPS embedding of a picture, by its side; see `metrics.lpips_embedding`.
+EMBEDDING_SIZE = {28: 3_490, 32: 3_490, 64: 20_762}
+
+
+class Stage(NamedTuple):
+    """One stage's cost.
+
+    Attributes:
+      work: what is done, in words.
+      flops: operations in all.
+      disk: bytes left on disk at the end of the stage.
+      memory: bytes on one device.
+      balance: share of the devices' time that is spent on work, by count.
+    """
+
+    name: str
+    work: str
+    flops: float
+    disk: float
+    memory: float
+    balance: float
+
+
+def dry_run(config: ConfigDict) -> None:
+    """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
+    plan = make_plan(config)
+    share = Share(plan)
+    print(describe(plan, share.costs))
+    devices = count_devices(plan)
+    stages = [
+        stage
+        for stage in (share.train(devices), share.sample(devices), share.control(), share.compare())
+        if stage
+    ]
+    rows = (
+        (s.name, s.work, f"{s.flops:.2e}", in_bytes(s.disk), in_bytes(s.memory), f"{s.balance:.0%}")
+        for s in stages
+    )
+    print(runs.table(("stage", "work", "FLOPs", "disk", "memory/device", "balance"), rows))
+    print(*verdict(share, stages, devices), sep="\n")
+
+
+def make_plan(config: ConfigDict) -> Plan:
+    settings = launcher.settings(Settings, config)
+    known = settings.expect
+    if "num_train" not in known or "item_shape" not in known:
+        return Run(config)
+    if not known.get("strict", True):  # other data will do: those that are there count
+        try:
+            return Run(config)
+        except InputError as error:
+            print(f"The data are not read ({error}): counted is what the config expects.")
+    shape = tuple(known["item_shape"])
+    plan = Plan(
+        settings, total=known["num_train"], item_shape=shape, is_image=True, name=settings.data["name"]
+    )
+    if settings.grid == "auto":  # as if the search were to propose the ends that the config gives
+        searched = [m.num_train for m in plan.members]
+        ends = settings.grid_ends
+        plan.use_sizes(
+            (*searched, *grid.first_sizes("paper", given=(), ends=ends, total=plan.total, first=0))
+        )
+    return plan
+
+
+def count_devices(plan: Plan) -> int:
+    """Devices that share this process's members."""
+    if _DEVICES.value is None:
+        return sweep.member_mesh(data_parallel=plan.settings.train.data_parallel).size
+    if _DEVICES.value < 1 or _DEVICES.value % plan.settings.train.data_parallel:
+        raise InputError(
+            f"--devices={_DEVICES.value} must be at least 1 and divisible by "
+            f"train.data_parallel={plan.settings.train.data_parallel}."
+        )
+    return _DEVICES.value
+
+
+class Share:
+    """The work of one process: its members and what each of them costs.
+
+    Attributes:
+      costs: width -> the cost of one member of that width; empty for the exact score.
+      sets: synthetic sets as (member, number of samples), those of earlier training steps included.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan, self.settings = plan, plan.settings
+        train = self.settings.train
+        self.costs = {
+            width: sweep.model_cost(model, plan.process, train, plan.item_shape, plan.is_image)
+            for width, model in plan.models.items()
+            if model is not None
+        }
+        shard = parse_shard(self.settings.shard)
+        self.members = sweep.take_shard(plan.members, *shard)
+        self.controls = sweep.take_shard(plan.controls, *shard)
+        self.snapshots = max(0, train.num_snapshots - 1) if self.costs else 0
+        sampler = self.settings.sampler
+        self.sets = [(m, sampler.size(m.num_train)) for m in self.members]
+        self.sets += self.snapshots * [(m, min(size, sampler.snapshot_at_most)) for m, size in self.sets]
+        self.item = math.prod(plan.item_shape)
+        self.item_bytes = self.item * (1 if plan.is_image else 4)
+
+    def train(self, devices: int) -> Stage | None:
+        """Blocks of members, one after another; two checkpoints of each stay, and the snapshots' averages."""
+        train = self.settings.train
+        if not self.costs:
+            return None
+        places = devices // train.data_parallel * train.members_per_step
+        batch = train.batch_size // train.data_parallel
+        flops = disk = memory = blocks = 0.0
+        for width, cost in self.costs.items():
+            count = sum(m.width == width for m in self.members)
+            flops += count * train.num_steps * cost.train_flops * train.data_parallel
+            disk += count * (2 * cost.state_bytes + self.snapshots * 4 * cost.parameters)
+            memory = max(memory, cost.train_bytes(batch, train.members_per_step))
+            blocks += math.ceil(count / places)
+        return Stage(
+            "train",
+            f"{len(self.members) * train.num_steps:,} model-steps",
+            flops,
+            disk,
+            memory + self.plan.total * self.item_bytes,
+            len(self.members) / (blocks * places),
+        )
+
+    def sample(self, devices: int) -> Stage:
+        """Chunks of all sets in one list, dealt out to the devices; the last round may not be full."""
+        sampler = self.settings.sampler
+        chunk = sampler.chunk_size
+        samples = sum(size for _, size in self.sets)
+        rounds = math.ceil(sum(math.ceil(size / chunk) for _, size in self.sets) / devices)
+        flops = sum(size * self.forward_flops(member) for member, size in self.sets) * sampler.num_steps
+        weights = max(
+            (4 * cost.parameters for cost in self.costs.values()), default=4 * self.plan.total * self.item
+        )
+        # Without a backward pass only the skip connections live long: a fraction of what training keeps.
+        alive = max((cost.activation_bytes / 4 for cost in self.costs.values()), default=4 * self.plan.total)
+        return Stage(
+            "sample",
+            f"{samples:,} samples of {sampler.num_steps} steps",
+            flops,
+            samples * self.item_bytes,
+            weights + chunk * (alive + 12 * self.item),
+            samples / (rounds * devices * chunk),
+        )
+
+    def forward_flops(self, member: sweep.Member) -> float:
+        """Of the denoiser on one item: the network or the exact score."""
+        return self.costs[member.width].forward_flops if self.costs else self.exact_flops
+
+    @property
+    def exact_flops(self) -> float:
+        """Of the exact score on one item: whatever K, all items are multiplied and those beyond K masked."""
+        return 4.0 * self.item * self.plan.total
+
+    def control(self) -> Stage | None:
+        """The exact score on every size."""
+        if not self.controls:
+            return None
+        sampler, count = self.settings.sampler, self.settings.control.num_samples
+        flops = len(self.controls) * count * sampler.num_steps * self.exact_flops
+        return Stage(
+            "control",
+            f"{len(self.controls) * count:,} samples of the exact score",
+            flops,
+            len(self.controls) * count * self.item_bytes,
+            4.0 * self.plan.total * (self.item + sampler.chunk_size),
+            1.0,
+        )
+
+    @property
+    def lpips(self) -> bool:
+        return self.plan.metric.name == "lpips"
+
+    @property
+    def compared(self) -> int:
+        """Numbers of an item that the neighbour search compares: pixels, or its LPIPS embedding."""
+        if not self.lpips:
+            return self.item
+        return EMBEDDING_SIZE.get(min(self.plan.item_shape[:2]), 8 * self.item)
+
+    def embeddings(self) -> float:
+        """Bytes of LPIPS embeddings (float16) that are there at once: of S and of the largest S'."""
+        largest = max(size for _, size in self.sets)
+        return 2.0 * self.compared * (self.plan.total + largest) if self.lpips else 0.0
+
+    def compare(self) -> Stage:
+        """Every sample with every item of S and of S': one product of the vectors that are compared."""
+        count = self.settings.control.num_samples
+        pairs = sum(size * (m.num_train + size) for m, size in self.sets)
+        pairs += sum(count * (m.num_train + count) for m in self.controls)
+        samples = sum(size for _, size in self.sets) + len(self.controls) * count
+        return Stage(
+            "neighbours", f"{pairs:,} pairs", 2.0 * pairs * self.compared, 16.0 * samples, 2**28, 1.0
+        )
+
+
+def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
+    """What will be trained."""
+    sizes = [member.num_train for member in plan.members]
+    lines = [
+        f"{plan.name}: {plan.total:,} items of shape {'×'.join(map(str, plan.item_shape))}",
+        f"members: {len(sizes):,} = {len(set(sizes))} sizes K ({min(sizes):,} to {max(sizes):,}) "
+        f"× {_count(len(set(plan.settings.seeds)), 'seed')} × {_count(len(plan.widths), 'width')}",
+    ]
+    for width, cost in costs.items():
+        name = "network" if width is None else f"network of width {width}"
+        lines.append(
+            f"{name}: {cost.parameters:,} parameters; {cost.train_flops:.3e} FLOPs a training step of "
+            f"{plan.settings.train.batch_size // plan.settings.train.data_parallel} items, "
+            f"{cost.forward_flops:.3e} a forward pass of one"
+        )
+    return "\n".join(lines)
+
+
+def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
+    """What the counts mean on the devices at hand: disk, memory, time, a deadline."""
+    import jax
+
+    first = jax.local_devices()[0]
+    lines = [f"disk: {in_bytes(sum(stage.disk for stage in stages))}"]
+    if share.lpips:
+        place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
+        lines.append(f"LPIPS embeddings: {in_bytes(share.embeddings())} at once, {place}")
+
+    need = max(stage.memory for stage in stages)
+    known = (first.memory_stats() or {}).get("bytes_limit")
+    limit = known if _MEMORY.value is None else _MEMORY.value * 1e9
+    if limit is None:
+        lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
+    else:
+        advice = "lower train.members_per_step, raise train.data_parallel"
+        fits = "it fits" if need <= limit else f"it does NOT fit: {advice}"
+        lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
+
+    speed, source = _FLOPS.value, "given"
+    if speed is None and first.device_kind in PEAK_FLOPS:
+        speed = ASSUMED_SHARE * PEAK_FLOPS[first.device_kind]
+        source = f"assumed: {ASSUMED_SHARE:.0%} of the peak of {first.device_kind}"
+    if speed is None:
+        lines.append("time: give --flops_per_second of one device; benchmarks/unet_step.py measures it")
+    else:
+        hours = [stage.flops / speed / 3600 for stage in stages]
+        wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
+        lines.append(
+            f"time: {sum(hours):,.1f} device-hours at {speed:.3g} FLOP/s a device ({source}); "
+            f"{wall:,.1f} h on {devices} devices"
+        )
+    if _DEADLINE.value is not None and share.costs:
+        waited = [stage.flops / stage.balance for stage in stages]  # with what idle places could have done
+        images = share.settings.train.num_steps * sum(m.batch_size for m in share.members)
+        seconds = 3600 * _DEADLINE.value * waited[0] / sum(waited)  # training's share of the time
+        lines.append(
+            f"a deadline of {_DEADLINE.value:g} h asks for {images / seconds:,.0f} training images/s on all "
+            f"devices together, {sum(waited) / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s on each"
+        )
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def in_bytes(amount: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} TB"

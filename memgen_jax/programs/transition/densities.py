@@ -1,0 +1,200 @@
+"""The onset paper's view of a transition run: do all samples together lie nearer to S, or to unseen items?
+
+Beside the labels of single samples, Δ = E_TG - E_OG compares whole densities: P(Δ > 0) crosses one half where
+half of the samples are copies and the rest is as good as new data (see `onset.compare`). Writes
+
+onset.csv         one row for each K and view (and width): Δ and P(Δ > 0), and the same of the control, in
+                  which held-out items stand for the samples of a perfect model (columns fresh_…)
+transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half (of each width under by_width)
+capacity.csv      with several widths: the K at which each turns, by either paper
+"""
+
+import csv
+import itertools
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from memgen_jax import data, onset, runs, sweep
+from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.tables import each_width, load_samples, of_width, read_table, shown_width
+from memgen_jax.report import onset_figures
+from memgen_jax.report.transition_figures import CriticalSize
+
+NUM_RESAMPLES = 200  # of samples and unseen items; fewer where phases.num_bootstrap is smaller
+CROSSING = "P(Δ > 0) crosses one half, {}"
+
+
+def tabulate(run: Run, workdir: runs.Workdir) -> None:
+    """Writes the tables. After `transition_tables.classify`; nothing where fewer than 2 items are unseen."""
+    rows: list[dict[str, Any]] = []
+    critical: dict[int | None, dict[str, Any]] = {}
+    sizes = sorted({member.num_train for member in run.members})
+    fresh = {view: {size: compare_fresh(run, size, view) for size in sizes} for view in onset.VIEWS}
+    for width in run.widths:
+        members = [member for member in run.members if member.width == width]
+        found = {view: compare_sizes(run, workdir, members, view) for view in onset.VIEWS}
+        for view, comparisons in found.items():
+            for size, seeds in comparisons.items():
+                row = pooled_row(seeds) | {"num_train": size, "num_seeds": len(seeds)} | fresh[view][size]
+                rows.append(row if width is None else row | {"width": width})
+        critical[width] = {view: critical_size(comparisons) for view, comparisons in found.items()}
+    if not rows:
+        return
+    outcome = json.loads((workdir / "transition.json").read_text()) | {"onset": critical[shown_width(run)]}
+    if len(critical) > 1:
+        for width, own in each_width(run, outcome).items():
+            own["onset"] = critical[width]
+        outcome["onset_by_width"] = {str(width): found for width, found in critical.items()}
+        workdir.write_csv("capacity.csv", capacity_rows(outcome))
+    workdir.write_json("transition.json", outcome)
+    workdir.write_csv("onset.csv", rows)
+
+
+def compare_sizes(
+    run: Run, workdir: runs.Workdir, members: list[sweep.Member], view: str
+) -> dict[int, list[onset.Comparison]]:
+    """K -> the comparison of every seed. Unseen are the held-out items and the training items beyond K."""
+    found: dict[int, list[onset.Comparison]] = {}
+    for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
+        unseen = np.concatenate([run.dataset.held_out, run.train[size:]])
+        if min(size, len(unseen)) < 2:
+            continue
+        train_set, unseen_set = as_vectors(run.train[:size]), as_vectors(unseen)
+        found[size] = [
+            onset.compare(
+                train_set,
+                as_vectors(load_samples(workdir, member)),
+                unseen_set,
+                view=view,
+                max_items=run.settings.onset_items,
+                resamples=num_resamples(run),
+                seed=size,  # so that sizes are resampled independently
+            )
+            for member in seeds
+        ]
+    return found
+
+
+def compare_fresh(run: Run, size: int, view: str) -> dict[str, float | None]:
+    """The control's columns: held-out items as samples, against S and the training items beyond K."""
+    columns = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
+    held_out, beyond = as_vectors(run.dataset.held_out), as_vectors(run.train[size:])
+    if min(size, len(held_out), len(beyond)) < 2:
+        return {f"fresh_{name}": None for name in columns}
+    found = onset.compare(
+        as_vectors(run.train[:size]),
+        held_out,
+        beyond,
+        view=view,
+        max_items=run.settings.onset_items,
+        resamples=num_resamples(run),
+        seed=size,
+    )
+    row = found.row()
+    return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]
+
+
+def num_resamples(run: Run) -> int:
+    return min(NUM_RESAMPLES, run.settings.phases.num_bootstrap)
+
+
+def as_vectors(items: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] or points, float32 [item, dim]."""
+    values = data.decode(items) if items.dtype == np.uint8 else items
+    return np.asarray(values, np.float32).reshape(len(items), math.prod(items.shape[1:]))
+
+
+def pooled_row(seeds: list[onset.Comparison]) -> dict[str, Any]:
+    """One row of onset.csv: means over the seeds, and the bootstrap of all of them together."""
+    rows = [one.row() for one in seeds]
+    row = dict(rows[0]) | {
+        name: float(np.mean([one[name] for one in rows]))
+        for name in ("e_tg", "e_og", "delta", "relative_delta")
+    }
+    replicates = np.concatenate([one.replicates for one in seeds])
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    names = ("p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
+    probability = dict(zip(names, onset.probability_positive(replicates), strict=True))
+    return row | {"delta_low": float(low), "delta_high": float(high)} | probability
+
+
+def critical_size(comparisons: dict[int, list[onset.Comparison]]) -> dict[str, float | None]:
+    """Where P(Δ > 0) crosses one half, among the sizes with more unseen than training items.
+
+    At larger K even fresh real data would not describe the truth better than the training set does.
+    """
+    sizes = [size for size, seeds in comparisons.items() if size < seeds[0].num_held_out]
+    if not sizes:
+        return {"num_train": None, "low": None, "high": None, "crossed": None, "largest_comparable": None}
+    replicates = np.stack([np.concatenate([one.replicates for one in comparisons[size]]) for size in sizes])
+    return onset.critical_size(sizes, replicates, bootstrap=True) | {"largest_comparable": max(sizes)}
+
+
+def capacity_rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of capacity.csv: for each width and sign of the turn, the K at which it comes."""
+    rows = []
+    for width, views in outcome["onset_by_width"].items():
+        phases_of_width = outcome["critical_by_width"][width]
+        turns = {
+            "memorized falls to 50%": phases_of_width["memorized_half"],
+            "generalized reaches 50%": phases_of_width["generalized_half"],
+        } | {CROSSING.format(onset_figures.VIEW_NAMES[view]): found for view, found in views.items()}
+        for turn, found in turns.items():
+            size = {name: found[name] for name in ("num_train", "low", "high")}
+            rows.append({"width": int(width), "turn": turn} | size)
+    return rows
+
+
+def exists(workdir: runs.Workdir) -> bool:
+    return (workdir / "onset.csv").exists()
+
+
+def marks(outcome: dict[str, Any], width: int | None = None) -> list[CriticalSize]:
+    """The critical sizes of both views, for the page; `width` is named there."""
+    return [
+        CriticalSize(
+            CROSSING.format(onset_figures.VIEW_NAMES[view]),
+            found["num_train"],
+            found["low"],
+            found["high"],
+            width=width,
+        )
+        for view, found in outcome.get("onset", {}).items()
+    ]
+
+
+def draw(run: Run, workdir: runs.Workdir) -> tuple[Any, str, str]:
+    """Both papers' views over one axis of K, for the shown width: the figure, its description, its caption."""
+    width = shown_width(run)
+    critical = json.loads((workdir / "transition.json").read_text())["onset"]
+    fractions = of_width(read_table(workdir, "fractions.csv"), width)
+    alt = "Fractions of the three phases above, P(Δ > 0) below, against the training-set size."
+    caption = (
+        "Top: what single samples are. Middle: whether all of them together lie nearer to unseen items (towards 1) "
+        "or to the training set (copies: −1; below that they are farther from unseen items than copies would be). "
+        "Bottom: the chance that this Δ is positive. Bands are 95% intervals; a dotted line stands where that chance "
+        "crosses one half. Dashed: held-out items in place of the samples, as a perfect model would make them."
+    )
+    onset_rows = of_width(read_rows(workdir, "onset.csv"), width)
+    title = f"width {width}" if len(run.widths) > 1 else ""
+    return onset_figures.both_views(fractions, onset_rows, critical, title), alt, caption
+
+
+def draw_capacity(workdir: runs.Workdir) -> tuple[Any, str, str]:
+    """The K at which each width turns: the figure, its description, its caption."""
+    alt = "Training-set size at which the model turns from copying to creating, against its width."
+    caption = (
+        "A wider network copies larger training sets: where a line lies above K, a network of that width still "
+        "copies K items. Bars are 95% intervals; a turn that does not fall within the sweep is left out."
+    )
+    return onset_figures.capacity(read_rows(workdir, "capacity.csv")), alt, caption
+
+
+def read_rows(workdir: runs.Workdir, name: str) -> list[dict[str, Any]]:
+    """A table whose cells are words, numbers, or blank where there is none."""
+    rows = csv.DictReader((workdir / name).read_text().splitlines())
+    words = ("view", "turn")
+    return [{k: v if k in words else float(v) if v else None for k, v in row.items()} for row in rows]

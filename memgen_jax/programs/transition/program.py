@@ -1,0 +1,314 @@
+"""From copying to creating: one model per training-set size K, and what its samples are.
+
+  config -> members -> training -> synthetic sets -> nearest neighbours -> labels -> fractions -> report
+
+Beside the labels of single samples stands the onset paper's Δ of whole densities (`transition_densities`).
+Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
+same command continues an interrupted run and ends with the same results. With `--processes`, or as an array of
+jobs with `--config.shard=i/n`, each process does the stages of its own members; the last two are done by one.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from memgen_jax import data, diffusion, memory, runs, sweep
+from memgen_jax.data import paper_grid
+from memgen_jax.errors import InputError
+from memgen_jax.programs import launcher
+from memgen_jax.programs.transition import cost, densities, report, steps, tables
+from memgen_jax.programs.transition.settings import Run, Settings, parse_shard
+from memgen_jax.sweep import grid
+
+# Settings that say where and how a run is done, not what it is.
+FREE_SETTINGS = ("shard", "data.data_dir")
+# Settings of the labels alone: with others the same samples are labelled and reported anew.
+LABEL_SETTINGS = tuple(
+    f"phases.{name}"
+    for name in ("rule", "table", "delta_m", "delta_s", "false_positive_rate", "num_bootstrap")
+)
+# Settings that decide how much memory is needed, and of the result the rounding only.
+MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chunk_size")
+OUTCOME = ("report.html", "fractions.csv", "transition.json")
+
+
+def main(config: ConfigDict, workdir_path: str) -> None:
+    run = Run(config)
+    make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
+    workdir = runs.Workdir(
+        workdir_path,
+        launcher.plain(config),
+        free=FREE_SETTINGS,
+        changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
+        shard=run.shard,
+        before_creating=make_mesh,  # refuses devices that the data axis does not divide
+    )
+    runs.require_shared_folder(workdir.path)
+    take_changes(workdir)
+    if is_finished(workdir):
+        report.print_outcome(workdir)
+        print(f"This run is finished: {workdir_path}/report.html.")
+        return
+    workdir.write_environment()
+    if run.dataset.note:
+        print(f"Data: {report.dataset_phrase(run.dataset)}.", flush=True)
+    mesh = make_mesh()
+
+    if not make_sets(run, workdir, mesh):
+        return
+    if run.settings.grid == "auto":
+        refine_grid(run, workdir)
+        if not make_sets(run, workdir, mesh):
+            return
+    if runs.place()[0] > 0:
+        print("This process is done; process 0 writes the report.")
+        return
+    with runs.stage("classify and report", 1, "report"):
+        tables.classify(run, workdir)
+        steps.tabulate(run, workdir)
+        densities.tabulate(run, workdir)
+        report.report(run, workdir)
+    report.print_outcome(workdir)
+    print(f"Figures and the page: {workdir_path}/figures, {workdir_path}/report.html.")
+
+
+def refuse_shard(config: ConfigDict) -> None:
+    """Refuses, beside what no settings may be, a part of a run that `--processes` is to divide itself."""
+    settings = launcher.settings(Settings, config)
+    if parse_shard(settings.shard) != (0, 1):
+        raise InputError(
+            f"shard={settings.shard} and --processes: processes share the members among themselves; give one "
+            "of the two."
+        )
+
+
+def is_finished(workdir: runs.Workdir) -> bool:
+    return all((workdir / name).exists() for name in OUTCOME)
+
+
+def take_changes(workdir: runs.Workdir) -> None:
+    """Undoes, before anything is done, what follows from settings that have changed since the last run."""
+    labels = any(name in LABEL_SETTINGS for name in workdir.changed)
+    if not workdir.changed or (is_finished(workdir) and not labels):
+        return
+    consequence = (
+        "samples are labelled and reported anew." if labels else "rounding may change single labels."
+    )
+    print(f"Settings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
+    for name in OUTCOME if labels else ():
+        (workdir / name).unlink(missing_ok=True)
+    workdir.append_json_line("metrics.jsonl", {"stage": "settings", "changed": workdir.changed})
+    workdir.adopt_config()
+
+
+def make_sets(run: Run, workdir: runs.Workdir, mesh) -> bool:
+    """The stages of this process's members; False where other shards' members are still to be done.
+
+    Processes that were started together wait for each other here.
+    """
+    columns = ("num_train", "seed", "width", "batch_size", "name")
+    workdir.write_csv("members.csv", [{c: getattr(m, c) for c in columns} for m in run.members])
+    train_and_sample(run, workdir, mesh)
+    synthesize_controls(run, workdir, mesh)
+    find_neighbors(run, workdir)
+    everyone = (*run.members, *run.controls, *run.snapshots(run.members))
+    files = [workdir / f"neighbors/{member.name}.npz" for member in everyone]
+    if runs.place()[1] > 1:
+        with runs.stage("wait for the other processes", len(files), "sets") as stage:
+            runs.wait_for(files, lambda missing: stage.reach(len(files) - missing))
+    waiting = sum(not file.exists() for file in files)
+    if waiting:
+        then = "run without shard to merge"
+        if run.settings.grid == "auto" and not (workdir / "grid.json").exists():
+            then = (
+                "run all shards again, for the grid that the search proposes, and then without shard to merge"
+            )
+        print(f"This shard is done; {waiting} sets of other shards are not. When all are, {then}.")
+    return not waiting
+
+
+def refine_grid(run: Run, workdir: runs.Workdir) -> None:
+    """Adds to the coarse search the paper's grid around the A and B that the search proposes."""
+    file = workdir / "grid.json"
+    if not file.exists():
+        rows = tables.fraction_rows(run, workdir, tables.make_thresholds(run, workdir))
+        shown = tables.of_width(rows, tables.shown_width(run))
+        sizes, memorized = [row["num_train"] for row in shown], [row["memorized"] for row in shown]
+        a, b = grid.propose_ends(sizes, memorized, run.total)
+        workdir.write_json("grid.json", {"a": a, "b": b, "searched": sizes, "memorized": memorized})
+    found = json.loads(file.read_text())
+    print(f"The coarse search proposes A = {found['a']:,} and B = {found['b']:,}.")
+    run.use_sizes((*found["searched"], *paper_grid(found["a"], found["b"], run.total)))
+
+
+def train_and_sample(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """Stages 1 and 2; a member whose last checkpoint turns out to be damaged is trained on from the one before."""
+    repaired = set()
+    while True:
+        if not run.exact:
+            train(run, workdir, mesh)
+        try:
+            return synthesize(run, workdir, mesh)
+        except sweep.DamagedCheckpoint as damaged:
+            if damaged.folder in repaired:
+                raise
+            repaired.add(damaged.folder)
+            print(f"A damaged checkpoint was set aside as {sweep.set_aside(damaged)}; training continues.")
+
+
+def train(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """Stage 1: checkpoints/<member>/<step> for every member, one compiled program a width."""
+    total = len(run.own_members) * run.settings.train.num_steps
+    with runs.stage("train", total, "model-steps") as stage:
+
+        def log(record: dict[str, Any]) -> None:
+            write_metrics(workdir, record, stage)
+            share = f", {record['share_of_peak']:.0%} of peak" if "share_of_peak" in record else ""
+            stage.show(f"{record['images_per_second']:,.0f} images/s{share}")
+
+        for width, model in run.models.items():
+            assert model is not None
+            sweep.train_members(
+                of_width(run.own_members, width),
+                run.train,
+                model=model,
+                process=run.process,
+                settings=run.settings.train,
+                mesh=mesh,
+                folder=workdir / "checkpoints",
+                log=log,
+                advanced=stage.advance,
+                found=stage.find,
+                warn=stage.note,
+            )
+
+
+def write_metrics(workdir: runs.Workdir, record: dict[str, Any], stage: runs.Stage) -> None:
+    """One line of metrics.jsonl, by the stage's name, with the time that it will still take."""
+    left = {"stage": stage.name, "seconds_left": round(stage.seconds_left(), 1)}
+    workdir.append_json_line("metrics.jsonl", record | left)
+
+
+def of_width(members: Sequence[sweep.Member], width: int | None) -> tuple[sweep.Member, ...]:
+    return tuple(member for member in members if member.width == width)
+
+
+class Source(NamedTuple):
+    """Where a member's samples come from: its parameters, and the denoiser that they make."""
+
+    params_of: Callable[[sweep.Member], Any]
+    denoiser_of: Callable[[Any], diffusion.Denoiser]
+
+
+def network_source(run: Run, workdir: runs.Workdir, width: int | None) -> Source:
+    """The trained networks of one width, by their averaged parameters."""
+    model = run.models[width]
+    train_settings = run.settings.train
+    assert model is not None
+
+    def params_of(member: sweep.Member):
+        return sweep.load_ema(member, model, train_settings, workdir / "checkpoints")
+
+    def denoiser_of(params) -> diffusion.Denoiser:
+        def network(x, t):
+            return model.apply_fn(params, x, t)
+
+        return diffusion.denoiser_from_network(network, run.process, train_settings.prediction)
+
+    return Source(params_of, denoiser_of)
+
+
+def exact_source(run: Run) -> Source:
+    """The exact score of each member's training set: a perfect memorizer."""
+    patterns = jnp.asarray(data.decode(run.train))
+    return Source(
+        lambda member: np.int32(member.num_train),
+        lambda num_train: memory.exact_denoiser(patterns, run.process, num_valid=num_train),
+    )
+
+
+def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """Stage 2: samples/<member>.npz, and samples/<member>,step=<step>.npz of the earlier steps kept."""
+    sets = (*run.own_members, *run.snapshots(run.own_members))
+    with runs.stage("sample", sum(map(run.num_samples, sets)), "samples") as stage:
+        for width in run.widths:
+            source = exact_source(run) if run.exact else network_source(run, workdir, width)
+            draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
+
+
+def synthesize_controls(run: Run, workdir: runs.Workdir, mesh) -> None:
+    """The same sampler with the exact score in place of a network: samples/exact,<member>.npz."""
+    if not run.own_controls:
+        return
+    size = run.settings.control.num_samples
+    with runs.stage("sample the exact score", size * len(run.own_controls), "samples") as stage:
+        draw_sets(run, workdir, mesh, run.own_controls, lambda _: size, exact_source(run), stage)
+
+
+def draw_sets(
+    run: Run,
+    workdir: runs.Workdir,
+    mesh,
+    members: Sequence[sweep.Member],
+    size: Callable[[sweep.Member], int],
+    source: Source,
+    stage: runs.Stage,
+) -> None:
+    """Draws the synthetic sets of `members`, of `size(member)` samples each."""
+    sampler = run.settings.sampler
+
+    def denoiser_of(params) -> diffusion.Denoiser:
+        denoiser = source.denoiser_of(params)
+        return diffusion.clipped(denoiser) if sampler.clip and run.is_image else denoiser
+
+    sweep.synthesize(
+        members,
+        size,
+        source.params_of,
+        denoiser_of,
+        process=run.process,
+        step=run.step,
+        num_steps=sampler.num_steps,
+        item_shape=run.item_shape,
+        images=run.is_image,
+        chunk_size=sampler.chunk_size,
+        steps_per_call=sweep.steps_per_call(sampler.steps_per_call, run.model),
+        mesh=mesh,
+        workdir=workdir,
+        spacing=sampler.spacing,
+        log=lambda record: write_metrics(workdir, record, stage),
+        advanced=stage.advance,
+        found=stage.find,
+    )
+
+
+def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
+    """Stage 3: neighbors/<member>.npz, exact nearest items in S and in S' (itself excluded)."""
+    members = (*run.own_members, *run.own_controls, *run.snapshots(run.own_members))
+    needed = ("train_distance", "train_index", "synthetic_distance", "synthetic_index")
+    with runs.stage("find neighbours", len(members), "sets") as stage:
+        for member in members:
+            name = f"neighbors/{member.name}.npz"
+            if workdir.read_npz(name, *needed) is None:
+                samples = run.metric.prepare(tables.load_samples(workdir, member))
+                in_train = run.metric.search(samples, run.comparable_train[: member.num_train])
+                among = run.metric.search(samples, samples, exclude_self=True)
+                found = (in_train.distance, in_train.index, among.distance, among.index)
+                workdir.write_npz(name, **{k: v[:, 0] for k, v in zip(needed, found, strict=True)})
+            stage.advance(1)
+
+
+def run() -> None:
+    """Runs the program with the flags of the command line."""
+    launcher.enter(
+        main,
+        dry_run=cost.dry_run,
+        before_joining=refuse_shard,
+        lower="train.members_per_step (in training) or sampler.chunk_size (in sampling), which may be changed "
+        "between runs in one workdir, or model.width in another",
+    )

@@ -1,0 +1,348 @@
+"""The figures and the page of a transition run, from the tables on disk.
+
+Of a sweep over widths every table and sentence is of each. What takes room is drawn for one, `shown_width`, and
+named so: histograms and examples, with those of the others folded below, and both papers' views over one axis.
+"""
+
+import csv
+import itertools
+import json
+import shlex
+import sys
+from typing import Any
+
+import numpy as np
+
+from memgen_jax import data, phases, runs, sweep
+from memgen_jax.programs.transition import densities, steps
+from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.tables import (
+    each_width,
+    labels_of,
+    load_samples,
+    of_width,
+    read_table,
+    shown_width,
+)
+from memgen_jax.report import (
+    example_figures,
+    histogram_figures,
+    page,
+    style,
+    transition_figures,
+    transition_page,
+)
+
+NUM_EXAMPLES = 6
+NUM_NEIGHBORS = 4
+
+
+def sensitivity_sentence(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) -> str:
+    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen."""
+    peaks = []
+    for width, own in rows.items():
+        parts = [
+            f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
+            f"for δ_s = {row['delta_s']:.3g}"
+            for row in own
+            if row["delta_m"] == delta_m
+        ]
+        place = f"at width {width} " if len(rows) > 1 else ""
+        peaks.append(f"{place}it is {', '.join(parts)}")
+    return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
+
+
+def report(run: Run, workdir: runs.Workdir) -> None:
+    """Stage 5: figures/ and report.html, from the files of the stages before."""
+    outcome = json.loads((workdir / "transition.json").read_text())
+    results = each_width(run, outcome)
+    rows = read_table(workdir, "fractions.csv")
+    rows_of = {width: of_width(rows, width) for width in run.widths}
+    control_rows = read_table(workdir, "control.csv")
+    thresholds = phases.Thresholds(**outcome["thresholds"])
+    critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
+    metric = outcome["metric"]
+    shown, several = shown_width(run), len(run.widths) > 1
+
+    panels = [
+        transition_figures.TransitionPanel(
+            rows_of[width],
+            title=run.name if width is None else f"{run.name}, width {width}",
+            control_rows=control_rows,
+            critical=critical[width],
+            seed_rows=seed_rows(run, workdir, width),
+        )
+        for width in run.widths
+    ]
+    pictures: dict[str, Any] = {
+        "transition": figure(
+            workdir,
+            "transition",
+            transition_figures.transition(panels),
+            "Fractions of memorized, spurious and generalized samples against the training-set size.",
+            f"Bands are 95% intervals ({outcome['intervals']}). The dashed line is the exact score put "
+            "through the same sampler, search and thresholds: it can only copy.",
+        ),
+    }
+    of_samples = {
+        width: pictures_of_samples(run, workdir, width, rows_of[width], thresholds) for width in run.widths
+    }
+    pictures |= of_samples.pop(shown)
+    if not run.exact:
+        pictures["curves"] = figure(
+            workdir,
+            "training_curves",
+            draw_curves(run, workdir),
+            "Training loss against step, one line per size.",
+        )
+    quality_rows = [
+        row | {"width": width} for width, found in results.items() for row in found["held_out_quality"]
+    ]
+    if len(run.dataset.held_out):
+        pictures["quality"] = figure(
+            workdir,
+            "sample_quality",
+            transition_figures.sample_quality(quality_rows, metric),
+            "Distance to the training set of new samples and of held-out items.",
+        )
+    if steps.exists(workdir):
+        pictures["phase_diagram"] = figure(workdir, "phase_diagram", *steps.draw(run, workdir))
+    if densities.exists(workdir):
+        pictures["both_views"] = figure(workdir, "both_views", *densities.draw(run, workdir))
+        if several:
+            pictures["capacity"] = figure(workdir, "capacity", *densities.draw_capacity(workdir))
+    environment = json.loads((workdir / "environment.json").read_text())
+    html = transition_page.render(
+        title=f"From copying to creating: {run.name}",
+        dataset=dataset_phrase(run.dataset),
+        answer=transition_page.answer(
+            f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
+        ),
+        other_answers=[
+            transition_page.answer_at_width(width, rows_of[width], critical[width])
+            for width in run.widths
+            if width is not None and width != shown
+        ],
+        other_pictures=of_samples,
+        rows=rows,
+        control_rows=control_rows,
+        critical=list(itertools.chain(*critical.values())),
+        onset_critical=[mark for width, found in results.items() for mark in densities.marks(found, width)],
+        quality_rows=quality_rows,
+        delta_m=thresholds.delta_m,
+        delta_s=thresholds.delta_s,
+        metric=metric,
+        threshold_rule=thresholds.rule,
+        limits=[
+            sensitivity_sentence(
+                {width: found["sensitivity"] for width, found in results.items()}, thresholds.delta_m
+            )
+        ],
+        num_steps=None if run.exact else run.settings.train.num_steps,
+        command="python -m experiments.transition " + shlex.join(sys.argv[1:]),
+        settings=json.loads((workdir / "config.json").read_text()),
+        environment=environment,
+        **pictures,
+    )
+    page.write(workdir / "report.html", html)
+
+
+def figure(workdir: runs.Workdir, name: str, drawn, alt: str, caption: str = "") -> page.Picture:
+    """Writes figures/<name>.png and .pdf, and gives the page the first."""
+    png, _ = style.save(drawn, workdir / "figures" / name)
+    return page.picture(png, alt=alt, caption=caption)
+
+
+def pictures_of_samples(
+    run: Run, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+) -> dict[str, Any]:
+    """The histograms and, of images, the examples of one width, whose `rows` of fractions.csv these are.
+
+    Their files of other widths than the shown one have it in their names.
+    """
+    mark = "" if width == shown_width(run) else f",width={width:03d}"
+    panels = [
+        histogram_panel(run, workdir, width, size, thresholds)
+        for size in histogram_figures.choose_sizes(rows, 3)
+    ]
+    pictures: dict[str, Any] = {
+        "histograms": figure(
+            workdir,
+            f"histograms{mark}",
+            histogram_figures.histograms(panels, rows=rows, metric=run.metric.phrase),
+            "Histograms of the distances to the training set and within the synthetic set.",
+            "Insets: the first sample on either side of a threshold, with its nearest neighbour.",
+        ),
+        "galleries": [],
+    }
+    if run.is_image:
+        groups, sizes = choose_examples(run, workdir, width, rows, thresholds)
+        label = width if len(run.widths) > 1 else None
+        drawn = example_figures.examples(groups, sizes, width=label)
+        style.save(drawn, workdir / "figures" / f"examples{mark}")
+        captions = "Not picked: the first samples of this phase. Numbers are distances."
+        pictures["galleries"] = [
+            page.picture(
+                example_figures.examples({phase: targets}, sizes, width=label),
+                alt=f"{phase} samples",
+                caption=captions,
+            )
+            for phase, targets in groups.items()
+            if targets
+        ]
+    return pictures
+
+
+def dataset_phrase(dataset: data.Dataset) -> str:
+    """How many items of which shape, and what reading them changed or left out."""
+    shape = "×".join(map(str, dataset.item_shape))
+    note = f" ({dataset.note})" if dataset.note else ""
+    return f"{dataset.num_train:,} training items of shape {shape}{note}; {len(dataset.held_out):,} held out"
+
+
+def critical_marks(critical: dict[str, Any], width: int | None) -> list[transition_figures.CriticalSize]:
+    """The critical sizes of transition.json as marks for the figure and the page."""
+    marks = []
+    for name, label, phase in (
+        ("memorized_half", "memorized falls to 50%", "memorized"),
+        ("generalized_half", "generalized reaches 50%", "generalized"),
+        ("spurious_peak", "spurious peak", "spurious"),
+    ):
+        found = critical[name]
+        marks.append(
+            transition_figures.CriticalSize(
+                label, found["num_train"], found["low"], found["high"], phase, width
+            )
+        )
+    return marks
+
+
+def seed_rows(run: Run, workdir: runs.Workdir, width: int | None) -> list[list[dict[str, float]]]:
+    """The fractions of every seed on its own, where there are several."""
+    if len(run.settings.seeds) < 2:
+        return []
+    rows = list(csv.DictReader((workdir / "fractions_by_member.csv").read_text().splitlines()))
+    numeric = of_width([{k: float(v) for k, v in row.items() if k != "member"} for row in rows], width)
+    return [[row for row in numeric if row["seed"] == seed] for seed in run.settings.seeds]
+
+
+def member_of_size(run: Run, width: int | None, size: float) -> sweep.Member:
+    """The member of that width and K whose pictures are shown: that of the first seed."""
+    return next(m for m in run.members if (m.width, m.num_train) == (width, int(size)))
+
+
+def histogram_panel(
+    run: Run, workdir: runs.Workdir, width: int | None, size: int, thresholds: phases.Thresholds
+) -> histogram_figures.HistogramPanel:
+    """One size's two histograms, with the first sample of either side of each threshold as an inset."""
+    member = member_of_size(run, width, size)
+    found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+    labels = labels_of(workdir, member, thresholds)
+    pairs = {}
+    if run.is_image:
+        samples = load_samples(workdir, member)
+        near_train, near_sample = run.train[found["train_index"]], samples[found["synthetic_index"]]
+        for name, chosen, neighbor in (
+            ("memorized", labels == phases.MEMORIZED, near_train),
+            ("not memorized", labels != phases.MEMORIZED, near_train),
+            ("spurious", labels == phases.SPURIOUS, near_sample),
+            ("generalized", labels == phases.GENERALIZED, near_sample),
+        ):
+            if chosen.any():
+                first = int(np.argmax(chosen))
+                pairs[name] = histogram_figures.Pair(samples[first], neighbor[first])
+    return histogram_figures.HistogramPanel(
+        size,
+        found["train_distance"],
+        found["synthetic_distance"],
+        thresholds.delta_m,
+        thresholds.delta_s,
+        title=f"K = {size:,}, width {width}" if len(run.widths) > 1 else "",
+        examples=pairs,
+    )
+
+
+def choose_examples(run: Run, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds):
+    """The first samples of each phase at one width, whose `rows` these are, in the order in which they were drawn.
+
+    Memorized ones are taken at the largest K where they are still half of the samples, the other two where
+    their share is largest.
+
+    Returns:
+      phase -> targets, and phase -> the K that they come from.
+    """
+    groups: dict[str, list[example_figures.Target]] = {}
+    sizes: dict[str, int] = {}
+    for number, phase in enumerate(phases.NAMES):
+        usual = [row for row in rows if row[phase] >= 0.5] if phase == "memorized" else []
+        shares = [row[phase] for row in rows]
+        best = usual[-1] if usual else rows[int(np.argmax(shares))]
+        member = member_of_size(run, width, best["num_train"])
+        samples = load_samples(workdir, member)
+        chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]
+        sizes[phase] = member.num_train
+        groups[phase] = make_targets(run, samples, chosen, member.num_train) if len(chosen) else []
+    return groups, sizes
+
+
+def make_targets(run: Run, samples: np.ndarray, chosen: np.ndarray, num_train: int):
+    """The chosen samples with their nearest items of S and their nearest other samples."""
+    train, comparable = run.train[:num_train], run.metric.prepare(samples)
+    near = run.metric.search(
+        comparable[chosen], run.comparable_train[:num_train], k=min(NUM_NEIGHBORS, num_train)
+    )
+    # One more among the samples: the sample finds itself, or an exact duplicate before itself.
+    among = run.metric.search(comparable[chosen], comparable, k=min(NUM_NEIGHBORS + 1, len(samples)))
+    targets = []
+    for i, index in enumerate(chosen):
+        others = [j for j in range(among.index.shape[1]) if among.index[i, j] != index][:NUM_NEIGHBORS]
+        targets.append(
+            example_figures.Target(
+                samples[index],
+                train[near.index[i]],
+                near.distance[i],
+                samples[among.index[i, others]],
+                among.distance[i, others],
+            )
+        )
+    return targets
+
+
+def draw_curves(run: Run, workdir: runs.Workdir):
+    """Loss against step for every member; a step logged again after a restart counts once."""
+    losses: dict[str, dict[int, float]] = {m.name: {} for m in run.members}
+    for record in workdir.read_json_lines("metrics.jsonl"):
+        if record["stage"] == "train":
+            for name, loss in zip(record["members"], record["loss"], strict=True):
+                losses[name][record["step"]] = loss
+    steps = sorted(set().union(*(own.keys() for own in losses.values())))
+    table = np.array([[losses[m.name].get(step, np.nan) for step in steps] for m in run.members])
+    return transition_figures.training_curves(
+        np.array([m.num_train for m in run.members]),
+        np.array(steps),
+        table,
+        label="training loss",
+        width=np.array([m.width for m in run.members]) if len(run.widths) > 1 else None,
+    )
+
+
+def print_outcome(workdir: runs.Workdir) -> None:
+    """The table of fractions on the terminal."""
+
+    def cell(row: dict[str, float], phase: str) -> str:
+        return f"{row[phase]:.3f} ({row[phase + '_low']:.3f}-{row[phase + '_high']:.3f})"
+
+    rows = read_table(workdir, "fractions.csv")
+    width = ("width",) if "width" in rows[0] else ()
+    print(
+        runs.table(
+            (*width, "K", "samples", *(f"{phase} (95%)" for phase in phases.NAMES)),
+            (
+                (
+                    *(f"{row[name]:.0f}" for name in (*width, "num_train", "num_synthetic")),
+                    *(cell(row, phase) for phase in phases.NAMES),
+                )
+                for row in rows
+            ),
+        )
+    )

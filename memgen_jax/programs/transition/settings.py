@@ -1,0 +1,377 @@
+"""The settings of a transition run, and what follows from them before anything is trained."""
+
+import dataclasses
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from memgen_jax import data, diffusion, models, phases, runs, sweep, training
+from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.metrics.metric import Metric
+from memgen_jax.programs import launcher
+from memgen_jax.sweep import grid
+
+RULES = ("given", "paper", "valley", "held_out")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerSettings:
+    """How synthetic sets are drawn.
+
+    Attributes:
+      name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
+      spacing: of the times, "uniform" or "quadratic"; see `diffusion.time_grid`.
+      clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
+      per_train: samples per training item (the paper: 4), but
+      at_least, at_most: never fewer or more than these; 0 for no limit.
+      snapshot_at_most: the same for the sets of earlier training steps (`train.num_snapshots`).
+      chunk_size: samples that a device draws at once; changes rounding, hence single samples, only.
+      steps_per_call: sampler steps in one compiled call; 0 chooses as in training.
+    """
+
+    name: str = "ancestral"
+    num_steps: int = 1000
+    eta: float = 0.0
+    variance: str = "posterior"
+    spacing: str = "uniform"
+    clip: bool = True
+    per_train: int = 4
+    at_least: int = 0
+    at_most: int = 0
+    snapshot_at_most: int = 1024
+    chunk_size: int = 256
+    steps_per_call: int = 0
+
+    def __post_init__(self):
+        require_at_least("sampler", self, per_train=1, at_least=0, at_most=0, snapshot_at_most=2)
+        require_at_least("sampler", self, chunk_size=1, steps_per_call=0, eta=0)
+
+    def size(self, num_train: int) -> int:
+        """Number of samples of a member: per_train * K within the limits."""
+        size = max(self.per_train * num_train, self.at_least)
+        return min(size, self.at_most) if self.at_most else size
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseSettings:
+    """The distance, and where the thresholds on it come from; see `phases.thresholds`.
+
+    Attributes:
+      rule: "given", "paper", "valley" or "held_out".
+      metric: "l2", or "lpips" for images of at least 28 pixels a side.
+      table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
+    """
+
+    rule: str
+    metric: str = "l2"
+    table: str = ""
+    delta_m: float = 0.0
+    delta_s: float = 0.0
+    false_positive_rate: float = 0.01
+    num_bootstrap: int = 1000
+
+    def __post_init__(self):
+        require_at_least("phases", self, num_bootstrap=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlSettings:
+    """The exact score run through the same pipeline: it must come out as memorizing at every K."""
+
+    run: bool = True
+    num_samples: int = 256
+
+    def __post_init__(self):
+        require_at_least("control", self, num_samples=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One transition run.
+
+    Attributes:
+      data: `name` and further arguments of `data.load`.
+      num_train: the sizes K where `grid` is "given".
+      seeds: replicates of every size.
+      shard: "i/n": train and sample part i of n, for arrays of jobs.
+      model: `name` ("mlp", "unet" or "exact") and arguments of that function of `models`.
+      process: `name` ("ddpm", "ve" or "ou") and arguments of that class of `diffusion`.
+      grid: the sizes K: "given", "paper" (38 around A and B), "coarse" (a search that doubles), "auto" (the
+        search, then the paper's grid around the A and B that it proposes), or sizes such as "(2,500,1000)".
+      grid_ends: A and B of "paper".
+      grid_first: the smallest size of the search.
+      widths: widths of the network, each with all sizes; empty for that of `model` alone.
+      onset_items: of each kind, at most so many are compared in onset.csv; its cost grows with their square.
+      expect: `num_train` and `item_shape` of the data, checked when they are loaded unless `strict` is false;
+        with both, --dry_run does without the data.
+    """
+
+    data: dict
+    num_train: tuple
+    seeds: tuple
+    shard: str
+    model: dict
+    process: dict
+    train: training.TrainSettings
+    sampler: SamplerSettings
+    phases: PhaseSettings
+    control: ControlSettings
+    grid: str = "given"
+    grid_ends: tuple = ()
+    grid_first: int = 500
+    widths: tuple = ()
+    onset_items: int = 4096
+    expect: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        require_at_least("", self, onset_items=2)
+        for size in self.num_train:
+            if not isinstance(size, int):
+                raise InputError(f"num_train={size} is not a whole number of training items.")
+        for width in self.widths:
+            if not (isinstance(width, int) and width > 0):
+                raise InputError(f"widths={width} is not a positive whole number.")
+        for seed in self.seeds:
+            if not (isinstance(seed, int) and 0 <= seed < 2**32):
+                raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
+
+
+class Plan:
+    """What a run will do, as far as its settings and the shape of its data tell.
+
+    Attributes:
+      settings: the run's.
+      total, item_shape, is_image, name: of the training data.
+      widths: of the networks; (None,) where `settings.model` says it alone.
+      models: width -> network; None for the exact score.
+      members, controls: see `use_sizes`.
+    """
+
+    def __init__(
+        self, settings: Settings, *, total: int, item_shape: tuple[int, ...], is_image: bool, name: str
+    ):
+        self.settings = s = settings
+        self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
+        self.process = build_process(s.process)
+        self.metric = Metric(s.phases.metric, is_image)
+        self.metric.require_shape(item_shape)
+        self.exact = s.model["name"] == "exact"
+        self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
+        if self.exact and s.widths:
+            raise InputError("widths are those of a network, and model.name='exact' has none.")
+        self.models: dict[int | None, models.Model | None] = {
+            width: None
+            if self.exact
+            else on_process(build_model(with_width(s.model, width), item_shape), s.model, self.process)
+            for width in self.widths
+        }
+        self.model = self.models[self.widths[0]]
+        self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
+        # Refuses a bad number of steps now.
+        diffusion.time_grid(self.process, s.sampler.num_steps, s.sampler.spacing)
+        if s.train.prediction not in diffusion.PREDICTIONS:
+            raise InputError(
+                f"train.prediction={s.train.prediction!r} is not one of {', '.join(diffusion.PREDICTIONS)}."
+            )
+        if s.train.times != "uniform" and isinstance(self.process, diffusion.DDPM):
+            raise InputError(
+                f"train.times={s.train.times!r} is for processes in continuous time: use 'uniform' with ddpm."
+            )
+        if s.phases.rule not in RULES:
+            raise InputError(f"phases.rule={s.phases.rule!r} is not one of {', '.join(RULES)}.")
+        if s.grid != "given" and "num_train" in launcher.given_settings():
+            raise InputError(
+                f"num_train={s.num_train} counts where grid is 'given', and it is {s.grid!r}: give the sizes as "
+                "--config.grid=(2,500,1000), or --config.grid=given besides."
+            )
+        self.use_sizes(
+            grid.first_sizes(s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first)
+        )
+        smallest = self.members[0].num_train
+        if s.sampler.size(smallest) < 2:
+            raise InputError(
+                f"num_train={smallest} would have {s.sampler.size(smallest)} sample, and repeats take two: "
+                "raise sampler.at_least, sampler.at_most or sampler.per_train."
+            )
+
+    def use_sizes(self, sizes: Sequence[int]) -> None:
+        """Sets the members: every size with every seed and width; and the controls, one a size and seed."""
+        s = self.settings
+        common: dict[str, Any] = {"total": self.total, "seeds": s.seeds}
+        self.members = sweep.make_members(
+            sizes,
+            batch_size=s.train.batch_size,
+            repeat_small=s.train.repeat_small,
+            widths=self.widths,
+            **common,
+        )
+        self.controls = (
+            sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
+        )
+
+    def paper_thresholds(self) -> phases.Thresholds:
+        """Those of the paper for the data set named by the settings, and for the metric."""
+        table = self.settings.phases.table
+        if not table:
+            raise InputError(
+                "phases.rule='paper' needs phases.table: whose thresholds to take, one of "
+                f"{', '.join(phases.PAPER)}."
+            )
+        return phases.paper(table, self.metric.name)
+
+
+class Run(Plan):
+    """A plan with its data, and this process's share of the members.
+
+    Attributes:
+      dataset: as loaded.
+      train: its training items in the one order of which every training set is a prefix.
+    """
+
+    def __init__(self, config: ConfigDict):
+        settings = launcher.settings(Settings, config)
+        self.dataset = data.load(**set_ones(settings.data))
+        self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
+        check_expected(settings.expect, self.dataset)
+        super().__init__(
+            settings,
+            total=len(self.train),
+            item_shape=self.dataset.item_shape,
+            is_image=self.dataset.is_image,
+            name=self.dataset.name,
+        )
+        self.metric.require_weights()
+        self.require_rule_can_work()
+        self.shard = runs.place() if runs.place() != (0, 1) else parse_shard(settings.shard)
+        sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
+
+    @property
+    def own_members(self) -> tuple[sweep.Member, ...]:
+        return sweep.take_shard(self.members, *self.shard)
+
+    @property
+    def own_controls(self) -> tuple[sweep.Member, ...]:
+        return sweep.take_shard(self.controls, *self.shard)
+
+    @functools.cached_property
+    def comparable_train(self) -> np.ndarray:
+        """The training items as the metric takes them."""
+        return self.metric.prepare(self.train)
+
+    def snapshots(self, members: Sequence[sweep.Member]) -> tuple[sweep.Member, ...]:
+        """These members at the earlier steps that `train.num_snapshots` keeps, one after another."""
+        train = self.settings.train
+        if self.exact or not train.num_snapshots:
+            return ()
+        steps = sweep.snapshot_steps(train, sweep.steps_per_call(train.steps_per_call, self.model))
+        return tuple(member.at(step) for member in members for step in steps if step < train.num_steps)
+
+    def num_samples(self, member: sweep.Member) -> int:
+        """Size of a member's synthetic set."""
+        sampler = self.settings.sampler
+        size = sampler.size(member.num_train)
+        return size if member.step is None else min(size, sampler.snapshot_at_most)
+
+    def require_rule_can_work(self) -> None:
+        """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.
+
+        Whether the distances have a valley only the samples can show.
+        """
+        s = self.settings.phases
+        if s.rule == "given":
+            phases.given(s.delta_m, s.delta_s)
+            if s.delta_m == s.delta_s == 0:
+                raise InputError(
+                    "phases.rule='given' needs phases.delta_m and phases.delta_s, and both are 0."
+                )
+        elif s.rule == "paper":
+            self.paper_thresholds()
+        elif s.rule == "held_out":
+            if not len(self.dataset.held_out):
+                raise InputError(
+                    f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: "
+                    "set data.num_held_out or choose another rule."
+                )
+            unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
+            phases.held_out(unseen, real, s.false_positive_rate)
+
+
+def check_expected(expect: Mapping[str, Any], dataset: data.Dataset) -> None:
+    """Refuses data that are not what the config was written for."""
+    found = {"num_train": dataset.num_train, "item_shape": dataset.item_shape}
+    for name, value in expect.items() if expect.get("strict", True) else ():
+        wanted = value if isinstance(value, int) else tuple(value)
+        if name in found and wanted != found[name]:
+            raise InputError(
+                f"the data set {dataset.name} has {name} {found[name]}, and this config expects {wanted}: "
+                f"give the right data, or --config.expect.{name} with sizes K that fit."
+            )
+
+
+def with_width(model: Mapping[str, Any], width: int | None) -> dict[str, Any]:
+    return dict(model) if width is None else dict(model) | {"width": width}
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    try:
+        index, count = map(int, shard.split("/"))
+    except ValueError:
+        raise InputError(f"shard={shard!r} must look like 0/4, the first of four parts.") from None
+    return index, count
+
+
+def set_ones(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are set: one left at None keeps the default of whatever it belongs to."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def on_process(model: models.Model, settings: Mapping[str, Any], process: diffusion.Process) -> models.Model:
+    """The network as it looks at a process in continuous time; nothing changes for DDPM.
+
+    Networks embed a time from 0 to 1000, as the DDPM schedule counts. Of VE and OU they are shown log t spread
+    over that range (unless `time_features` says how t itself is embedded), and x_t over sqrt(m^2 + s^2), which
+    is of the clean items' size.
+    """
+    if isinstance(process, diffusion.DDPM):
+        return model
+    low, high = math.log(process.t_min), math.log(process.t_max)
+    raw_time = settings.get("time_features") in ("fourier", "log_fourier")
+
+    def apply_fn(params, x, t, dropout_key=None):
+        size = jnp.sqrt(process.mean_coefficient(t) ** 2 + process.std(t) ** 2)
+        time = t if raw_time else 1000.0 * (jnp.log(t) - low) / (high - low)
+        return model.apply_fn(params, x / size, time, dropout_key)
+
+    return model._replace(apply_fn=apply_fn)
+
+
+def build_process(settings: dict[str, Any]) -> diffusion.Process:
+    """{"name": "ddpm", **arguments} -> the process."""
+    kinds = {"ddpm": diffusion.DDPM, "ve": diffusion.VE, "ou": diffusion.OU}
+    return _build("process", kinds, settings)
+
+
+def build_model(settings: dict[str, Any], item_shape: tuple[int, ...]) -> models.Model:
+    """{"name": "mlp", **arguments} -> the network for items of that shape."""
+    return _build("model", {"mlp": models.mlp, "unet": models.unet}, settings, item_shape)
+
+
+def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *arguments) -> Any:
+    settings = set_ones(settings)
+    name = settings.pop("name")
+    if name not in kinds:
+        raise InputError(f"{what}.name={name!r} is not one of {', '.join(kinds)}.")
+    known = list(inspect.signature(kinds[name]).parameters)[len(arguments) :]
+    foreign = [setting for setting in settings if setting not in known]
+    if foreign:
+        raise InputError(
+            f"{what}.name={name!r} has no setting {foreign[0]!r} (it has {', '.join(known)}): "
+            "give the config file, or a variant of it, the settings of that name."
+        )
+    return kinds[name](*arguments, **settings)

@@ -1,0 +1,271 @@
+"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json.
+
+A sweep over widths has a column `width` in its tables. Its JSON files say on top what they say of one width,
+`width`, the one that the page speaks of first, and the same of each under `by_width`.
+"""
+
+import csv
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from memgen_jax import phases, runs, sweep
+from memgen_jax.errors import InputError
+from memgen_jax.programs.transition.settings import Run
+
+
+def labels_of(workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
+    """A member's labels, from the distances on disk."""
+    found = workdir.read_npz(f"neighbors/{member.name}.npz")
+    if found is None:
+        raise InputError(
+            f"neighbors/{member.name}.npz is missing or damaged in {workdir.path}: run it again."
+        )
+    return phases.classify(
+        found["train_distance"], found["synthetic_distance"], thresholds.delta_m, thresholds.delta_s
+    )
+
+
+def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
+    """A member's synthetic set: uint8 images [sample, height, width, channel] or float32 points."""
+    arrays = workdir.read_npz(f"samples/{member.name}.npz")
+    if arrays is None:
+        raise InputError(f"samples/{member.name}.npz is missing or damaged in {workdir.path}: run it again.")
+    return arrays["images"] if "images" in arrays else arrays["points"]
+
+
+def make_thresholds(run: Run, workdir: runs.Workdir) -> phases.Thresholds:
+    """The two thresholds by the rule of the settings: given, paper, valley or held_out."""
+    s = run.settings.phases
+    if s.rule == "given":
+        return phases.given(s.delta_m, s.delta_s)
+    if s.rule == "paper":
+        return run.paper_thresholds()
+    if s.rule == "held_out":
+        unseen = run.metric.search(run.metric.prepare(run.dataset.held_out), run.comparable_train)
+        real = run.metric.search(run.comparable_train, run.comparable_train, exclude_self=True)
+        return phases.held_out(unseen.distance[:, 0], real.distance[:, 0], s.false_positive_rate)
+    pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
+    for member in run.members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        for name, parts in pooled.items():
+            parts.append(found[name])
+    train_distance, synthetic_distance = (np.concatenate(parts) for parts in pooled.values())
+    try:
+        return phases.find_valleys(train_distance, synthetic_distance)
+    except InputError as error:
+        raise InputError(
+            f"{error}. Nothing is lost: the same command with --config.phases.rule=given "
+            "--config.phases.delta_m=… --config.phases.delta_s=… (or with phases.rule=held_out, or "
+            "phases.rule=paper and phases.table=…) labels the samples that are there."
+        ) from None
+
+
+def fraction_rows(run: Run, workdir: runs.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+    """One row of fractions.csv per K, and per width where there are several, which is then a column."""
+    rows = []
+    for width, size, replicates in by_size(run, workdir, thresholds):
+        row = dataclasses.asdict(across_seeds(replicates, size, thresholds))
+        rows.append(row if width is None else row | {"width": width})
+    return rows
+
+
+def by_size(
+    run: Run, workdir: runs.Workdir, thresholds: phases.Thresholds
+) -> list[tuple[int | None, int, list[np.ndarray]]]:
+    """(width, K, labels of each seed), widths in the config's order and sizes ascending."""
+    groups: dict[tuple[int | None, int], list[np.ndarray]] = {}
+    for width in run.widths:
+        for member in run.members:
+            if member.width == width:
+                own = labels_of(workdir, member, thresholds)
+                groups.setdefault((width, member.num_train), []).append(own)
+    return [(width, size, replicates) for (width, size), replicates in groups.items()]
+
+
+def across_seeds(
+    replicates: list[np.ndarray], num_train: int, thresholds: phases.Thresholds, confidence: float = 0.95
+) -> phases.Fractions:
+    """The fractions of the pooled samples; with several seeds the intervals hold the spread between them.
+
+    An interval is then Student's over the seeds' own fractions, or Wilson's over the pooled samples where
+    that is wider (seeds that agree exactly, all at 0 or all at 1, would leave none).
+    """
+    deltas = (thresholds.delta_m, thresholds.delta_s)
+    pooled = phases.fractions(np.concatenate(replicates), num_train, *deltas, confidence)
+    if len(replicates) < 2:
+        return pooled
+    values = dataclasses.asdict(pooled)
+    for label, name in enumerate(phases.NAMES):
+        own = np.array([np.mean(labels == label) for labels in replicates])
+        half = stats.t.ppf((1 + confidence) / 2, len(own) - 1) * own.std(ddof=1) / np.sqrt(len(own))
+        values[f"{name}_low"] = max(0.0, min(values[f"{name}_low"], float(own.mean() - half)))
+        values[f"{name}_high"] = min(1.0, max(values[f"{name}_high"], float(own.mean() + half)))
+    return phases.Fractions(**values)
+
+
+def interval_phrase(run: Run) -> str:
+    """What the intervals of this run are."""
+    if len(run.settings.seeds) < 2:
+        return "Wilson's, over the samples of one trained model"
+    return f"Student's over {len(run.settings.seeds)} seeds, or Wilson's over all samples where wider"
+
+
+def classify(run: Run, workdir: runs.Workdir) -> None:
+    """Stage 4: fractions.csv, control.csv and transition.json."""
+    thresholds = make_thresholds(run, workdir)
+    deltas = (thresholds.delta_m, thresholds.delta_s)
+    critical = {}
+    for width, group in itertools.groupby(by_size(run, workdir, thresholds), key=lambda entry: entry[0]):
+        sizes, labels = zip(*((size, replicates) for _, size, replicates in group), strict=True)
+        critical[width] = phases.critical_sizes(sizes, labels, resamples=run.settings.phases.num_bootstrap)
+    if len(run.settings.seeds) > 1:
+        workdir.write_csv(
+            "fractions_by_member.csv", [member_row(m, workdir, thresholds) for m in run.members]
+        )
+    if run.controls:
+        controls = [
+            phases.fractions(
+                np.concatenate([labels_of(workdir, m, thresholds) for m in seeds]), size, *deltas
+            )
+            for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
+        ]
+        workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
+    unseen = held_out_distances(run)
+    results = {}
+    for width in run.widths:
+        members = [member for member in run.members if member.width == width]
+        results[width] = {
+            "critical": critical[width],
+            "sensitivity": sensitivity(members, workdir, thresholds),
+            "held_out_quality": quality(members, workdir, thresholds, unseen),
+        }
+    outcome = {
+        "data": run.name,
+        "metric": run.metric.phrase,
+        "intervals": interval_phrase(run),
+        "thresholds": dataclasses.asdict(thresholds),
+    } | join_widths(run, results)
+    if len(critical) > 1:
+        outcome["critical_by_width"] = {str(width): found for width, found in critical.items()}
+    workdir.write_json("transition.json", outcome)
+    workdir.write_csv("fractions.csv", fraction_rows(run, workdir, thresholds))
+
+
+def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
+    """One member's row of fractions_by_member.csv."""
+    row = phases.fractions(
+        labels_of(workdir, member, thresholds), member.num_train, thresholds.delta_m, thresholds.delta_s
+    )
+    width = {} if member.width is None else {"width": member.width}
+    return {"member": member.name, "seed": member.seed} | dataclasses.asdict(row) | width
+
+
+def sensitivity(
+    members: Sequence[sweep.Member], workdir: runs.Workdir, thresholds: phases.Thresholds
+) -> list[dict[str, Any]]:
+    """The spurious peak and the last K that is mostly memorized, of one width, at scaled thresholds."""
+    factors = np.array([0.5, 0.7, 1.0, 1.2])
+    shares = []
+    for member in members:
+        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+        table = phases.sensitivity(
+            found["train_distance"],
+            found["synthetic_distance"],
+            factors * thresholds.delta_m,
+            factors * thresholds.delta_s,
+        )
+        shares.append(table)
+    by_member = np.array(shares)
+    rows = []
+    for i, j in np.ndindex(len(factors), len(factors)):
+        spurious = by_member[:, i, j, phases.SPURIOUS]
+        memorized = [
+            member.num_train
+            for member, share in zip(members, by_member[:, i, j, phases.MEMORIZED], strict=True)
+            if share >= 0.5
+        ]
+        rows.append(
+            {
+                "delta_m": factors[i] * thresholds.delta_m,
+                "delta_s": factors[j] * thresholds.delta_s,
+                "spurious_peak": float(spurious.max()),
+                "spurious_peak_num_train": members[int(spurious.argmax())].num_train,
+                "largest_mostly_memorized_num_train": max(memorized, default=None),
+            }
+        )
+    return rows
+
+
+def held_out_distances(run: Run) -> dict[int, float]:
+    """K -> median distance of real held-out items to S; empty where none are held out."""
+    if not len(run.dataset.held_out):
+        return {}
+    unseen = run.metric.prepare(run.dataset.held_out)
+    return {
+        size: float(np.median(run.metric.search(unseen, run.comparable_train[:size]).distance))
+        for size in dict.fromkeys(member.num_train for member in run.members)
+    }
+
+
+def quality(
+    members: Sequence[sweep.Member],
+    workdir: runs.Workdir,
+    thresholds: phases.Thresholds,
+    held_out: Mapping[int, float],
+) -> list[dict[str, Any]]:
+    """Per size K of one width: median distance to S of samples that are no copies, and of held-out items.
+
+    A model that has learned the data keeps the first near the second; far above it, "generalized" only
+    means undertrained.
+    """
+    rows = []
+    for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
+        found = [workdir.read_npz(f"neighbors/{member.name}.npz") or {} for member in seeds]
+        distance = np.concatenate([own["train_distance"] for own in found])
+        new = distance[distance > thresholds.delta_m]
+        rows.append(
+            {
+                "num_train": size,
+                "sample_distance": float(np.median(new)) if len(new) else None,
+                "held_out_distance": held_out.get(size),
+            }
+        )
+    return rows
+
+
+def shown_width(run: Run) -> int | None:
+    """The width that the page speaks of first: the config's `model.width` if it is swept, else the largest."""
+    own = run.settings.model.get("width")
+    return own if own in run.widths else max(run.widths, key=lambda width: width or 0)
+
+
+def join_widths(run: Run, results: Mapping[int | None, dict[str, Any]]) -> dict[str, Any]:
+    """The results of each width as one JSON object: with several, the shown one's on top and all by width."""
+    shown = shown_width(run)
+    if len(results) == 1:
+        return results[shown]
+    by_width = {str(width): found for width, found in results.items()}
+    return {"width": shown} | results[shown] | {"by_width": by_width}
+
+
+def each_width(run: Run, joined: Mapping[str, Any]) -> dict[int | None, dict[str, Any]]:
+    """The results of each width, in the config's order, from what `join_widths` made and JSON kept."""
+    by_width = joined.get("by_width", {})
+    return {width: by_width.get(str(width), joined) for width in run.widths}
+
+
+def of_width(rows: Iterable[dict[str, Any]], width: int | None) -> list[dict[str, Any]]:
+    """The rows of one width: all of them where there is no such column."""
+    return [row for row in rows if row.get("width", width) == width]
+
+
+def read_table(workdir: runs.Workdir, name: str) -> list[dict[str, float]]:
+    file = workdir / name
+    if not file.exists():
+        return []
+    return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file.read_text().splitlines())]

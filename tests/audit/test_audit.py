@@ -1,0 +1,303 @@
+"""Audits of sets in which every copy and every repeat was planted."""
+
+import csv
+import dataclasses
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memgen_jax import audit, cli, metrics
+from memgen_jax.data import Items
+from memgen_jax.errors import InputError
+
+NEW, COPIES, REPEATS = 120, 30, 10
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """400 training images, 200 held-out ones, and samples: new ones, noisy copies, repeated new ones."""
+    folder = tmp_path_factory.mktemp("planted")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1000, 6, 6, 1), dtype=np.uint8)
+    train, unseen, new = images[:400], images[400:600], images[600 : 600 + NEW]
+
+    def blurred(some):
+        return np.clip(some.astype(int) + rng.integers(-3, 4, some.shape), 0, 255).astype(np.uint8)
+
+    samples = np.concatenate([new, blurred(train[:COPIES]), blurred(new[:REPEATS])])
+    for name, array in {"train": train, "unseen": unseen, "samples": samples}.items():
+        np.savez(folder / f"{name}.npz", images=array)
+    return folder
+
+
+def flags(folder, out, **more):
+    values = {"train": folder / "train.npz", "samples": folder / "samples.npz", "out": out} | more
+    return audit.Settings(**{name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Drawing takes most of a small audit's time."""
+    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "")
+
+
+RULES = {
+    "held-out": lambda folder: {"holdout": folder / "unseen.npz"},
+    "valley": lambda folder: {},
+    "given": lambda folder: {"delta_m": 1.0, "delta_s": 1.0},
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_planted_copy_and_repeat_is_found_whatever_the_rule(planted, tmp_path, no_page, rule):
+    result = audit.run(flags(planted, tmp_path / "out", **RULES[rule](planted)), say=lambda _: None)
+    with (tmp_path / "out" / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    header = "sample,label,train_distance,train_item,synthetic_distance,synthetic_item"
+    assert list(rows[0]) == header.split(",")
+    found = np.array([row["label"] for row in rows])
+    assert (found[NEW : NEW + COPIES] == "memorized").all()
+    assert [row["train_item"] for row in rows[NEW : NEW + 2]] == ["train.npz[0]", "train.npz[1]"]
+    repeated = np.r_[:REPEATS, NEW + COPIES : NEW + COPIES + REPEATS]
+    assert (found[repeated] == "spurious").all()
+    false_alarms = (found[REPEATS:NEW] != "generalized").sum()
+    assert false_alarms <= 8  # 1% of either kind, were there a tail; held-out calibration asks for it
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["memorized"] == pytest.approx((found == "memorized").mean())
+    assert summary["rule"].startswith(rule)
+    assert result.summary["answer"] == summary["answer"]
+
+
+def test_the_page_is_complete_in_itself_and_says_the_answer(planted, tmp_path):
+    result = audit.run(flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "http:" not in page and "https:" not in page and 'src="data:image/png' in page
+    for sentence in result.sentences:
+        assert sentence.replace("<", "&lt;") in page
+    assert page.count("<img") >= 5  # histograms, thresholds, three galleries
+
+
+def test_file_names_are_escaped_in_the_page(planted, tmp_path):
+    odd = tmp_path / "<b onclick=x>.npz"
+    odd.write_bytes((planted / "samples.npz").read_bytes())
+    audit.run(flags(planted, tmp_path / "out", samples=odd, delta_m=1.0, delta_s=1.0), say=lambda _: None)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<b onclick" not in page and "&lt;b onclick" in page
+
+
+def test_without_a_copy_the_answer_is_a_bound_and_with_duplicates_they_come_first(tmp_path, no_page):
+    rng = np.random.default_rng(1)
+    train = rng.integers(0, 256, (100, 4, 4, 1), dtype=np.uint8)
+    train[50] = train[3]
+    np.savez(tmp_path / "train.npz", images=train)
+    np.savez(tmp_path / "samples.npz", images=rng.integers(0, 256, (300, 4, 4, 1), dtype=np.uint8))
+    result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=0.5, delta_s=0.5), say=lambda _: None)
+    assert result.sentences[0].startswith("Inside the training set, 2 of 100 items")
+    assert result.sentences[1].startswith("None of 300 samples is a copy")
+    assert "fewer than 0.994%" in result.sentences[1]  # 1 - 0.05^(1/300)
+    assert not result.failed
+
+
+def test_one_group_of_distances_and_no_holdout_says_what_is_needed(tmp_path):
+    rng = np.random.default_rng(2)
+    for name in ("train", "samples"):
+        np.savez(tmp_path / f"{name}.npz", images=rng.integers(0, 256, (200, 5, 5, 1), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"unimodal.*--holdout.*--delta-m"):
+        audit.run(flags(tmp_path, tmp_path / "out"), say=lambda _: None)
+
+
+def test_vectors_are_audited_without_pictures(tmp_path):
+    rng = np.random.default_rng(3)
+    train = rng.normal(size=(200, 7)).astype(np.float32)
+    np.save(tmp_path / "train.npy", train)
+    np.save(tmp_path / "samples.npy", np.concatenate([train[:50] + 1e-3, rng.normal(size=(50, 7))]))
+    result = audit.run(
+        flags(tmp_path, tmp_path / "out", train=tmp_path / "train.npy", samples=tmp_path / "samples.npy"),
+        say=lambda _: None,
+    )
+    assert result.summary["memorized"] == 0.5 and result.summary["metric"] == "l2"
+
+
+def test_two_samples_are_enough(tmp_path):
+    rng = np.random.default_rng(4)
+    np.savez(tmp_path / "train.npz", images=rng.integers(0, 256, (2, 5, 5), dtype=np.uint8))
+    np.savez(tmp_path / "samples.npz", images=np.zeros((2, 5, 5), np.uint8))
+    result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
+    assert result.summary["spurious"] == 1.0
+    np.savez(tmp_path / "samples.npz", images=np.load(tmp_path / "train.npz")["images"])
+    result = audit.run(flags(tmp_path, tmp_path / "out", delta_m=1.0, delta_s=1.0), say=lambda _: None)
+    assert "100.0% (34.2% – 100.0%) of 2 samples are copies" in result.sentences[1]  # not ± 32.9%
+
+
+def test_samples_may_come_from_a_function_in_place_of_a_file(planted, tmp_path, no_page):
+    with np.load(planted / "samples.npz") as file:
+        images = file["images"]
+    settings = flags(planted, tmp_path / "out", samples="my model", delta_m=1.0, delta_s=1.0)
+    drawn = Items(images, [f"sample {i}" for i in range(len(images))])
+    result = audit.run(settings, say=lambda _: None, draw=lambda: drawn)
+    read = audit.run(dataclasses.replace(settings, samples=str(planted / "samples.npz")), say=lambda _: None)
+    np.testing.assert_array_equal(result.labels, read.labels)
+    assert (tmp_path / "out" / "labels.csv").exists() and result.summary["settings"]["samples"] == "my model"
+
+
+def test_the_ratio_rule_is_reported_beside_the_threshold(planted, tmp_path, no_page):
+    result = audit.run(flags(planted, tmp_path / "out", ratio=0.333), say=lambda _: None)
+    ratio = result.summary["ratio"]
+    assert ratio["memorized"] == pytest.approx(COPIES / (NEW + COPIES + REPEATS))
+    assert any("ratio rule" in sentence for sentence in result.sentences)
+
+
+@pytest.mark.parametrize("room", [100, 50_000])
+def test_where_the_room_runs_out_one_sentence_is_said_and_the_results_of_before_stay_whole(
+    planted, tmp_path, monkeypatch, room
+):
+    """The system itself stops a file at `room` bytes: labels.csv, or the page when the others are written."""
+    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "page" * 25_000)
+    settings = flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for already_there in (False, True):
+        if already_there:
+            audit.run(settings, say=lambda _: None)
+        before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*")}
+        assert len(before) == 3 * already_there
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+        try:
+            with pytest.raises(InputError, match=r"cannot write .*free some room"):
+                audit.run(settings, say=lambda _: None)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def mistakes(folder):
+    """Flags beside the usual ones, and words of the sentence that they earn."""
+    from PIL import Image
+
+    rng = np.random.default_rng(5)
+
+    def pictures(name, sizes, mode="L"):
+        (folder / name).mkdir()
+        for i, size in enumerate(sizes):
+            pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(folder / name / f"{i}.png")
+        return folder / name
+
+    good = pictures("good", [6] * 4)
+    cut = pictures("cut", [6] * 4)
+    (cut / "2.png").write_bytes((cut / "2.png").read_bytes()[:40])
+    (folder / "empty").mkdir()
+    np.save(folder / "nan.npy", np.full((3, 6, 6, 1), np.nan, np.float32))
+    np.save(folder / "range.npy", np.full((3, 6, 6, 1), 200.0, np.float32))
+    np.savez(folder / "one.npz", images=np.zeros((1, 6, 6, 1), np.uint8))
+    (folder / "file").write_text("")
+    deltas = {"delta_m": 1.0, "delta_s": 1.0}
+    return [
+        ({"train": folder / "empty"}, "empty"),
+        ({"train": folder / "missing"}, "missing"),
+        ({"train": good, "samples": cut, **deltas}, "2.png"),
+        ({"train": good, "samples": pictures("mixed", [6, 7])}, "--size"),
+        ({"train": good, "samples": pictures("larger", [8, 8])}, "--size"),
+        ({"train": good, "samples": pictures("colour", [6, 6], "RGB")}, "--channels"),
+        ({"samples": folder / "nan.npy"}, "NaN"),
+        ({"samples": folder / "range.npy"}, "200"),
+        ({"samples": folder / "one.npz", **deltas}, "at least 2"),
+        ({"samples": folder / "train.npz"}, "two different sets"),
+        ({"holdout": folder / "train.npz"}, "two different sets"),
+        ({"train": "tfds:no_such_set:train"}, "no_such_set"),
+        (
+            {"train": "tfds:mnist:train", "data_dir": folder / "nowhere"},
+            "data.data_dir=FOLDER or, for the audit, --data-dir=",
+        ),
+        ({"out": folder / "file"}, "give a folder"),
+        ({"out": Path("/proc/nowhere")}, "cannot write"),
+        ({"delta_m": 1.0}, "give both"),
+        ({"delta_m": -1.0, "delta_s": 1.0}, "not a distance"),
+        ({"thresholds": "cifar10"}, "lpips distances, not l2"),
+        ({"thresholds": "imagenet"}, "not one of"),
+        ({"metric": "l1"}, "invalid choice"),
+        ({"metric": "lpips", **deltas}, "28 pixels"),
+        ({"fail_above": 2.0}, "outside 0..1"),
+        ({"fpr": 1.5}, "--fpr 1.5 is outside"),
+        ({"fpr": 0.0}, "nothing to calibrate"),
+        ({"holdout": folder / "unseen.npz", "fpr": 0.005}, "--samples has 160 items, too few"),
+        ({"ratio": 0.0}, "positive"),
+    ]
+
+
+def test_every_mistake_is_one_sentence_and_exit_code_2(planted, tmp_path, capsys):
+    for name in ("train", "samples", "unseen"):
+        (tmp_path / f"{name}.npz").write_bytes((planted / f"{name}.npz").read_bytes())
+    (tmp_path / "tfds").mkdir()
+    for number, (more, words) in enumerate(mistakes(tmp_path)):
+        values = {
+            "train": tmp_path / "train.npz",
+            "samples": tmp_path / "samples.npz",
+            "out": tmp_path / f"out{number}",
+            "data_dir": tmp_path / "tfds",
+        } | more
+        argv = [f"--{name.replace('_', '-')}={value}" for name, value in values.items()]
+        capsys.readouterr()
+        assert_exit_2(["audit", *argv])
+        told = capsys.readouterr().err
+        assert words in told, (more, told)
+        assert told.count("\n") == 1 and "Traceback" not in told, told
+
+
+def assert_exit_2(argv):
+    try:
+        code = cli.main(argv)
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2, argv
+
+
+def test_a_bad_image_can_be_left_out_and_is_counted(tmp_path, no_page, capsys):
+    mistakes(tmp_path)
+    argv = ["audit", f"--train={tmp_path / 'good'}", f"--samples={tmp_path / 'cut'}"]
+    argv += [f"--out={tmp_path / 'out'}", "--delta-m=1", "--delta-s=1"]
+    assert cli.main(argv) == 2
+    assert cli.main([*argv, "--skip-bad"]) == 0
+    assert "1 unreadable image skipped" in capsys.readouterr().out
+
+
+def test_mixed_sizes_and_kinds_are_brought_to_one_where_asked(tmp_path, no_page):
+    mistakes(tmp_path)
+    argv = ["audit", f"--train={tmp_path / 'colour'}", f"--samples={tmp_path / 'mixed'}"]
+    argv += [f"--out={tmp_path / 'out'}", "--delta-m=1", "--delta-s=1"]
+    assert cli.main(argv) == 2
+    assert cli.main([*argv, "--size=6", "--channels=1"]) == 0
+
+
+needs_weights = pytest.mark.skipif(
+    not metrics.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
+)
+
+
+@needs_weights
+def test_colour_images_are_compared_by_lpips_and_jpeg_copies_of_photographs_found(tmp_path, no_page):
+    import io
+
+    from PIL import Image
+    from sklearn.datasets import load_sample_images
+
+    china, flower = load_sample_images().images
+
+    def patches(photo):
+        return np.stack([photo[y : y + 32, x : x + 32] for y in range(0, 320, 64) for x in range(0, 512, 64)])
+
+    def through_jpeg(image):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=90)
+        return np.asarray(Image.open(file))
+
+    train = patches(china)
+    copies = np.stack([through_jpeg(image) for image in train[:10]])
+    np.savez(tmp_path / "train.npz", images=train)
+    np.savez(tmp_path / "samples.npz", images=np.concatenate([patches(flower)[:30], copies]))
+    result = audit.run(flags(tmp_path, tmp_path / "out", thresholds="cifar10"), say=lambda _: None)
+    assert result.summary["metric"] == "lpips"
+    assert (result.labels[30:] == 0).all() and not (result.labels[:30] == 0).any()
+    np.testing.assert_array_equal(result.distances.train_index[30:, 0], np.arange(10))

@@ -1,0 +1,92 @@
+import importlib
+import re
+import subprocess
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import digits
+from memgen_jax.errors import InputError
+from memgen_jax.programs.transition import cost as transition_cost
+
+
+@pytest.mark.parametrize(
+    "name,members",
+    [("mnist", 38), ("fashion_mnist", 38), ("cifar10", 38), ("lsun_church", 38), ("celeba_hq64", 42)],
+)
+def test_the_papers_members_are_counted_without_the_data(name, members):
+    """CelebA-HQ's ends are not known: the seven sizes of the search, less those of the grid, come besides."""
+    config = importlib.import_module(f"configs.{name}")
+    assert len(transition_cost.make_plan(config.get_config()).members) == members
+    assert len(transition_cost.make_plan(config.get_config("small")).members) == 10
+
+
+def test_a_search_that_is_given_no_ends_cannot_be_counted():
+    config = importlib.import_module("configs.celeba_hq64").get_config()
+    config.grid_ends = ()
+    with pytest.raises(InputError, match="must be two sizes"):
+        transition_cost.make_plan(config)
+
+
+def test_the_stages_of_three_members_on_four_devices_add_up():
+    """Sets of 32, 64 and 64 samples are five chunks of 32: two rounds of four places."""
+    config = digits.get_config("smoke")
+    config.expect = ConfigDict({"num_train": 1437, "item_shape": (8, 8, 1)})
+    with jax.numpy_dtype_promotion("standard"):  # as optax needs it
+        share = transition_cost.Share(transition_cost.make_plan(config))
+    (cost,) = share.costs.values()
+    train, sample, control, compare = share.train(4), share.sample(4), share.control(), share.compare()
+    assert train.balance == 3 / 4 and train.flops == 3 * 800 * cost.train_flops
+    assert train.disk == 3 * 2 * cost.state_bytes
+    assert sample.balance == 160 / (2 * 4 * 32) and sample.disk == 160 * 64
+    assert sample.flops == pytest.approx(160 * 20 * cost.forward_flops)
+    assert control.flops == pytest.approx(32 * 20 * 3 * 4 * 64 * 1437)
+    pairs = 32 * (2 + 32) + 64 * (16 + 64) + 64 * (128 + 64) + 32 * (2 + 16 + 128 + 3 * 32)
+    assert compare.flops == 2 * 64 * pairs
+
+
+def test_a_smoke_run_is_counted_without_its_data_and_with_those_that_are_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = importlib.import_module("configs.mnist").get_config("smoke")
+    assert transition_cost.make_plan(config).total == 60_000
+    assert "The data are not read (cannot find data set 'mnist'" in capsys.readouterr().out
+    np.savez(tmp_path / "own.npz", images=np.arange(200 * 64, dtype=np.uint8).reshape(200, 8, 8))
+    config.data.name = str(tmp_path / "own.npz")
+    assert transition_cost.make_plan(config).total == 200
+    config.expect.strict = True
+    assert transition_cost.make_plan(config).total == 60_000
+
+
+SIZES_BESIDE_A_GRID = (
+    "-m experiments.transition --config=configs/mnist.py --dry_run --config.num_train=(2,500)"
+)
+
+
+def test_sizes_that_would_not_count_are_refused():
+    refused = subprocess.run(
+        [sys.executable, *SIZES_BESIDE_A_GRID.split()],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "num_train=(2, 500) counts where grid is 'given', and it is 'paper'" in refused.stderr
+
+
+def test_a_deadline_and_the_time_allow_for_places_that_stay_empty(monkeypatch, capsys):
+    """At the speed that a deadline asks for, the time on the devices is the deadline."""
+    config = digits.get_config("smoke")
+    config.expect = ConfigDict({"num_train": 1437, "item_shape": (8, 8, 1)})
+    flags = {"_DEVICES": 4, "_DEADLINE": 2.0, "_FLOPS": None, "_MEMORY": None}
+    for name, value in flags.items():
+        monkeypatch.setattr(transition_cost, name, types.SimpleNamespace(value=value))
+    with jax.numpy_dtype_promotion("standard"):
+        transition_cost.dry_run(config)
+        asked = re.search(r"([\d.e+]+) FLOP/s on each", capsys.readouterr().out)[1]
+        transition_cost._FLOPS.value = float(asked)
+        transition_cost.dry_run(config)
+    assert "; 2.0 h on 4 devices" in capsys.readouterr().out
