@@ -1,0 +1,22 @@
+"""Owns folders, processes and signals: what a run leaves on disk and how it stops."""
+
+from memgen_jax.runs.checkpoints import MemberCheckpoints
+from memgen_jax.runs.interrupts import deferred_interrupts
+from memgen_jax.runs.processes import join, place, require_shared_folder, wait_for
+from memgen_jax.runs.progress import Stage, duration, stage, table
+from memgen_jax.runs.workdir import Workdir, name_changes
+
+__all__ = [
+    "MemberCheckpoints",
+    "Stage",
+    "Workdir",
+    "deferred_interrupts",
+    "duration",
+    "join",
+    "name_changes",
+    "place",
+    "require_shared_folder",
+    "stage",
+    "table",
+    "wait_for",
+]

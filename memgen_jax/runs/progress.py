@@ -1,0 +1,98 @@
+"""What a run says while it works: a bar for each stage, durations and tables in plain text."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+class Stage:
+    """One stage's progress: a bar on a terminal, a line a minute elsewhere."""
+
+    _SECONDS_BETWEEN_LINES = 60.0
+
+    def __init__(self, name: str, total: float, unit: str):
+        self.name, self._total, self._unit = name, total, unit
+        self._done = self._found = 0.0
+        self._shown = ""
+        self._start = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            total=total, desc=name, unit=unit, unit_scale=total >= 1000, disable=not sys.stderr.isatty(),
+            dynamic_ncols=True, leave=False, smoothing=0.1,
+        )  # fmt: skip
+
+    def advance(self, amount: float) -> None:
+        self._done += amount
+        self._bar.update(amount)
+        now = time.monotonic()
+        if self._bar.disable and now - self._last_line > self._SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            print(
+                f"{self.name}: {self._done:,.0f} of {self._total:,.0f} {self._unit}, "
+                f"{self._rate():,.1f} {self._unit}/s, {duration(self.seconds_left())} left{self._shown}",
+                flush=True,
+            )
+
+    def find(self, amount: float) -> None:
+        """Advances by what an earlier run has done: it says nothing of the speed."""
+        self._found += amount
+        self.advance(amount)
+
+    def _rate(self) -> float:
+        return (self._done - self._found) / (time.monotonic() - self._start)
+
+    def seconds_left(self) -> float:
+        """At this run's speed so far; infinite before anything is done."""
+        rate = self._rate()
+        return (self._total - self._done) / rate if rate else float("inf")
+
+    def reach(self, amount: float) -> None:
+        """Advances to `amount` in all."""
+        self.advance(amount - self._done)
+
+    def show(self, text: str) -> None:
+        """Puts a short text beside the rate: after the bar, or at the end of the next lines."""
+        self._shown = f", {text}"
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def note(self, sentence: str) -> None:
+        """Prints a sentence without tearing the bar."""
+        self._bar.write(sentence) if not self._bar.disable else print(sentence, flush=True)
+
+    def close(self) -> float:
+        self._bar.close()
+        return time.monotonic() - self._start
+
+
+@contextmanager
+def stage(name: str, total: float, unit: str) -> Iterator[Stage]:
+    """A stage with its bar; prints one line when it is finished."""
+    progress = Stage(name, total, unit)
+    try:
+        yield progress
+    except BaseException:
+        progress.close()
+        raise
+    seconds = progress.close()
+    print(f"{name}: {total:,.0f} {unit} in {duration(seconds)}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """45 s, 3 min 20 s, 5 h 12 min."""
+    if seconds == float("inf"):
+        return "unknown time"
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A plain-text table, columns right-aligned."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)
