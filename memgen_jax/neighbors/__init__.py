@@ -1,5 +1,5 @@
 """Finds the nearest items exactly, for any embedding, tile by tile."""
 
-from memgen_jax.neighbors.search import Neighbors, search
+from memgen_jax.neighbors.exact_search import Neighbors, search
 
 __all__ = ["Neighbors", "search"]

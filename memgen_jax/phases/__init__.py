@@ -9,7 +9,7 @@ From distances to a curve:
     phases.critical_sizes(sizes, [[labels of one seed, labels of another], ...])
 """
 
-from memgen_jax.phases.classify import (
+from memgen_jax.phases.labels import (
     GENERALIZED,
     MEMORIZED,
     NAMES,

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import binom
 
 from memgen_jax.errors import InputError
-from memgen_jax.phases.classify import check_thresholds
+from memgen_jax.phases.labels import check_thresholds
 from memgen_jax.statistics.dip import dip_test
 
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996

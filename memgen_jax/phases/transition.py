@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import isotonic_regression
 
 from memgen_jax.errors import InputError
-from memgen_jax.phases.classify import (
+from memgen_jax.phases.labels import (
     GENERALIZED,
     MEMORIZED,
     NAMES,

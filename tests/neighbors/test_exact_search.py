@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import search
-from memgen_jax.neighbors.search import _Finder, local_mesh
+from memgen_jax.neighbors.exact_search import _Finder, local_mesh
 from memgen_jax.neighbors.tiles import SCORES_ON_CPU
 
 

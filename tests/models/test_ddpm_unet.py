@@ -9,7 +9,7 @@ import pytest
 
 from memgen_jax import models
 from memgen_jax.errors import InputError
-from memgen_jax.models.unet import Attention
+from memgen_jax.models.ddpm_unet import Attention
 
 TINY = {"width": 8, "multipliers": (1, 2), "num_blocks": 1, "dropout": 0.5}
 QUICK = {"xla_backend_optimization_level": 0}  # compiles in half the time; nothing here runs long
