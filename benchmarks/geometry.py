@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memgen_jax import diffusion, geometry
+from memgen_jax import diffusion, geometry, metrics
 
 PROCESS = diffusion.DDPM()
 T = 50.0
@@ -96,7 +96,7 @@ def basin_runs(dim: int, samples: int, levels: int, copies: int) -> dict[str, Ca
     @jax.jit
     def one(key, clean, t):
         _, back = geometry.go_and_return(key, clean, t, denoiser, PROCESS)
-        return geometry.basins.l2(clean, back)
+        return metrics.euclidean(clean, back)
 
     def loop():
         distance = np.empty((samples, levels, copies), np.float32)

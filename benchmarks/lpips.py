@@ -52,7 +52,7 @@ def compare(side: int, count: int) -> None:
             theirs = torch.cat([model(a, b) for a, b in zip(first.split(64), second.split(64), strict=True)])
             seconds.append(time.perf_counter() - start)
     rate = pairs / min(seconds)
-    ours_of_those = metrics.lpips(images[:pairs], np.roll(images[:pairs], 1, axis=0))
+    ours_of_those = metrics.lpips_distance(images[:pairs], np.roll(images[:pairs], 1, axis=0))
     print(f"  PyTorch lpips: {rate:5,.0f} pairs/s; ours is {ours / rate:,.0f} times as fast")
     print(
         f"  largest difference over {pairs} pairs: {abs(theirs.flatten().numpy() - ours_of_those).max():.1e}"

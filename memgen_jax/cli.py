@@ -120,6 +120,11 @@ def drawing(arguments: dict[str, Any]) -> Callable[[], "Items"] | None:
     return lambda: bridges.draw_items(pipeline, count, arguments["out"], prompts=prompts, **given)
 
 
+def flag_of(setting: str) -> str:
+    """The flag of one of the audit's settings."""
+    return "--" + {"false_positive_rate": "fpr"}.get(setting, setting.replace("_", "-"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 1 (`--fail-above` exceeded) or 2 (a user's mistake)."""
     arguments = vars(parser().parse_args(argv))
@@ -133,11 +138,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from memgen_jax import audit
 
         draw = drawing(arguments)
-        result = audit.run(audit.Settings(**arguments), draw=draw)
+        result = audit.run(audit.AuditSettings(**arguments), draw=draw)
         print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
         return int(result.failed)
     except InputError as error:
-        print(f"memgen {command}: {error}", file=sys.stderr)
+        print(f"memgen {command}: {error.named(flag_of)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"memgen {command}: stopped; nothing was left half-written", file=sys.stderr)

@@ -1,29 +1,51 @@
 """The one exception that means "the user gave something that cannot work", and its commonest cases."""
 
+from collections.abc import Callable
+
 
 class InputError(ValueError):
     """A mistake in what the user gave: a file, a value, a setting.
 
-    The message is one sentence that names the offending value, the allowed range and what to do.
-    Programs print that sentence and exit with code 2; library callers may catch it as a ValueError.
+    The message is one sentence that names the offending value, the allowed range and what to do. A library
+    knows settings ("train.batch_size"), not flags: a program says the same sentence with its own names for
+    them, `error.named(flag_of)`. Programs print it and exit with code 2; library callers may catch it as a
+    ValueError.
 
     Attributes:
-      field: the setting at fault, dotted as in the config ("train.batch_size"); "" where it is none.
-      value: what was given for it.
-      allowed: completes "… must be".
+      fields: the settings that the sentence names, dotted as in the config.
+      field: the first of them, the one at fault; "" where the sentence names none.
+      value, allowed: of `setting`: what was given, and what completes "… must be".
     """
 
-    def __init__(self, message: str, *, field: str = "", value: object = None, allowed: str = ""):
-        super().__init__(message)
-        self.field, self.value, self.allowed = field, value, allowed
+    def __init__(self, message: str, *fields: str, value: object = None, allowed: str = ""):
+        """
+        Args:
+          message: the sentence; where `fields` are given, {0}, {1}, … stand for their names in it.
+        """
+        self._message = message
+        self.fields, self.value, self.allowed = fields, value, allowed
+        super().__init__(self.named(str))
+
+    @property
+    def field(self) -> str:
+        return self.fields[0] if self.fields else ""
 
     @classmethod
     def setting(cls, field: str, value: object, allowed: str) -> "InputError":
-        """A setting with a value that it cannot have: "`field`=`value` must be `allowed`."
+        """A setting with a value that it cannot have: "`field`=`value` must be `allowed`."."""
+        return cls(f"{{0}}={value!r} must be {allowed}.", field, value=value, allowed=allowed)
 
-        A program that took the value from a flag says the same with the flag's name, from the attributes.
-        """
-        return cls(f"{field}={value!r} must be {allowed}.", field=field, value=value, allowed=allowed)
+    def named(self, name: Callable[[str], str]) -> str:
+        """The sentence, every setting called by `name(setting)`."""
+        sentence = self._message
+        for number, field in enumerate(self.fields):
+            sentence = sentence.replace(f"{{{number}}}", name(field))
+        return sentence
+
+    def within(self, group: str) -> "InputError":
+        """The same mistake for a caller to whom these settings are those of a group: "size" -> "data.size"."""
+        inside = (f"{group}.{field}" for field in self.fields)
+        return type(self)(self._message, *inside, value=self.value, allowed=self.allowed)
 
 
 def require_at_least(group: str, settings: object, **least: int) -> None:

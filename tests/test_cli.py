@@ -11,7 +11,7 @@ from memgen_jax import audit, cli
 
 @pytest.fixture
 def sets(tmp_path, monkeypatch):
-    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "")
     images = np.random.default_rng(0).integers(0, 256, (40, 5, 5, 1), dtype=np.uint8)
     np.savez(tmp_path / "train.npz", images=images[:20])
     np.savez(tmp_path / "samples.npz", images=np.concatenate([images[20:], images[:5]]))
@@ -56,7 +56,7 @@ def test_help_names_every_flag_and_every_default(capsys):
     (commands,) = (action for action in cli.parser()._actions if action.dest == "command")
     flags = set(commands.choices["audit"]._option_string_actions) - {"-h", "--help"}
     assert set(re.findall(r"--[a-z-]+", said)) == flags
-    defaults = {field.name: field.default for field in dataclasses.fields(audit.Settings)}
+    defaults = {field.name: field.default for field in dataclasses.fields(audit.AuditSettings)}
     assert f"LPIPS batch ({defaults['batch']})" in said
     assert f"copies ({defaults['false_positive_rate']})" in said
 
@@ -67,7 +67,7 @@ def test_every_setting_of_an_audit_is_a_flag():
     argv = "--holdout=h --metric=l2 --thresholds=mnist --delta-m=1 --delta-s=2 --fpr=.05 --ratio=.3 "
     argv += "--fail-above=.1 --size=8 --channels=1 --skip-bad --data-dir=d --batch=3"
     given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c", *argv.split()]))
-    assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.Settings)}
+    assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.AuditSettings)}
 
 
 @pytest.mark.parametrize(

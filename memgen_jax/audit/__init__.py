@@ -1,5 +1,14 @@
-"""Compares any samples with any training set: `audit.run(audit.Settings(...))`."""
+"""Any samples against any training set: which of them are copies?
 
-from memgen_jax.audit.audit import Distances, Result, Settings, run
+    result = audit.run(audit.AuditSettings(train="images/", samples="generated/", out="audit/"))
 
-__all__ = ["Distances", "Result", "Settings", "run"]
+reads both, finds every sample's nearest training item and nearest other sample, labels it, and writes
+`labels.csv`, `summary.json` and `report.html`.
+"""
+
+from memgen_jax.audit.comparing import Distances
+from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.program import run
+from memgen_jax.audit.settings import AuditSettings
+
+__all__ = ["AuditSettings", "Distances", "Result", "run"]

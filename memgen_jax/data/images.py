@@ -83,7 +83,8 @@ def stack(
       names: what an error calls each of them.
     """
     if channels not in (None, 1, 3) or (size is not None and size < 1):
-        raise InputError(f"channels={channels}, size={size}: channels must be 1 or 3, size positive")
+        field, value = ("channels", channels) if channels not in (None, 1, 3) else ("size", size)
+        raise InputError.setting(field, value, "1 or 3" if field == "channels" else "positive")
 
     def attempt(file: File) -> UInt8[np.ndarray, "height width channel"] | Exception:
         try:
@@ -103,7 +104,8 @@ def stack(
                         continue
                     raise InputError(
                         f"cannot read image {names[index]} ({image}): repair or remove it, or pass "
-                        "skip_bad to leave such files out"
+                        "{0} to leave such files out",
+                        "skip_bad",
                     )
                 if values is None:
                     values = np.empty((len(names), *image.shape), np.uint8)
@@ -151,7 +153,7 @@ def recolour(
     from PIL import Image
 
     if channels not in (1, 3):
-        raise InputError(f"channels={channels}: channels must be 1 or 3")
+        raise InputError.setting("channels", channels, "1 or 3")
     if images.shape[-1] == channels:
         return images
     if channels == 3:
@@ -180,11 +182,13 @@ def _require_same_kind(
     if shape[:2] != expected[:2]:
         raise InputError(
             f"image {name} has {shape[0]}×{shape[1]} pixels but {first[0]} has "
-            f"{expected[0]}×{expected[1]}: give size= to crop and resize all to one square"
+            f"{expected[0]}×{expected[1]}: give {{0}}=N to crop and resize all to one square",
+            "size",
         )
     if shape[2] != expected[2]:
         kind = {1: "grey", 3: "RGB"}
         raise InputError(
-            f"image {name} is {kind[shape[2]]} but {first[0]} is {kind[expected[2]]}: give channels=1 "
-            "or channels=3 to bring all to one kind"
+            f"image {name} is {kind[shape[2]]} but {first[0]} is {kind[expected[2]]}: give {{0}}=1 "
+            "or {0}=3 to bring all to one kind",
+            "channels",
         )

@@ -104,8 +104,8 @@ def _prepared(name: str, data_dir: str | os.PathLike | None) -> tuple[Any, Path]
     if not root.is_dir():
         raise InputError(
             f"cannot find data set {name!r}, for there is no folder {root} with prepared ones: name the one in "
-            "which tensorflow-datasets has prepared them, by --config.data.data_dir=FOLDER or, for the audit, "
-            "--data-dir=FOLDER"
+            "which tensorflow-datasets has prepared them, by {0}=FOLDER",
+            "data_dir",
         )
     places = [info.parent for info in (root / name).glob("*/dataset_info.json")]
     if not places or ".." in Path(name).parts:

@@ -11,7 +11,6 @@ every level. A network whose answer should stay in the data's range is passed as
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,13 +20,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from memgen_jax.diffusion import DDPM, Denoiser, Process, advance, ddim_step
 from memgen_jax.errors import InputError
+from memgen_jax.metrics import PairDistance, euclidean
 
 # Of the copies at a level, the share that must return for the level to count (App. C).
 REQUIRED = 0.9
 COPIES = 10
 STEPS = 20
 
-Distance = Callable[[jax.Array, jax.Array], jax.Array]
 
 # The names of the random streams of one sample.
 _RECOVERY, _RADIUS = 0, 1
@@ -49,32 +48,6 @@ class Basin(NamedTuple):
     log_volume: Float[Array, ""]
     recovered: Float[Array, " level"]
     distance: Float[Array, "level copy"]
-
-
-def l2(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Float[Array, ""]:
-    """Euclidean distance, not squared, over all coordinates."""
-    return jnp.sqrt(jnp.sum((first - second) ** 2))
-
-
-def lpips_between(picture_of: Callable[[jax.Array], jax.Array]) -> Distance:
-    """LPIPS (AlexNet, v0.1; a squared distance) between the pictures of two items.
-
-    Args:
-      picture_of: item -> [height, width, channel] in [-1, 1]; the identity for image items.
-    Raises:
-      InputError: the weights are not there yet; when called, pictures under 28 pixels a side.
-    """
-    from memgen_jax import metrics  # Flax is loaded for this distance only
-
-    weights = metrics.load_weights()
-
-    def embedding(item: jax.Array) -> jax.Array:
-        return metrics.embed_picture(weights, picture_of(item))
-
-    def distance(first: jax.Array, second: jax.Array) -> jax.Array:
-        return jnp.sum((embedding(first) - embedding(second)) ** 2)
-
-    return distance
 
 
 def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, " level"]:
@@ -123,7 +96,7 @@ def return_distances(
     denoiser: Denoiser,
     process: Process,
     *,
-    distance: Distance = l2,
+    distance: PairDistance = euclidean,
     copies: int = COPIES,
     num_steps: int = STEPS,
 ) -> Float[Array, " copy"]:
@@ -146,7 +119,7 @@ def basin(
     process: Process,
     *,
     delta: float,
-    distance: Distance = l2,
+    distance: PairDistance = euclidean,
     copies: int = COPIES,
     num_steps: int = STEPS,
     required: float = REQUIRED,
@@ -201,7 +174,7 @@ def bisect(
     process: Process,
     *,
     delta: float,
-    distance: Distance = l2,
+    distance: PairDistance = euclidean,
     copies: int = COPIES,
     num_steps: int = STEPS,
     required: float = REQUIRED,
@@ -266,7 +239,7 @@ def basin_radius(
 
     def one(copy: jax.Array) -> jax.Array:
         noise = jax.random.normal(jax.random.fold_in(key, copy), clean.shape, clean.dtype)
-        return l2(clean, process.perturb(clean, noise, t))
+        return euclidean(clean, process.perturb(clean, noise, t))
 
     return jnp.where(t > 0, jnp.mean(jax.vmap(one)(jnp.arange(copies))), 0.0)
 

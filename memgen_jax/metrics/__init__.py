@@ -1,17 +1,32 @@
 """What near means: a metric turns items into vectors whose Euclidean distance it is."""
 
-from memgen_jax.metrics.lpips import check_picture_shape, embed_picture, lpips, lpips_embedding
-from memgen_jax.metrics.metric import METRICS, Metric
+from memgen_jax.metrics.lpips import (
+    Lpips,
+    check_picture_shape,
+    embed_picture,
+    lpips_distance,
+    lpips_embedding,
+)
+from memgen_jax.metrics.make import METRICS, MetricName, make_metric, usual_metric
+from memgen_jax.metrics.metric import Metric, PairDistance, euclidean
+from memgen_jax.metrics.pixels import Pixels
 from memgen_jax.metrics.weights import fetch_weights, load_weights, weights_path
 
 __all__ = [
     "METRICS",
+    "Lpips",
     "Metric",
+    "MetricName",
+    "PairDistance",
+    "Pixels",
     "check_picture_shape",
     "embed_picture",
+    "euclidean",
     "fetch_weights",
     "load_weights",
-    "lpips",
+    "lpips_distance",
     "lpips_embedding",
+    "make_metric",
+    "usual_metric",
     "weights_path",
 ]

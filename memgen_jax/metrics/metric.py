@@ -1,57 +1,95 @@
-"""How the transition compares items: L2, or LPIPS between images."""
+"""What every metric says of itself; to add one, write a file with a subclass and name it in `make.py`."""
 
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax
 import numpy as np
+from jaxtyping import Array, Float, Shaped
 
 from memgen_jax import neighbors
-from memgen_jax.errors import InputError
-from memgen_jax.metrics.lpips import check_picture_shape, lpips_embedding
-from memgen_jax.metrics.weights import load_weights
 
-METRICS = ("l2", "lpips")
+# (one item, another) -> their distance, a scalar; to jit, vmap and differentiate.
+PairDistance = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-class Metric:
-    """One distance, and how items are made ready for it.
+@dataclasses.dataclass(frozen=True)
+class Metric(abc.ABC):
+    """How near two items are: the Euclidean distance between their vectors, squared or not, times a scale.
 
     Attributes:
-      name: "l2" or "lpips".
-      phrase: what reports call it, with the range of the values.
+      name: what settings call it.
+      short: what the axis of a figure calls it.
+      squared: whether the distance is the square of the Euclidean one.
+      phrase: what reports call it, with the range of the items' values.
+      scale: factor from the vectors' distance to the metric's own.
     """
 
-    def __init__(self, name: str, is_image: bool):
-        if name not in METRICS:
-            raise InputError(f"phases.metric={name!r} is not one of {', '.join(METRICS)}.")
-        if name == "lpips" and not is_image:
-            raise InputError("phases.metric='lpips' compares images, and these data are vectors: take l2.")
-        self.name = name
-        self._lpips = name == "lpips"
-        # Images are compared as they lie on disk, in uint8; distances are those in [-1, 1].
-        self._scale = 1 / 127.5 if is_image and not self._lpips else 1.0
-        place = "pixels in [-1, 1]" if is_image else "in the data's own units"
-        self.phrase = f"LPIPS (AlexNet v0.1, squared), {place}" if self._lpips else f"L2, {place}"
+    name: ClassVar[str]
+    short: ClassVar[str]
+    squared: ClassVar[bool]
 
+    @property
+    @abc.abstractmethod
+    def phrase(self) -> str: ...
+
+    @property
+    def scale(self) -> float:
+        return 1.0
+
+    @abc.abstractmethod
     def require_shape(self, item_shape: tuple[int, ...]) -> None:
-        """Raises InputError where LPIPS is asked for and the images are too small for it."""
-        if self._lpips:
-            check_picture_shape(*item_shape)
+        """Raises InputError where items of this shape cannot be compared."""
 
-    def require_weights(self) -> None:
-        """Raises InputError where LPIPS is asked for and its weights are not there yet, or damaged."""
-        if self._lpips:
-            load_weights()
+    def require_ready(self) -> None:  # noqa: B027 (most metrics need nothing)
+        """Raises InputError where something that the metric needs (weights) is not there."""
 
-    def prepare(self, items: np.ndarray) -> np.ndarray:
-        """What `search` takes: the items themselves, or their LPIPS embeddings.
+    @abc.abstractmethod
+    def vectors(
+        self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
+    ) -> Shaped[np.ndarray, "item dim"]:
+        """Items, as data sets hold them (uint8 images, or float vectors), as what `search` compares.
 
-        Embeddings are float16, which moves LPIPS by about a thousandth of it; LSUN-Church's 126,227 images
-        take 5.2 GB, its largest synthetic set 21 GB.
+        Args:
+          progress: what a bar on the terminal calls this; no bar where not given.
         """
-        return lpips_embedding(items, dtype="float16") if self._lpips else items
+
+    @abc.abstractmethod
+    def num_features(self, item_shape: tuple[int, ...]) -> int:
+        """Length of an item's vector; where it is only known by computing it, an estimate."""
+
+    @abc.abstractmethod
+    def between(self, picture_of: Callable[[jax.Array], jax.Array] | None) -> PairDistance:
+        """The distance of two items inside a compiled program.
+
+        Args:
+          picture_of: item -> picture [height, width, channel] in [-1, 1]; None for items that are no pictures.
+        Raises:
+          InputError: the metric compares pictures, and there are none.
+        """
+
+    @property
+    def embeds(self) -> bool:
+        """Whether vectors are computed, kept and read anew: their room counts."""
+        return False
 
     def search(self, queries: np.ndarray, references: np.ndarray, **options) -> neighbors.Neighbors:
-        """`neighbors.search` on prepared items; distances in the metric's own scale."""
-        return neighbors.search(queries, references, squared=self._lpips, scale=self._scale, **options)
+        """`neighbors.search` on vectors; distances in the metric's own scale."""
+        return neighbors.search(queries, references, squared=self.squared, scale=self.scale, **options)
 
-    def nearest(self, items: np.ndarray, references: np.ndarray) -> np.ndarray:
-        """Distance of every item to the nearest reference, neither of them prepared."""
-        return self.search(self.prepare(items), self.prepare(references)).distance[:, 0]
+    def nearest(
+        self, items: Shaped[np.ndarray, "item ..."], references: Shaped[np.ndarray, "reference ..."]
+    ) -> Float[np.ndarray, " item"]:
+        """Distance of every item to the nearest reference, neither of them vectors yet."""
+        return self.search(self.vectors(items), self.vectors(references)).distance[:, 0]
+
+    def unsquared(self, distance: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """The distances as Euclidean ones, for rules about their ratio."""
+        return np.sqrt(distance) if self.squared else distance
+
+
+def euclidean(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Float[Array, ""]:
+    """Euclidean distance, not squared, over all coordinates."""
+    return jax.numpy.sqrt(jax.numpy.sum((first - second) ** 2))

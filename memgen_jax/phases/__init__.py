@@ -16,18 +16,13 @@ from memgen_jax.phases.labels import (
     SPURIOUS,
     classify,
 )
-from memgen_jax.phases.thresholds import (
-    PAPER,
-    Thresholds,
-    Valley,
-    copies_by_ratio,
-    fewest_held_out,
-    find_valleys,
-    given,
-    held_out,
-    paper,
-    valley,
-)
+from memgen_jax.phases.rules.choose import RULES, Evidence, Rule, RuleName, choose_thresholds
+from memgen_jax.phases.rules.given_numbers import given
+from memgen_jax.phases.rules.held_out_images import fewest_held_out, held_out
+from memgen_jax.phases.rules.paper_table import PAPER, paper
+from memgen_jax.phases.rules.ratio import copies_by_ratio
+from memgen_jax.phases.rules.thresholds import Thresholds
+from memgen_jax.phases.rules.valleys import NoValley, Valley, find_valleys, valley
 from memgen_jax.phases.transition import (
     Fractions,
     critical_sizes,
@@ -41,10 +36,16 @@ __all__ = [
     "MEMORIZED",
     "NAMES",
     "PAPER",
+    "RULES",
     "SPURIOUS",
+    "Evidence",
     "Fractions",
+    "NoValley",
+    "Rule",
+    "RuleName",
     "Thresholds",
     "Valley",
+    "choose_thresholds",
     "classify",
     "copies_by_ratio",
     "critical_sizes",

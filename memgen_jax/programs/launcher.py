@@ -74,7 +74,7 @@ def _guarded(main, dry_run, before_joining, lower: str) -> None:
             join(_PROCESSES.value)
             main(_CONFIG.value, _WORKDIR.value)
     except InputError as error:
-        _stop(str(error))
+        _stop(error.named(lambda setting: f"--config.{setting}"))
     except KeyboardInterrupt:
         sys.stdout.flush()
         print(f"\nInterrupted; the same command continues from {_WORKDIR.value}.", file=sys.stderr)

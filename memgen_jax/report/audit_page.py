@@ -9,11 +9,6 @@ from memgen_jax import phases
 from memgen_jax.report import audit_figures, example_figures, histogram_figures, page
 from memgen_jax.report.page import measure, number, percent
 
-METRICS = {
-    "l2": "L2, not squared, of images on the range [-1, 1] (vectors as they are)",
-    "lpips": "LPIPS (AlexNet, v0.1), a squared distance, of images on the range [-1, 1]",
-}
-SHORT = {"l2": "L2", "lpips": "LPIPS"}
 SHOWN = {
     "memorized": "The closest copies",
     "spurious": "The largest groups of repeats",
@@ -35,7 +30,7 @@ def render(
       train_distance, synthetic_distance: of every sample.
       galleries: phase → samples with their neighbours; empty for items that are no images.
     """
-    metric = SHORT[summary["metric"]]
+    metric = summary["metric_short"]
     delta_m, delta_s = summary["delta_m"], summary["delta_s"]
     panel = histogram_figures.HistogramPanel(
         num_train=summary["num_train"],
@@ -58,7 +53,7 @@ def render(
     return page.render(
         "audit.html",
         summary=summary,
-        metric=METRICS[summary["metric"]],
+        metric=summary["metric_phrase"],
         metric_name=metric,
         row=summary,
         histograms=page.picture(
@@ -79,7 +74,7 @@ def render(
 
 def answer(summary: Mapping) -> list[str]:
     """The answer in plain sentences, duplicates inside the training set first."""
-    name = SHORT[summary["metric"]]
+    name = summary["metric_short"]
     total, count = summary["num_synthetic"], summary["num_train"]
     doubles = summary["train_duplicates"]
     sentences = []

@@ -35,13 +35,13 @@ def planted(tmp_path_factory):
 
 def flags(folder, out, **more):
     values = {"train": folder / "train.npz", "samples": folder / "samples.npz", "out": out} | more
-    return audit.Settings(**{name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
+    return audit.AuditSettings(**{name: str(v) if isinstance(v, Path) else v for name, v in values.items()})
 
 
 @pytest.fixture
 def no_page(monkeypatch):
     """Drawing takes most of a small audit's time."""
-    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "")
 
 
 RULES = {
@@ -105,7 +105,7 @@ def test_one_group_of_distances_and_no_holdout_says_what_is_needed(tmp_path):
     rng = np.random.default_rng(2)
     for name in ("train", "samples"):
         np.savez(tmp_path / f"{name}.npz", images=rng.integers(0, 256, (200, 5, 5, 1), dtype=np.uint8))
-    with pytest.raises(InputError, match=r"unimodal.*--holdout.*--delta-m"):
+    with pytest.raises(InputError, match=r"unimodal.*holdout.*delta_m"):
         audit.run(flags(tmp_path, tmp_path / "out"), say=lambda _: None)
 
 
@@ -155,7 +155,7 @@ def test_where_the_room_runs_out_one_sentence_is_said_and_the_results_of_before_
     planted, tmp_path, monkeypatch, room
 ):
     """The system itself stops a file at `room` bytes: labels.csv, or the page when the others are written."""
-    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "page" * 25_000)
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "page" * 25_000)
     settings = flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     for already_there in (False, True):
@@ -209,18 +209,18 @@ def mistakes(folder):
         ({"train": "tfds:no_such_set:train"}, "no_such_set"),
         (
             {"train": "tfds:mnist:train", "data_dir": folder / "nowhere"},
-            "data.data_dir=FOLDER or, for the audit, --data-dir=",
+            "--data-dir=FOLDER",
         ),
         ({"out": folder / "file"}, "give a folder"),
         ({"out": Path("/proc/nowhere")}, "cannot write"),
         ({"delta_m": 1.0}, "give both"),
         ({"delta_m": -1.0, "delta_s": 1.0}, "not a distance"),
         ({"thresholds": "cifar10"}, "lpips distances, not l2"),
-        ({"thresholds": "imagenet"}, "not one of"),
+        ({"thresholds": "imagenet"}, "must be one of"),
         ({"metric": "l1"}, "invalid choice"),
         ({"metric": "lpips", **deltas}, "28 pixels"),
-        ({"fail_above": 2.0}, "outside 0..1"),
-        ({"fpr": 1.5}, "--fpr 1.5 is outside"),
+        ({"fail_above": 2.0}, "must be a fraction in 0..1"),
+        ({"fpr": 1.5}, "--fpr=1.5 must be a fraction"),
         ({"fpr": 0.0}, "nothing to calibrate"),
         ({"holdout": folder / "unseen.npz", "fpr": 0.005}, "--samples has 160 items, too few"),
         ({"ratio": 0.0}, "positive"),

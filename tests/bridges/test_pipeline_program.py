@@ -50,7 +50,7 @@ def test_a_stable_diffusion_folder_gives_tables_spectra_and_a_page(pipeline, tmp
 
 
 def test_an_audit_takes_a_pipeline_in_place_of_samples(build_ddpm, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(audit.audit.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "")
     folder, out = build_ddpm(tmp_path / "pipeline"), tmp_path / "out"
     train = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     np.savez(tmp_path / "train.npz", images=train)

@@ -116,7 +116,7 @@ def test_what_is_not_prepared_is_refused_with_what_is_there(data_dir, tmp_path):
         data.load("tfds:cifar10", data_dir=data_dir)
     with pytest.raises(InputError, match="there: none"):
         data.load("tfds:cifar10", data_dir=tmp_path)
-    with pytest.raises(InputError, match=r"no folder .*nowhere.*--config\.data\.data_dir=FOLDER"):
+    with pytest.raises(InputError, match=r"no folder .*nowhere.*data_dir=FOLDER"):
         data.load("tfds:cifar10", data_dir=tmp_path / "nowhere")
 
 

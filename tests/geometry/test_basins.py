@@ -2,7 +2,6 @@
 
 import functools
 import math
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +14,11 @@ from memgen_jax.diffusion import DDPM, OU, VE
 from memgen_jax.errors import InputError
 from memgen_jax.geometry import basins
 from memgen_jax.memory import exact_denoiser
+from memgen_jax.metrics import lpips
 from memgen_jax.metrics.weights import Head
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-lpips = sys.modules["memgen_jax.metrics.lpips"]  # the room's name of it is the function's
 DIM = 6
 PATTERNS = jnp.stack([jnp.full(DIM, 0.5), jnp.full(DIM, -0.5)])
 HALF_DISTANCE = 0.5 * DIM**0.5
@@ -213,7 +212,6 @@ def random_alexnet(monkeypatch):
         heads.append(Head(random.random(width).astype(np.float32), np.arange(width)))
         channels = width
     weights = {"trunk": trunk, "heads": heads}
-    monkeypatch.setattr(metrics, "load_weights", lambda: weights)
     monkeypatch.setattr(lpips, "load_weights", lambda: weights)
 
 
@@ -234,13 +232,13 @@ def test_recovery_in_lpips_compares_the_pictures_by_their_squared_distance(rando
             denoiser,
             process,
             delta=delta,
-            distance=basins.lpips_between(lambda item: item),
+            distance=metrics.Lpips().between(lambda item: item),
             copies=2,
             num_steps=1,
         )
     )(key)
     first = np.asarray(patterns)[[0, 0]]
-    expected = metrics.lpips(first, np.stack([mixed, patterns[1]]))
+    expected = metrics.lpips_distance(first, np.stack([mixed, patterns[1]]))
     near, far = np.asarray(result.distance)
     np.testing.assert_allclose(far, expected[1], rtol=1e-3)
     np.testing.assert_allclose(near, expected[0], rtol=1e-3)
@@ -250,7 +248,7 @@ def test_recovery_in_lpips_compares_the_pictures_by_their_squared_distance(rando
 
 def test_pictures_too_small_for_lpips_are_refused(random_alexnet):
     with pytest.raises(InputError, match="at least 28 pixels a side, got 8×8"):
-        basins.lpips_between(lambda item: item)(jnp.zeros((8, 8, 1)), jnp.zeros((8, 8, 1)))
+        metrics.Lpips().between(lambda item: item)(jnp.zeros((8, 8, 1)), jnp.zeros((8, 8, 1)))
 
 
 def test_the_way_back_takes_whole_times_in_ddpm_and_ends_at_clean_data():

@@ -4,7 +4,6 @@ What needs the weights is left out where they have not been fetched; the same fo
 against PyTorch's convolutions, is tested everywhere.
 """
 
-import importlib
 import resource
 
 import jax
@@ -13,13 +12,11 @@ import pytest
 
 from memgen_jax import metrics
 from memgen_jax.errors import InputError
-from memgen_jax.metrics import lpips, lpips_embedding
+from memgen_jax.metrics import lpips as module
+from memgen_jax.metrics import lpips_distance, lpips_embedding
 from memgen_jax.metrics.lpips import LAYERS, SCALE, SHIFT
 from memgen_jax.metrics.weights import Head
 from memgen_jax.neighbors import search
-
-# The package gives the module's name to the function.
-module = importlib.import_module("memgen_jax.metrics.lpips")
 
 needs_weights = pytest.mark.skipif(
     not metrics.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
@@ -58,7 +55,7 @@ def pairs(kind, side):
 @needs_weights
 @pytest.mark.parametrize(("kind", "side"), list(REFERENCE))
 def test_lpips_equals_the_pytorch_package(kind, side):
-    np.testing.assert_allclose(lpips(*pairs(kind, side)), REFERENCE[kind, side], atol=1e-5)
+    np.testing.assert_allclose(lpips_distance(*pairs(kind, side)), REFERENCE[kind, side], atol=1e-5)
 
 
 def random_weights():
@@ -130,7 +127,7 @@ def test_all_pairs_through_embeddings_equal_the_pairs_one_by_one():
     first, second = pairs("real", 32)
     found = search(lpips_embedding(first), lpips_embedding(second), k=3, squared=True)
     for row in range(3):
-        one_by_one = lpips(first[[row] * 3], second[found.index[row]])
+        one_by_one = lpips_distance(first[[row] * 3], second[found.index[row]])
         np.testing.assert_allclose(found.distance[row], one_by_one, atol=1e-5)
 
 
@@ -149,7 +146,7 @@ def test_the_search_in_bfloat16_gives_the_same_neighbours():
 def test_an_image_is_at_distance_zero_of_itself_as_uint8_as_float_and_as_grey():
     images = pairs("real", 32)[0]
     decoded = (images / 127.5 - 1).astype(np.float32)
-    assert lpips(images, decoded).max() < 1e-6
+    assert lpips_distance(images, decoded).max() < 1e-6
     grey = images[..., :1]
     tripled = np.repeat(grey, 3, axis=-1)
     np.testing.assert_allclose(lpips_embedding(grey), lpips_embedding(tripled), atol=1e-6)
@@ -213,4 +210,4 @@ def test_lpips_equals_the_pytorch_package_where_that_is_installed(kind, side):
         pytest.skip("lpips is not installed")
     with torch.no_grad():
         expected = model(*images).flatten().numpy()
-    np.testing.assert_allclose(lpips(first, second), expected, atol=1e-5)
+    np.testing.assert_allclose(lpips_distance(first, second), expected, atol=1e-5)

@@ -7,6 +7,7 @@ Every model's measurements are one file, `measured/<model>.npz`; a whole one is 
 same command continues an interrupted run.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -141,11 +142,9 @@ class Measurement:
         )
 
     def _distance(self, params) -> Callable:
-        if self.settings.basins.metric == "l2":
-            return geometry.basins.l2
         picture_of = self.source.picture_of
-        assert picture_of is not None  # `sources.check_metric` asked
-        return geometry.basins.lpips_between(lambda item: picture_of(params, item))
+        pictures = functools.partial(picture_of, params) if picture_of else None
+        return self.source.metric.between(pictures)
 
     def _curvature(self, params, condition, key, item, t) -> dict[str, jax.Array]:
         settings, process = self.settings.curvature, self.process

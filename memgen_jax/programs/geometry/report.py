@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs
-from memgen_jax.programs.geometry.settings import METRICS, Settings
+from memgen_jax.programs.geometry.settings import Settings
 from memgen_jax.programs.geometry.sources import Source
 from memgen_jax.programs.geometry.tables import (
     LABELS,
@@ -179,7 +179,7 @@ def render(
         required=settings.basins.required,
         copies=settings.basins.copies,
         delta=settings.basins.delta,
-        metric=METRICS[settings.basins.metric],
+        metric=source.metric.phrase,
         stratified=len(measured.names) > 1,
         tests=tests,
         recovery=pictures["recovery"],

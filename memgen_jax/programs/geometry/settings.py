@@ -4,11 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from memgen_jax import diffusion, geometry
+from memgen_jax import diffusion, geometry, metrics
 from memgen_jax.errors import InputError, require_at_least
 
 # The distances that recovery and labels can be taken in, as the page calls them.
-METRICS = {"l2": "L2 distance", "lpips": "LPIPS, a squared distance"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +141,8 @@ def check(settings: Settings) -> None:
             "or --config.pipeline=PATH, a diffusers folder."
         )
     for name, metric in (("basins", settings.basins.metric), ("sampling", sampling.metric)):
-        if metric not in METRICS:
-            raise InputError(f"{name}.metric={metric!r} is not one of {', '.join(METRICS)}.")
+        if metric not in metrics.METRICS:
+            raise InputError.setting(f"{name}.metric", metric, f"one of {', '.join(metrics.METRICS)}")
     if not settings.basins.delta > 0:
         raise InputError(f"basins.delta={settings.basins.delta} must be positive.")
     fractions = (*settings.curvature.times, settings.energy_gap.time)

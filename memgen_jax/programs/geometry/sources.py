@@ -19,7 +19,6 @@ from ml_collections import ConfigDict
 
 from memgen_jax import bridges, data, diffusion, metrics, phases, runs, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.metrics.metric import Metric
 from memgen_jax.programs.geometry.settings import Settings
 from memgen_jax.programs.transition import program, tables
 
@@ -58,6 +57,7 @@ class Source:
     Attributes:
       title: what the page calls it.
       labelled_by: where the labels come from, to follow "labelled by".
+      metric: in which a noised copy has come back.
       denoiser_of: (params, condition) -> E[x_0 | x_t].
       in_range: the denoiser as the returns of the basins use it, clipped where the data have a range.
       picture_of: (params, item) -> [height, width, channel] in [-1, 1], None for points; both are traced.
@@ -67,6 +67,7 @@ class Source:
     labelled_by: str
     process: diffusion.Process
     groups: tuple[Group, ...]
+    metric: metrics.Metric
     denoiser_of: Callable[[Any, Any], diffusion.Denoiser]
     in_range: Callable[[diffusion.Denoiser], diffusion.Denoiser]
     picture_of: Callable[[Any, Any], Any] | None
@@ -115,18 +116,11 @@ def wanted_labels(asked: Sequence[str], found: np.ndarray, where: str) -> list[i
     return [label for label, name in enumerate(phases.NAMES) if (name in asked if asked else counts[label])]
 
 
-def check_metric(metric: str, picture_shape: tuple[int, ...] | None) -> None:
-    """Refuses, before anything is drawn or measured, LPIPS where it cannot be taken.
-
-    Raises:
-      InputError: the samples are points (None), the pictures too small, or the weights are not there.
-    """
-    if metric != "lpips":
-        return
-    if picture_shape is None:
-        raise InputError("basins.metric='lpips' compares pictures, and these samples are points: use l2.")
-    metrics.check_picture_shape(*picture_shape)
-    metrics.load_weights()
+def ready_metric(field: str, name: str, shape: tuple[int, ...]) -> metrics.Metric:
+    """The metric of a setting; refuses, before anything is drawn or measured, one that cannot be taken."""
+    metric = metrics.make_metric(name, shape, field=field)
+    metric.require_ready()
+    return metric
 
 
 def from_run(settings: Settings) -> Source:
@@ -170,7 +164,7 @@ def from_run(settings: Settings) -> Source:
     distances = {m: _distances(folder, m) for m in members}
     labels = {m: phases.classify(*distances[m], *deltas) for m in members}
     wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
-    check_metric(settings.basins.metric, run.dataset.item_shape if run.dataset.is_image else None)
+    metric = ready_metric("basins.metric", settings.basins.metric, run.dataset.item_shape)
 
     groups = []
     for member in members:
@@ -197,6 +191,7 @@ def from_run(settings: Settings) -> Source:
         "the run: " + _thresholds(run.metric.phrase, *deltas),
         run.process,
         tuple(groups),
+        metric,
         lambda params, condition: source.denoiser_of(params),
         diffusion.clipped if run.dataset.is_image else lambda denoiser: denoiser,
         (lambda params, item: item) if run.dataset.is_image else None,
@@ -217,8 +212,8 @@ def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
     pipeline.check_prompts(prompts, "--config.prompts")
     item = jax.ShapeDtypeStruct(pipeline.item_shape, jnp.float32)
     picture_shape = jax.eval_shape(pipeline.decode, pipeline.params, item).shape
-    for metric in (settings.basins.metric, sampling.metric):
-        check_metric(metric, picture_shape)
+    metric = ready_metric("basins.metric", settings.basins.metric, picture_shape)
+    labelling = ready_metric("sampling.metric", sampling.metric, picture_shape)
     prompt = np.repeat(np.arange(max(len(prompts), 1)), sampling.samples_per_prompt)
     if len(prompt) < 2:
         raise InputError(
@@ -242,7 +237,7 @@ def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
         drawn = {"images": images, "items": items, "prompt": prompt}
         workdir.write_npz("samples/pipeline.npz", **drawn)
 
-    distances = pipeline_distances(drawn["images"], settings.train, sampling.metric)
+    distances = pipeline_distances(drawn["images"], settings.train, labelling)
     deltas = (sampling.delta_m, sampling.delta_s)
     if given and given[0] is not None:
         labels = np.array([phases.NAMES.index(label) for label in given], np.int32)[prompt]
@@ -251,8 +246,9 @@ def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
         labels = phases.classify(*distances, *deltas)
         train = epath.Path(settings.train).name
         known = train or "none given, so that nothing counts as memorized"
-        phrase = Metric(sampling.metric, is_image=True).phrase
-        labelled_by = f"what they repeat: {_thresholds(phrase, *deltas)}; training pictures: {known}"
+        labelled_by = (
+            f"what they repeat: {_thresholds(labelling.phrase, *deltas)}; training pictures: {known}"
+        )
     score = certainty(labels, *distances, *deltas)
     wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
     chosen = most_certain(labels, score, wanted, select.per_phase)
@@ -272,22 +268,24 @@ def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
         labelled_by,
         pipeline.process,
         (group,),
+        metric,
         lambda params, context: pipeline.denoiser(params, context, sampling.guidance_scale),
         pipeline.in_range,
         pipeline.decode,
     )
 
 
-def pipeline_distances(images: np.ndarray, train: str, metric_name: str) -> tuple[np.ndarray, np.ndarray]:
+def pipeline_distances(
+    images: np.ndarray, train: str, metric: metrics.Metric
+) -> tuple[np.ndarray, np.ndarray]:
     """Distance of every picture to the nearest training picture and to the nearest other sample.
 
     Args:
       images: uint8 [sample, height, width, channel].
       train: the training set, as `data.load` reads it; without one ("") the first distance is infinite.
-      metric_name: "l2" (pixels in [-1, 1], not squared) or "lpips" (squared).
+      metric: in whose scale the distances are.
     """
-    metric = Metric(metric_name, is_image=True)
-    prepared = metric.prepare(images)
+    prepared = metric.vectors(images)
     among = np.asarray(metric.search(prepared, prepared, exclude_self=True).distance[:, 0])
     if not train:
         return np.full(len(images), np.inf, np.float32), among
@@ -298,7 +296,7 @@ def pipeline_distances(images: np.ndarray, train: str, metric_name: str) -> tupl
             f"the training pictures in {train} have shape {known.shape[1:]}, "
             f"the pipeline's {images.shape[1:]}: bring them to {height}×{width}."
         )
-    return np.asarray(metric.search(prepared, metric.prepare(known)).distance[:, 0]), among
+    return np.asarray(metric.search(prepared, metric.vectors(known)).distance[:, 0]), among
 
 
 def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:

@@ -26,8 +26,6 @@ _DEADLINE = flags.DEFINE_float(
 
 # Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
 ASSUMED_SHARE = 0.3
-# Numbers in the LPIPS embedding of a picture, by its side; see `metrics.lpips_embedding`.
-EMBEDDING_SIZE = {28: 3_490, 32: 3_490, 64: 20_762}
 
 
 class Stage(NamedTuple):
@@ -198,20 +196,14 @@ class Share:
         )
 
     @property
-    def lpips(self) -> bool:
-        return self.plan.metric.name == "lpips"
-
-    @property
     def compared(self) -> int:
-        """Numbers of an item that the neighbour search compares: pixels, or its LPIPS embedding."""
-        if not self.lpips:
-            return self.item
-        return EMBEDDING_SIZE.get(min(self.plan.item_shape[:2]), 8 * self.item)
+        """Numbers of an item that the neighbour search compares: pixels, or its embedding."""
+        return self.plan.metric.num_features(self.plan.item_shape)
 
     def embeddings(self) -> float:
-        """Bytes of LPIPS embeddings (float16) that are there at once: of S and of the largest S'."""
+        """Bytes of embeddings (float16) that are there at once: of S and of the largest S'."""
         largest = max(size for _, size in self.sets)
-        return 2.0 * self.compared * (self.plan.total + largest) if self.lpips else 0.0
+        return 2.0 * self.compared * (self.plan.total + largest) if self.plan.metric.embeds else 0.0
 
     def compare(self) -> Stage:
         """Every sample with every item of S and of S': one product of the vectors that are compared."""
@@ -248,9 +240,9 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
 
     first = jax.local_devices()[0]
     lines = [f"disk: {in_bytes(sum(stage.disk for stage in stages))}"]
-    if share.lpips:
+    if share.plan.metric.embeds:
         place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
-        lines.append(f"LPIPS embeddings: {in_bytes(share.embeddings())} at once, {place}")
+        lines.append(f"{share.plan.metric.short} embeddings: {in_bytes(share.embeddings())} at once, {place}")
 
     need = max(stage.memory for stage in stages)
     known = (first.memory_stats() or {}).get("bytes_limit")

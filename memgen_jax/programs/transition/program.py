@@ -295,7 +295,7 @@ def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
         for member in members:
             name = f"neighbors/{member.name}.npz"
             if workdir.read_npz(name, *needed) is None:
-                samples = run.metric.prepare(tables.load_samples(workdir, member))
+                samples = run.metric.vectors(tables.load_samples(workdir, member))
                 in_train = run.metric.search(samples, run.comparable_train[: member.num_train])
                 among = run.metric.search(samples, samples, exclude_self=True)
                 found = (in_train.distance, in_train.index, among.distance, among.index)

@@ -287,7 +287,7 @@ def choose_examples(run: Run, workdir: runs.Workdir, width: int | None, rows, th
 
 def make_targets(run: Run, samples: np.ndarray, chosen: np.ndarray, num_train: int):
     """The chosen samples with their nearest items of S and their nearest other samples."""
-    train, comparable = run.train[:num_train], run.metric.prepare(samples)
+    train, comparable = run.train[:num_train], run.metric.vectors(samples)
     near = run.metric.search(
         comparable[chosen], run.comparable_train[:num_train], k=min(NUM_NEIGHBORS, num_train)
     )

@@ -11,13 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, models, phases, runs, sweep, training
+from memgen_jax import data, diffusion, metrics, models, phases, runs, sweep, training
 from memgen_jax.errors import InputError, require_at_least
-from memgen_jax.metrics.metric import Metric
 from memgen_jax.programs import launcher
 from memgen_jax.sweep import grid
-
-RULES = ("given", "paper", "valley", "held_out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,8 +156,8 @@ class Plan:
         self.settings = s = settings
         self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
         self.process = build_process(s.process)
-        self.metric = Metric(s.phases.metric, is_image)
-        self.metric.require_shape(item_shape)
+        # Embeddings of whole data sets are kept: half the room.
+        self.metric = metrics.make_metric(s.phases.metric, item_shape, dtype="float16", field="phases.metric")
         self.exact = s.model["name"] == "exact"
         self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
         if self.exact and s.widths:
@@ -183,8 +180,8 @@ class Plan:
             raise InputError(
                 f"train.times={s.train.times!r} is for processes in continuous time: use 'uniform' with ddpm."
             )
-        if s.phases.rule not in RULES:
-            raise InputError(f"phases.rule={s.phases.rule!r} is not one of {', '.join(RULES)}.")
+        if s.phases.rule not in phases.RULES:
+            raise InputError.setting("phases.rule", s.phases.rule, f"one of {', '.join(phases.RULES)}")
         if s.grid != "given" and "num_train" in launcher.given_settings():
             raise InputError(
                 f"num_train={s.num_train} counts where grid is 'given', and it is {s.grid!r}: give the sizes as "
@@ -236,7 +233,10 @@ class Run(Plan):
 
     def __init__(self, config: ConfigDict):
         settings = launcher.settings(Settings, config)
-        self.dataset = data.load(**set_ones(settings.data))
+        try:
+            self.dataset = data.load(**set_ones(settings.data))
+        except InputError as error:
+            raise error.within("data") from None
         self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
         check_expected(settings.expect, self.dataset)
         super().__init__(
@@ -246,7 +246,7 @@ class Run(Plan):
             is_image=self.dataset.is_image,
             name=self.dataset.name,
         )
-        self.metric.require_weights()
+        self.metric.require_ready()
         self.require_rule_can_work()
         self.shard = runs.place() if runs.place() != (0, 1) else parse_shard(settings.shard)
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
@@ -262,7 +262,7 @@ class Run(Plan):
     @functools.cached_property
     def comparable_train(self) -> np.ndarray:
         """The training items as the metric takes them."""
-        return self.metric.prepare(self.train)
+        return self.metric.vectors(self.train)
 
     def snapshots(self, members: Sequence[sweep.Member]) -> tuple[sweep.Member, ...]:
         """These members at the earlier steps that `train.num_snapshots` keeps, one after another."""

@@ -38,30 +38,44 @@ def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
     return arrays["images"] if "images" in arrays else arrays["points"]
 
 
-def make_thresholds(run: Run, workdir: runs.Workdir) -> phases.Thresholds:
-    """The two thresholds by the rule of the settings: given, paper, valley or held_out."""
-    s = run.settings.phases
-    if s.rule == "given":
-        return phases.given(s.delta_m, s.delta_s)
-    if s.rule == "paper":
-        return run.paper_thresholds()
-    if s.rule == "held_out":
-        unseen = run.metric.search(run.metric.prepare(run.dataset.held_out), run.comparable_train)
+class RunEvidence:
+    """The distances of a run that a rule for the thresholds asks for; see `phases.Evidence`."""
+
+    def __init__(self, run: Run, workdir: runs.Workdir):
+        self._run, self._workdir = run, workdir
+
+    def of_samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the samples of all members together."""
+        pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
+        for member in self._run.members:
+            found = self._workdir.read_npz(f"neighbors/{member.name}.npz") or {}
+            for name, parts in pooled.items():
+                parts.append(found[name])
+        train, synthetic = (np.concatenate(parts) for parts in pooled.values())
+        return train, synthetic
+
+    def of_real(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the held-out items, and of the whole training set in itself."""
+        run = self._run
+        unseen = run.metric.search(run.metric.vectors(run.dataset.held_out), run.comparable_train)
         real = run.metric.search(run.comparable_train, run.comparable_train, exclude_self=True)
-        return phases.held_out(unseen.distance[:, 0], real.distance[:, 0], s.false_positive_rate)
-    pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
-    for member in run.members:
-        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-        for name, parts in pooled.items():
-            parts.append(found[name])
-    train_distance, synthetic_distance = (np.concatenate(parts) for parts in pooled.values())
+        return unseen.distance[:, 0], real.distance[:, 0]
+
+
+def make_thresholds(run: Run, workdir: runs.Workdir) -> phases.Thresholds:
+    """The two thresholds by the rule of the settings."""
+    s = run.settings.phases
+    rule = phases.Rule(s.rule, s.delta_m, s.delta_s, s.table, run.metric.name, s.false_positive_rate)
     try:
-        return phases.find_valleys(train_distance, synthetic_distance)
-    except InputError as error:
+        return phases.choose_thresholds(rule, RunEvidence(run, workdir))
+    except phases.NoValley as error:
         raise InputError(
-            f"{error}. Nothing is lost: the same command with --config.phases.rule=given "
-            "--config.phases.delta_m=… --config.phases.delta_s=… (or with phases.rule=held_out, or "
-            "phases.rule=paper and phases.table=…) labels the samples that are there."
+            f"{error}. Nothing is lost: the same command with {{0}}=given, {{1}}=… and {{2}}=… (or with "
+            "{0}=held_out, or {0}=paper and {3}=…) labels the samples that are there.",
+            "phases.rule",
+            "phases.delta_m",
+            "phases.delta_s",
+            "phases.table",
         ) from None
 
 
@@ -205,7 +219,7 @@ def held_out_distances(run: Run) -> dict[int, float]:
     """K -> median distance of real held-out items to S; empty where none are held out."""
     if not len(run.dataset.held_out):
         return {}
-    unseen = run.metric.prepare(run.dataset.held_out)
+    unseen = run.metric.vectors(run.dataset.held_out)
     return {
         size: float(np.median(run.metric.search(unseen, run.comparable_train[:size]).distance))
         for size in dict.fromkeys(member.num_train for member in run.members)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from memgen_jax import geometry, phases
+from memgen_jax import geometry, metrics, phases
 from memgen_jax.errors import InputError
-from memgen_jax.metrics import metric as metric_module
+from memgen_jax.metrics import lpips as metric_module
 from memgen_jax.programs.geometry import sources as geometry_sources
 
 ROOT = Path(__file__).parents[3]
@@ -88,7 +88,7 @@ def test_a_pipelines_pictures_are_labelled_by_what_they_repeat(with_train, tmp_p
     images[4] = images[2]  # a repeat among samples
     np.savez(tmp_path / "train.npz", images=known)
     train = str(tmp_path / "train.npz") if with_train else ""
-    distances = geometry_sources.pipeline_distances(images, train, "l2")
+    distances = geometry_sources.pipeline_distances(images, train, metrics.Pixels(is_image=True))
     labels = [phases.NAMES[label] for label in phases.classify(*distances, 1.0, 1.0)]
     copy = "memorized" if with_train else "generalized"
     assert labels == ["generalized", copy, "spurious", "generalized", "spurious"]
@@ -102,7 +102,7 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
     images = random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     embedding = random.normal(size=(4, 6)).astype(np.float16)
     monkeypatch.setattr(metric_module, "lpips_embedding", lambda items, **_: embedding)
-    _, among = geometry_sources.pipeline_distances(images, "", "lpips")
+    _, among = geometry_sources.pipeline_distances(images, "", metrics.Lpips())
     apart = np.sum((embedding[:, None].astype(float) - embedding) ** 2, axis=2) + np.diag([np.inf] * 4)
     np.testing.assert_allclose(among, apart.min(axis=1), rtol=1e-3)
 

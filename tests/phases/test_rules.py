@@ -41,7 +41,7 @@ def test_one_group_has_no_valley_and_the_sentence_says_what_is_needed():
     distance = np.exp(np.random.default_rng(2).normal(size=800))
     found = phases.valley(distance)
     assert found.threshold is None and found.low is None and found.p_value > 0.05
-    with pytest.raises(InputError, match=r"training set look unimodal.*held-out"):
+    with pytest.raises(InputError, match=r"training set look unimodal.*no threshold"):
         phases.find_valleys(distance, two_modes(3, 300, 300))
     with pytest.raises(InputError, match="samples look unimodal"):
         phases.find_valleys(two_modes(3, 300, 300), distance)

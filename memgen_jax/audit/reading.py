@@ -1,0 +1,82 @@
+"""Reads the sets that an audit compares, and refuses those that cannot be compared."""
+
+from collections.abc import Callable
+from typing import Any
+
+from memgen_jax import metrics, phases
+from memgen_jax.audit.settings import AuditSettings
+from memgen_jax.data import Items, read
+from memgen_jax.errors import InputError
+
+
+def load(
+    settings: AuditSettings, say: Callable[[str], object], draw: Callable[[], Items] | None = None
+) -> tuple[Items, Items, Items | None]:
+    """Training items, samples and held-out items, of one shape; `draw` makes the samples, see `run`."""
+    options: dict[str, Any] = {
+        "data_dir": settings.data_dir,
+        "size": settings.size,
+        "channels": settings.channels,
+        "skip_bad": settings.skip_bad,
+    }
+    train, holdout = read(settings.train, **options)
+    samples = read(settings.samples, **options)[0] if draw is None else draw()
+    if settings.holdout is not None:
+        holdout, _ = read(settings.holdout, **options)
+    sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
+    for name, items in sets.items():
+        place = getattr(settings, name) or f"held out in {settings.train}"
+        note = f" ({items.note})" if items.note else ""
+        say(f"{name}: {_count(items)} from {place}{note}")
+        if len(items.values) < 2:
+            raise InputError(f"{{0}} {place} holds one item; give at least 2", name)
+        shape, expected = items.values.shape[1:], train.values.shape[1:]
+        if shape == expected:
+            continue
+        if len(shape) == len(expected) == 3 and shape[:2] == expected[:2]:
+            raise InputError(
+                f"{{0}} has {expected[2]} channels and {{1}} {shape[2]}; bring both to one kind with "
+                "{2}=1 or {2}=3",
+                "train",
+                name,
+                "channels",
+            )
+        raise InputError(
+            f"{{0}} items are {_shape(expected)} and {{1}} items {_shape(shape)}; bring images to one "
+            "size with {2}=N",
+            "train",
+            name,
+            "size",
+        )
+    if holdout is not None and settings.thresholds == "auto" and settings.delta_m is None:
+        fewest = phases.fewest_held_out(settings.false_positive_rate)
+        for name, items in sets.items():
+            if len(items.values) < fewest:
+                raise InputError(
+                    f"{{0}} has {len(items.values)} items, too few for held-out calibration at a rate of "
+                    f"{settings.false_positive_rate:g}; give at least {fewest}, a larger {{1}}, or {{2}} and {{3}}",
+                    name,
+                    "false_positive_rate",
+                    "delta_m",
+                    "delta_s",
+                )
+    return train, samples, holdout
+
+
+def _count(items: Items) -> str:
+    kind = "images" if items.values.ndim == 4 else "vectors"
+    return f"{len(items.values):,} {kind} {_shape(items.values.shape[1:])}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) if len(shape) > 1 else f"of {shape[0]} numbers"
+
+
+def choose_metric(settings: AuditSettings, train: Items) -> metrics.Metric:
+    """L2 for one channel and for vectors, LPIPS for colour, unless the settings say."""
+    shape = train.values.shape[1:]
+    name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
+    metric = metrics.make_metric(name, shape, batch=settings.batch)
+    if settings.thresholds != "auto":
+        phases.paper(settings.thresholds, metric.name)
+    return metric

@@ -1,0 +1,93 @@
+"""What an audit compares, and how."""
+
+import dataclasses
+import os
+
+from memgen_jax import metrics, phases
+from memgen_jax.errors import InputError
+
+METRICS = ("auto", *metrics.METRICS)
+TABLES = ("auto", *phases.PAPER)
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditSettings:
+    """What to compare, and how; every field has its flag in `memgen audit`.
+
+    Attributes:
+      train, samples, holdout: sources as `data.read` takes them.
+      out: folder for the results, made where missing.
+      metric: "l2" (pixels in [-1, 1], not squared), "lpips" (AlexNet v0.1, squared), or "auto": L2 for
+        one channel and for vectors, LPIPS for colour.
+      thresholds: a data set of the paper's table, or "auto": held-out calibration where there is a
+        holdout, else the valley rule.
+      delta_m, delta_s: both given, they replace `thresholds`.
+      false_positive_rate: share of unseen real images that held-out calibration lets pass as copies.
+      ratio: also report the share of samples with d1/d2 below it.
+      fail_above: `Result.failed` is true where the memorized fraction is above it.
+      size, channels, skip_bad, data_dir: see `data.read`.
+      batch: images per LPIPS batch.
+    """
+
+    train: str
+    samples: str
+    out: str
+    holdout: str | None = None
+    metric: str = "auto"
+    thresholds: str = "auto"
+    delta_m: float | None = None
+    delta_s: float | None = None
+    false_positive_rate: float = 0.01
+    ratio: float | None = None
+    fail_above: float | None = None
+    size: int | None = None
+    channels: int | None = None
+    skip_bad: bool = False
+    data_dir: str | None = None
+    batch: int = 64
+
+    def rule(self, metric: metrics.Metric, has_holdout: bool) -> phases.Rule:
+        """Given numbers, the paper's by name, held-out calibration, or the valley rule, in this order."""
+        if self.delta_m is not None and self.delta_s is not None:
+            return phases.Rule("given", self.delta_m, self.delta_s)
+        if self.thresholds != "auto":
+            return phases.Rule("paper", table=self.thresholds, metric=metric.name)
+        if has_holdout:
+            return phases.Rule("held_out", false_positive_rate=self.false_positive_rate)
+        return phases.Rule("valley", one_for_both=True)
+
+
+def check(settings: AuditSettings) -> None:
+    """Refuses settings that contradict each other, before anything is read."""
+    seen: dict[str, str] = {}
+    for name in ("train", "samples", "holdout"):
+        source = getattr(settings, name)
+        if source is None:
+            continue
+        place = source if source.startswith(("tfds:", "idx:")) else os.path.realpath(source)
+        if place in seen:
+            raise InputError(f"{{0}} and {{1}} are both {source}; give two different sets", seen[place], name)
+        seen[place] = name
+    if (settings.delta_m is None) != (settings.delta_s is None):
+        raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
+    if settings.delta_m is not None and settings.delta_s is not None:
+        if settings.thresholds != "auto":
+            raise InputError("{0} and {1} exclude each other; give one of them", "thresholds", "delta_m")
+        phases.given(settings.delta_m, settings.delta_s)
+    for name, choices in (("metric", METRICS), ("thresholds", TABLES)):
+        if getattr(settings, name) not in choices:
+            raise InputError.setting(name, getattr(settings, name), f"one of {', '.join(choices)}")
+    for name in ("fail_above", "ratio", "false_positive_rate"):
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value <= 1:
+            raise InputError.setting(name, value, "a fraction in 0..1")
+    if settings.false_positive_rate in (0, 1):
+        raise InputError.setting(
+            "false_positive_rate",
+            settings.false_positive_rate,
+            "inside (0, 1), for it leaves nothing to calibrate; 0.01 is usual",
+        )
+    if settings.ratio == 0:
+        raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
+    if settings.batch < 1:
+        raise InputError.setting("batch", settings.batch, "positive; 64 is usual")

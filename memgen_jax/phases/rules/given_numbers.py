@@ -1,0 +1,10 @@
+"""The rule "given": explicit numbers."""
+
+from memgen_jax.phases.labels import check_thresholds
+from memgen_jax.phases.rules.thresholds import Thresholds
+
+
+def given(delta_m: float, delta_s: float) -> Thresholds:
+    """Explicit numbers."""
+    check_thresholds(delta_m, delta_s)
+    return Thresholds(float(delta_m), float(delta_s), "given")

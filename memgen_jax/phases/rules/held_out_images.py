@@ -1,0 +1,69 @@
+"""The rule "held_out": real images that the model has not seen rarely count as copies or repeats."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import binom
+
+from memgen_jax.errors import InputError
+from memgen_jax.phases.rules.thresholds import Thresholds
+
+ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
+
+
+def held_out(
+    unseen_distance: Float[np.ndarray, " unseen"],
+    real_distance: Float[np.ndarray, " real"],
+    false_positive_rate: float = 0.01,
+) -> Thresholds:
+    """Thresholds at which real, unseen images are rarely called copies or repeats.
+
+    δ_m is the j-th smallest of the n distances from unseen real images to the training set, with
+    j = ⌊rate (n + 1)⌋: a further unseen image falls at or below it with probability at most the
+    rate, whatever the distribution. δ_s is the same rank among distances from real images to their
+    nearest other real image. A real set smaller than the sample set makes δ_s too wide, for
+    nearest distances shrink as a set grows: take the two of like size.
+
+    The interval of each is that of the quantile which it estimates, at 95% or more whatever the distribution;
+    its lower end is 0 where the distances are too few for a bound from below.
+
+    Args:
+      unseen_distance: from each held-out item to its nearest training item.
+      real_distance: from each of a set of real items to its nearest other in that set.
+      false_positive_rate: in (0, 1).
+
+    Raises:
+      InputError: too few distances for the rate.
+    """
+    if not 0 < false_positive_rate < 1:
+        raise InputError(f"false_positive_rate = {false_positive_rate} is outside (0, 1); 0.01 is usual")
+    delta_m, interval_m = _low_quantile("held-out", unseen_distance, false_positive_rate)
+    delta_s, interval_s = _low_quantile("real", real_distance, false_positive_rate)
+    rule = f"held-out at {100 * false_positive_rate:.3g}% false positives"
+    return Thresholds(delta_m, delta_s, rule, interval_m, interval_s)
+
+
+def fewest_held_out(false_positive_rate: float) -> int:
+    """The fewest distances of either kind from which `held_out` can calibrate: 99 at 1%."""
+    return math.ceil(1 / false_positive_rate - 1 - ROUNDING)
+
+
+def _low_quantile(
+    name: str, distance: Float[np.ndarray, " item"], rate: float
+) -> tuple[float, tuple[float, float]]:
+    count = len(distance)
+    if count < fewest_held_out(rate):
+        raise InputError(
+            f"{count} {name} images cannot show a rate of {rate:g}; give at least "
+            f"{fewest_held_out(rate)} or raise the rate"
+        )
+    rank = int(rate * (count + 1) + ROUNDING)
+    ordered = np.sort(distance)
+    # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
+    # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.
+    low, high = binom.ppf([0.025, 0.975], count, rate).astype(int)
+    if low == 0 and binom.cdf(high, count, rate) - binom.pmf(0, count, rate) >= 0.95:
+        low = 1
+    interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
+    return float(ordered[rank - 1]), interval
