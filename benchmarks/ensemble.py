@@ -40,7 +40,7 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     digits = data.load("digits")
     model = models.mlp(digits.item_shape, WIDTH, NUM_BLOCKS, time_in_blocks=False)
     process = diffusion.DDPM()
-    settings = training.TrainSettings(
+    settings = sweep.SweepTrainSettings(
         num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1
     )
     mesh = sweep.member_mesh(jax.devices() if everything else jax.devices()[:1])

@@ -18,7 +18,6 @@ from memgen_jax.diffusion.processes import (
     Process,
     clipped,
     denoiser_from_network,
-    draw_mixed_time,
 )
 from memgen_jax.diffusion.samplers import (
     SAMPLERS,
@@ -57,7 +56,6 @@ __all__ = [
     "ddim_step",
     "denoiser_from_network",
     "denoising_loss",
-    "draw_mixed_time",
     "draw_prior",
     "euler_maruyama_step",
     "gaussian_prior",

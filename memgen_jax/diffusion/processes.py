@@ -130,18 +130,6 @@ def require_time(t: Time, process: Process) -> None:
         raise InputError(f"t={float(t):g} must lie in (0, {process.t_max:g}].")
 
 
-def draw_mixed_time(key: jax.Array, process: Process) -> Float[Array, ""]:
-    """A training time for a process in continuous time: half of them uniform, half uniform in log t.
-
-    Uniform times alone hardly ever meet the small noise in which details are learned: of a VE process with
-    sigma = 10 one in a hundred has less than 1 a pixel.
-    """
-    law_key, time_key = jax.random.split(key)
-    low, high = np.log(process.t_min), np.log(process.t_max)
-    logarithmic = jnp.exp(jax.random.uniform(time_key, minval=low, maxval=high))
-    return jnp.where(jax.random.bernoulli(law_key), process.draw_time(time_key), logarithmic)
-
-
 def denoiser_from_network(
     network: Callable[[jax.Array, jax.Array], jax.Array], process: Process, prediction: str
 ) -> Denoiser:

@@ -3,11 +3,13 @@
 from memgen_jax.runs.checkpoints import MemberCheckpoints
 from memgen_jax.runs.interrupts import deferred_interrupts
 from memgen_jax.runs.processes import join, place, require_shared_folder, wait_for
-from memgen_jax.runs.progress import Stage, duration, stage, table
+from memgen_jax.runs.progress import SILENT, Progress, Stage, duration, stage, table
 from memgen_jax.runs.workdir import Workdir, name_changes
 
 __all__ = [
+    "SILENT",
     "MemberCheckpoints",
+    "Progress",
     "Stage",
     "Workdir",
     "deferred_interrupts",

@@ -2,10 +2,49 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
+
+from memgen_jax.runs.workdir import Workdir
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Who is told how far a long piece of work has come."""
+
+    def advance(self, amount: float) -> None:
+        """So much more is done."""
+
+    def resume(self, amount: float) -> None:
+        """So much was done by an earlier run: it says nothing of the speed."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Numbers worth keeping, a line of metrics.jsonl."""
+
+    def note(self, sentence: str) -> None:
+        """A sentence for whoever watches."""
+
+
+class Silent:
+    """A `Progress` that keeps nothing; sentences are printed."""
+
+    def advance(self, amount: float) -> None:
+        pass
+
+    def resume(self, amount: float) -> None:
+        pass
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        pass
+
+    def note(self, sentence: str) -> None:
+        print(sentence, flush=True)
+
+
+SILENT = Silent()
 
 
 class Stage:
@@ -13,9 +52,13 @@ class Stage:
 
     _SECONDS_BETWEEN_LINES = 60.0
 
-    def __init__(self, name: str, total: float, unit: str):
-        self.name, self._total, self._unit = name, total, unit
-        self._done = self._found = 0.0
+    def __init__(self, name: str, total: float, unit: str, workdir: Workdir | None = None):
+        """
+        Args:
+          workdir: whose metrics.jsonl takes the records.
+        """
+        self.name, self._total, self._unit, self._workdir = name, total, unit, workdir
+        self._done = self._resumed = 0.0
         self._shown = ""
         self._start = self._last_line = time.monotonic()
         self._bar = tqdm(
@@ -35,13 +78,22 @@ class Stage:
                 flush=True,
             )
 
-    def find(self, amount: float) -> None:
+    def resume(self, amount: float) -> None:
         """Advances by what an earlier run has done: it says nothing of the speed."""
-        self._found += amount
+        self._resumed += amount
         self.advance(amount)
 
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Adds the stage's name and the time left, keeps the line, and shows the speed beside the rate."""
+        if self._workdir is not None:
+            left = {"stage": self.name, "seconds_left": round(self.seconds_left(), 1)}
+            self._workdir.append_json_line("metrics.jsonl", {**record, **left})
+        if "images_per_second" in record:
+            share = f", {record['share_of_peak']:.0%} of peak" if "share_of_peak" in record else ""
+            self.show(f"{record['images_per_second']:,.0f} images/s{share}")
+
     def _rate(self) -> float:
-        return (self._done - self._found) / (time.monotonic() - self._start)
+        return (self._done - self._resumed) / (time.monotonic() - self._start)
 
     def seconds_left(self) -> float:
         """At this run's speed so far; infinite before anything is done."""
@@ -67,9 +119,9 @@ class Stage:
 
 
 @contextmanager
-def stage(name: str, total: float, unit: str) -> Iterator[Stage]:
-    """A stage with its bar; prints one line when it is finished."""
-    progress = Stage(name, total, unit)
+def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) -> Iterator[Stage]:
+    """A stage with its bar; prints one line when it is finished. See `Stage` for the workdir."""
+    progress = Stage(name, total, unit, workdir)
     try:
         yield progress
     except BaseException:

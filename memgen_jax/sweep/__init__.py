@@ -4,8 +4,10 @@ from memgen_jax.sweep.blocks import DamagedCheckpoint, load_ema, set_aside, snap
 from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
 from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
+from memgen_jax.sweep.settings import SweepTrainSettings
+from memgen_jax.sweep.source import Sampler, Source, exact_source, network_source
 from memgen_jax.sweep.step import steps_per_call
-from memgen_jax.sweep.synthesize import synthesize
+from memgen_jax.sweep.synthesis import synthesize
 from memgen_jax.sweep.train import TrainingDiverged, train_members
 
 __all__ = [
@@ -13,11 +15,16 @@ __all__ = [
     "Member",
     "ModelCost",
     "Purpose",
+    "Sampler",
+    "Source",
+    "SweepTrainSettings",
     "TrainingDiverged",
+    "exact_source",
     "load_ema",
     "make_members",
     "member_mesh",
     "model_cost",
+    "network_source",
     "peak_flops",
     "set_aside",
     "snapshot_steps",

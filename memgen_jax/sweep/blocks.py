@@ -12,8 +12,8 @@ from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.runs.checkpoints import MemberCheckpoints
 from memgen_jax.sweep.members import Member, Purpose
+from memgen_jax.sweep.settings import SweepTrainSettings
 from memgen_jax.sweep.step import MemberInputs, TrainState, init_state, make_optimizer
-from memgen_jax.training import TrainSettings
 
 PyTree = Any
 
@@ -69,7 +69,7 @@ def restore_block(
     step: int,
     checkpoints: dict[Member, MemberCheckpoints],
     model: Model,
-    settings: TrainSettings,
+    settings: SweepTrainSettings,
 ) -> tuple[list[TrainState], int]:
     """The block's states at `step`, or at the latest earlier step that every member can still read.
 
@@ -105,7 +105,7 @@ def save_block(
         checkpoints[member].save(step, ema=own.ema, rest=rest)
 
 
-def snapshot_steps(settings: TrainSettings, per_call: int) -> tuple[int, ...]:
+def snapshot_steps(settings: SweepTrainSettings, per_call: int) -> tuple[int, ...]:
     """The steps of `settings.num_snapshots`: num_steps, half of it, a quarter, …, earliest first.
 
     Each is brought up to a whole number of calls, so that taking it changes no compiled program.
@@ -128,7 +128,7 @@ def save_snapshots(block: list[Member], state: TrainState, step: int, folder: ep
         snapshots.close()
 
 
-def load_ema(member: Member, model: Model, settings: TrainSettings, folder: epath.PathLike) -> PyTree:
+def load_ema(member: Member, model: Model, settings: SweepTrainSettings, folder: epath.PathLike) -> PyTree:
     """The averaged parameters at the end of a member's training, or at its `step`, as NumPy arrays.
 
     Raises:

@@ -20,7 +20,7 @@ from memgen_jax.sweep.members import Member
 from memgen_jax.sweep.mesh import DATA
 from memgen_jax.sweep.step import (
     MemberInputs,
-    TrainSettings,
+    SweepTrainSettings,
     TrainState,
     init_state,
     make_optimizer,
@@ -80,7 +80,7 @@ class ModelCost:
 
 
 def model_cost(
-    model: Model, process: Process, settings: TrainSettings, item_shape: tuple[int, ...], is_image: bool
+    model: Model, process: Process, settings: SweepTrainSettings, item_shape: tuple[int, ...], is_image: bool
 ) -> ModelCost:
     """Counts one member's cost by tracing its own training step and network.
 

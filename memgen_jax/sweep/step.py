@@ -16,13 +16,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import decode
-from memgen_jax.diffusion import Process, denoising_loss, draw_mixed_time
+from memgen_jax.diffusion import Process, denoising_loss
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import DATA, MEMBER
 from memgen_jax.sweep.order import epoch_index
-from memgen_jax.training import TrainSettings, make_optimizer
+from memgen_jax.sweep.settings import SweepTrainSettings
+from memgen_jax.training import draw_training_time, make_optimizer, update_ema, weighted
 
 PyTree = Any
 
@@ -66,7 +67,7 @@ def train_step(
     model: Model,
     process: Process,
     optimizer: optax.GradientTransformation,
-    settings: TrainSettings,
+    settings: SweepTrainSettings,
 ) -> tuple[TrainState, jax.Array]:
     """One optimiser step of one member; with `data_parallel` > 1, this device's share of its batch.
 
@@ -90,8 +91,8 @@ def train_step(
             return model.apply_fn(params, x, t, dropout_key)
 
         noise = jax.random.normal(noise_key, item.shape, item.dtype)
-        t = process.draw_time(time_key) if settings.times == "uniform" else draw_mixed_time(time_key, process)
-        return denoising_loss(network, process, settings.prediction, item, noise, t)
+        t = draw_training_time(time_key, process, settings)
+        return weighted(denoising_loss(network, process, settings.prediction, item, noise, t), t, settings)
 
     def batch_loss(params):
         losses = jax.vmap(slot_loss, (None, 0, 0))(params, clean, slots)
@@ -102,15 +103,13 @@ def train_step(
     loss, gradient = jax.lax.psum((loss, gradient), DATA)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    steps_taken = state.step.astype(jnp.float32)
-    decay = jnp.minimum(settings.ema_decay, (1.0 + steps_taken) / (10.0 + steps_taken))
-    ema = optax.incremental_update(params, state.ema, 1.0 - decay)
+    ema = update_ema(state.ema, params, state.step.astype(jnp.float32), settings.ema_decay)
     return TrainState(params, ema, opt_state, state.step + 1), loss
 
 
 @functools.lru_cache(maxsize=16)  # the usual number of steps and what is left at the end
 def make_advance(
-    mesh: Mesh, model: Model, process: Process, settings: TrainSettings, num_steps: int
+    mesh: Mesh, model: Model, process: Process, settings: SweepTrainSettings, num_steps: int
 ) -> Callable[[TrainState, MemberInputs, jax.Array], tuple[TrainState, jax.Array]]:
     """Compiles (block state, block members, data) -> (block state, loss [block member, num_steps])."""
     optimizer = make_optimizer(settings)

@@ -18,6 +18,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.runs.checkpoints import MemberCheckpoints
 from memgen_jax.runs.interrupts import deferred_interrupts
+from memgen_jax.runs.progress import SILENT, Progress
 from memgen_jax.sweep.blocks import (
     make_blocks,
     restore_block,
@@ -29,8 +30,8 @@ from memgen_jax.sweep.blocks import (
 from memgen_jax.sweep.cost import model_cost, peak_flops
 from memgen_jax.sweep.members import Member
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
+from memgen_jax.sweep.settings import SweepTrainSettings
 from memgen_jax.sweep.step import make_advance, steps_per_call
-from memgen_jax.training import TrainSettings
 
 
 class TrainingDiverged(InputError):
@@ -43,13 +44,10 @@ def train_members(
     *,
     model: Model,
     process: Process,
-    settings: TrainSettings,
+    settings: SweepTrainSettings,
     mesh: Mesh,
     folder: epath.PathLike,
-    log: Callable[[dict], None],
-    advanced: Callable[[int], None] = lambda model_steps: None,
-    found: Callable[[int], None] = lambda model_steps: None,
-    warn: Callable[[str], None] = print,
+    progress: Progress = SILENT,
 ) -> None:
     """Trains every member to its last step and leaves its checkpoint in `folder`/<member name>.
 
@@ -57,10 +55,8 @@ def train_members(
 
     Args:
       data: training items in the sweep's order; member m sees the first `num_train` of them.
-      log: receives one record per `log_every` steps: the losses, and the speed since the record before.
-      advanced: told how many model-steps were finished since it was last called.
-      found: told how many had been finished before, and are restored.
-      warn: receives sentences about damaged checkpoints.
+      progress: told how many model-steps are done, and what is damaged; gets one record per `log_every` steps:
+        the losses, and the speed since the record before.
     Raises:
       TrainingDiverged: a loss is not finite; names the member and the step. Good checkpoints stay.
       KeyboardInterrupt: after a signal, once the state has been saved.
@@ -74,13 +70,13 @@ def train_members(
     data_on_devices = jax.device_put(data, NamedSharding(mesh, P()))
 
     with contextlib.ExitStack() as stack:
-        checkpoints = {m: MemberCheckpoints(epath.Path(folder) / m.name, warn) for m in members}
+        checkpoints = {m: MemberCheckpoints(epath.Path(folder) / m.name, progress.note) for m in members}
         for checkpoint in checkpoints.values():
             stack.callback(checkpoint.close)
         interrupted = stack.enter_context(deferred_interrupts())
         saved = {m: checkpoints[m].steps() for m in members}
         finished = [m for m in members if settings.num_steps in saved[m]]
-        found(settings.num_steps * len(finished))
+        progress.resume(settings.num_steps * len(finished))
 
         unfinished = [m for m in members if m not in finished]
         for wanted_start, block in make_blocks(unfinished, saved, block_size):
@@ -90,7 +86,7 @@ def train_members(
             states = [states[i] for i in places]
             state = stack_over_members(states, over_members, consume=True)
             inputs = jax.device_put(stack_inputs([block[i] for i in places]), over_members)
-            found(start * len(block))
+            progress.resume(start * len(block))
             step = logged_step = start
             last_save = last_log = time.monotonic()
             losses: list[jax.Array] = []
@@ -103,7 +99,7 @@ def train_members(
                     losses[-1].block_until_ready()
                 losses.append(loss)
                 step += count
-                advanced(count * len(block))
+                progress.advance(count * len(block))
                 now, stop = time.monotonic(), interrupted.is_set()
                 finish = step == settings.num_steps
                 save = finish or stop or now - last_save > settings.checkpoint_seconds
@@ -111,7 +107,7 @@ def train_members(
                 if save or step // settings.log_every > logged_step // settings.log_every:
                     block_loss = np.concatenate([np.asarray(loss) for loss in losses], axis=1)[: len(block)]
                     _check_finite(block_loss, block, first_step=logged_step + 1)
-                    log(
+                    progress.log(
                         {
                             "stage": "train",
                             "step": step,
@@ -132,7 +128,7 @@ def train_members(
 
 
 def _speedometer(
-    data: np.ndarray, model: Model, process: Process, settings: TrainSettings, mesh: Mesh
+    data: np.ndarray, model: Model, process: Process, settings: SweepTrainSettings, mesh: Mesh
 ) -> Callable[[list[Member], float], dict[str, float]]:
     """(block, steps a second) -> what metrics.jsonl says of the speed.
 

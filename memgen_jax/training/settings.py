@@ -1,36 +1,38 @@
-"""How a network is trained."""
+"""How a network is trained, whatever trains it."""
 
 import dataclasses
+from typing import Literal, get_args
 
+from memgen_jax.diffusion import PREDICTIONS
 from memgen_jax.errors import InputError, require_at_least
+
+Schedule = Literal["constant", "cosine"]
+Times = Literal["uniform", "mixed"]
+Weight = Literal["unit", "inverse_time"]
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
-    """How every member is trained.
+    """How one network is trained.
 
     Attributes:
       num_steps: optimiser steps.
-      batch_size: rows of the batch in the compiled step; a member uses its own `batch_size` of them.
+      batch_size: rows of the batch in the compiled step; a network may use fewer of them.
       repeat_small: sets smaller than the batch fill it, each item several times with fresh noise, instead of
         the paper's batch of min(batch_size, K).
       prediction: what the network predicts: "noise" (the paper), "velocity", "denoised" or "score".
       times: law of the training times: "uniform" (the papers), or "mixed" with log-uniform ones, for VE and OU;
-        see `diffusion.draw_mixed_time`.
+        see `draw_mixed_time`.
+      weight: of the loss at time t, "unit" (the papers) or "inverse_time", 1 / (t + 0.01).
       learning_rate, warmup_steps: Adam's rate, reached linearly.
       schedule: after the warm-up "constant" (the paper) or "cosine" (down to zero at `num_steps`).
-      grad_clip: largest global norm of the gradient (Ho et al. 2020: 1).
+      grad_clip: largest global norm of the gradient (Ho et al. 2020: 1); 0 for none.
       ema_decay: of the averaged parameters that samples are drawn from (the paper: 0.9999), warmed up as
-        min(ema_decay, (1 + step) / (10 + step)) so that short runs are not an average over their start.
-      data_parallel: devices that share one member's batch.
-      members_per_step: members that one device advances together (vmap). 1 is fastest on CPU. Changes the
-        compiled arithmetic, hence rounding and single labels, but no fraction beyond its interval.
+        min(ema_decay, (1 + step) / (10 + step)). Keep 1 / (1 - ema_decay) below a tenth of the run: a longer
+        average still holds the initial weights.
       steps_per_call: steps inside one compiled call; 0 chooses 1 for convolutions on CPU (which XLA runs
-        several times slower inside a loop) and 100 elsewhere. Changes rounding likewise.
+        several times slower inside a loop) and 100 elsewhere. Changes rounding, hence single labels, only.
       checkpoint_seconds: time between checkpoints.
-      log_every: steps between lines of metrics.jsonl.
-      num_snapshots: steps whose averaged parameters are kept for the axis of training time: the last, half of
-        it, a quarter, …; 0 for none. They fall on whole calls and change no bit of the training.
     """
 
     num_steps: int
@@ -38,33 +40,28 @@ class TrainSettings:
     repeat_small: bool = False
     prediction: str = "noise"
     times: str = "uniform"
+    weight: str = "unit"
     learning_rate: float = 2e-4
     warmup_steps: int = 5000
     schedule: str = "constant"
     grad_clip: float = 1.0
     ema_decay: float = 0.9999
-    data_parallel: int = 1
-    members_per_step: int = 1
     steps_per_call: int = 0
     checkpoint_seconds: float = 300.0
-    log_every: int = 1000
-    num_snapshots: int = 0
 
     def __post_init__(self):
-        require_at_least("train", self, num_steps=1, batch_size=1, data_parallel=1, members_per_step=1)
-        require_at_least("train", self, warmup_steps=0, steps_per_call=0, num_snapshots=0)
-        require_at_least("train", self, checkpoint_seconds=0, log_every=1)
-        for name in ("learning_rate", "grad_clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"train.{name}={getattr(self, name)} must be positive.")
+        require_at_least("train", self, num_steps=1, batch_size=1, warmup_steps=0, steps_per_call=0)
+        require_at_least("train", self, grad_clip=0, checkpoint_seconds=0)
+        if not self.learning_rate > 0:
+            raise InputError.setting("train.learning_rate", self.learning_rate, "positive")
         if not 0 <= self.ema_decay < 1:
-            raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
-        if self.schedule not in ("constant", "cosine"):
-            raise InputError(f"train.schedule={self.schedule!r} must be 'constant' or 'cosine'.")
-        if self.times not in ("uniform", "mixed"):
-            raise InputError(f"train.times={self.times!r} must be 'uniform' or 'mixed'.")
-        if self.batch_size % self.data_parallel:
-            raise InputError(
-                f"train.batch_size={self.batch_size} is not divisible by "
-                f"train.data_parallel={self.data_parallel}."
-            )
+            raise InputError.setting("train.ema_decay", self.ema_decay, "in [0, 1)")
+        choices = {
+            "prediction": PREDICTIONS,
+            "schedule": get_args(Schedule),
+            "times": get_args(Times),
+            "weight": get_args(Weight),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError.setting(f"train.{name}", getattr(self, name), f"one of {', '.join(allowed)}")

@@ -134,16 +134,6 @@ def test_training_times_are_uniform_over_the_process(key, process):
     np.testing.assert_allclose(shares, 0.1, atol=4 * np.sqrt(0.09 / len(times)))
 
 
-@pytest.mark.parametrize("process", [diffusion.VE(), diffusion.OU()], ids=["VE", "OU"])
-def test_mixed_training_times_are_uniform_by_half_and_log_uniform_by_half(key, process):
-    times = np.asarray(jax.vmap(diffusion.draw_mixed_time, (0, None))(jax.random.split(key, 20_000), process))
-    assert times.min() >= process.t_min and times.max() <= process.t_max
-    for t in (1e-3, 1e-2, 0.1, 0.5):
-        uniform = (t - process.t_min) / (process.t_max - process.t_min)
-        logarithmic = np.log(t / process.t_min) / np.log(process.t_max / process.t_min)
-        assert np.mean(times <= t) == pytest.approx((uniform + logarithmic) / 2, abs=0.015)
-
-
 def test_the_loss_is_the_mean_squared_error_of_the_prediction(key):
     process, t = diffusion.DDPM(), jnp.float32(300)
     clean, noise = jax.random.normal(key, (2, 4, 4, 1))

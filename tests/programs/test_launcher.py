@@ -55,7 +55,7 @@ def test_a_line_of_progress_tells_the_rate_the_time_left_and_what_else_is_shown(
     monkeypatch.setattr(runs.progress.time, "monotonic", lambda: now[0])
     stage = runs.Stage("train", 1000, "model-steps")
     now[0] = 50.0
-    stage.find(500)  # by an earlier run
+    stage.resume(500)  # by an earlier run
     assert stage.seconds_left() == float("inf")
     stage.show("8,000 images/s, 40% of peak")
     now[0] = 100.0

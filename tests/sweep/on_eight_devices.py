@@ -1,6 +1,7 @@
 """Run by test_devices.py in a process of its own, with eight CPU devices."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,12 +11,12 @@ from memgen_jax import data, diffusion, models, phases
 from memgen_jax.diffusion import denoiser_from_network
 from memgen_jax.errors import InputError
 from memgen_jax.runs import Workdir
-from memgen_jax.sweep import load_ema, make_members, member_mesh, synthesize, train_members
-from memgen_jax.training import TrainSettings
+from memgen_jax.sweep import Sampler, Source, load_ema, make_members, member_mesh, synthesize, train_members
+from memgen_jax.sweep.settings import SweepTrainSettings
 
 PROCESS = diffusion.DDPM(num_steps=20)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
-SETTINGS = TrainSettings(num_steps=6, batch_size=8, learning_rate=1e-2, warmup_steps=3, steps_per_call=3)
+SETTINGS = SweepTrainSettings(num_steps=6, batch_size=8, learning_rate=1e-2, warmup_steps=3, steps_per_call=3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
 MEMBERS = make_members((2, 3, 5, 9, 12, 17, 20, 25, 31, 40), total=40, batch_size=8)
 
@@ -30,7 +31,6 @@ def train(folder, num_devices, num_steps=6, data_parallel=1, members=MEMBERS):
         settings=settings,
         mesh=member_mesh(jax.devices()[:num_devices], data_parallel),
         folder=folder,
-        log=lambda record: None,
     )
     return [load_ema(m, MODEL, settings, folder) for m in members]
 
@@ -40,17 +40,21 @@ def samples(folder, num_devices, emas, members=MEMBERS, size=lambda member: memb
     synthesize(
         members,
         size,
-        dict(zip(members, emas, strict=True)).__getitem__,
-        lambda params: denoiser_from_network(
-            lambda x, t: MODEL.apply_fn(params, x, t), PROCESS, SETTINGS.prediction
+        Source(
+            dict(zip(members, emas, strict=True)).__getitem__,
+            lambda params, _: denoiser_from_network(
+                lambda x, t: MODEL.apply_fn(params, x, t), PROCESS, SETTINGS.prediction
+            ),
         ),
-        process=PROCESS,
-        step=diffusion.make_step("ancestral"),
-        num_steps=20,
-        item_shape=(2, 2, 1),
-        images=True,
-        chunk_size=chunk_size,
-        steps_per_call=7,
+        Sampler(
+            PROCESS,
+            diffusion.make_step("ancestral"),
+            num_steps=20,
+            item_shape=(2, 2, 1),
+            images=True,
+            chunk_size=chunk_size,
+            steps_per_call=7,
+        ),
         mesh=member_mesh(jax.devices()[:num_devices]),
         workdir=workdir,
     )
@@ -86,7 +90,9 @@ def test_a_run_started_on_8_devices_ends_with_the_same_bits_on_3(tmp_path, emas)
         train_members(
             MEMBERS, IMAGES, model=MODEL, process=PROCESS,
             settings=dataclasses.replace(SETTINGS, checkpoint_seconds=0.0, log_every=6, steps_per_call=3),
-            mesh=member_mesh(), folder=tmp_path / "moved", log=stop,
+            mesh=member_mesh(),
+            folder=tmp_path / "moved",
+            progress=SimpleNamespace(advance=print, resume=print, log=stop, note=print),
         )  # fmt: skip
     moved = train(tmp_path / "moved", 3)
     jax.tree.map(np.testing.assert_array_equal, moved, emas[2])
@@ -126,5 +132,5 @@ def test_no_fraction_of_a_run_with_the_data_axis_leaves_the_interval_of_one_with
 def test_devices_and_batches_that_do_not_divide_are_mistakes_with_both_numbers(tmp_path):
     with pytest.raises(InputError, match=r"data_parallel=3 does not divide the 8 devices"):
         member_mesh(data_parallel=3)
-    with pytest.raises(InputError, match=r"batch_size=6 is not divisible by train.data_parallel=4"):
+    with pytest.raises(InputError, match=r"batch_size=6 must be divisible by train.data_parallel=4"):
         dataclasses.replace(SETTINGS, batch_size=6, data_parallel=4)

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import pytest
 
 from memgen_jax import diffusion, models
-from memgen_jax.sweep import make_members, member_mesh, model_cost
+from memgen_jax.sweep import SweepTrainSettings, make_members, member_mesh, model_cost
 from memgen_jax.sweep.blocks import stack_inputs
 from memgen_jax.sweep.cost import busy_share, count_flops, peak_flops
 from memgen_jax.sweep.step import init_state, make_advance
-from memgen_jax.training import TrainSettings, make_optimizer
+from memgen_jax.training import make_optimizer
 
 PROCESS = diffusion.DDPM(num_steps=20)
 
@@ -75,7 +75,7 @@ def test_a_training_step_costs_what_xla_counts_in_the_compiled_program():
     """XLA counts element-wise work and Adam besides, here a few per cent."""
     item_shape = (8, 8, 3)
     model = models.unet(item_shape, width=32, multipliers=(1, 2), num_blocks=1, attention_sides=(4,))
-    settings = TrainSettings(num_steps=10, batch_size=16)
+    settings = SweepTrainSettings(num_steps=10, batch_size=16)
     cost = model_cost(model, PROCESS, settings, item_shape, is_image=True)
     program = compiled_step(model, settings, item_shape).compile()
     assert 1.0 <= xla_flops(program) / cost.train_flops < 1.08
@@ -90,7 +90,9 @@ def test_a_forward_pass_costs_what_xla_counts():
     item_shape = (8, 8, 1)
     model = models.unet(item_shape, width=16, multipliers=(1, 2), num_blocks=1, attention_sides=(4,))
     params = jax.eval_shape(model.init_fn, jax.random.key(0))
-    cost = model_cost(model, PROCESS, TrainSettings(num_steps=1, batch_size=4), item_shape, is_image=True)
+    cost = model_cost(
+        model, PROCESS, SweepTrainSettings(num_steps=1, batch_size=4), item_shape, is_image=True
+    )
     lowered = jax.jit(lambda params, x, t: model.apply_fn(params, x, t)).lower(
         params, shape(*item_shape), shape()
     )
@@ -100,7 +102,7 @@ def test_a_forward_pass_costs_what_xla_counts():
 
 def test_a_training_step_costs_about_three_forward_passes_per_item():
     model = models.mlp((16,), width=64, num_blocks=2)
-    settings = TrainSettings(num_steps=1, batch_size=8)
+    settings = SweepTrainSettings(num_steps=1, batch_size=8)
     cost = model_cost(model, PROCESS, settings, (16,), is_image=False)
     assert 2.5 < cost.train_flops / (8 * cost.forward_flops) <= 3.0
     assert cost.state_bytes == pytest.approx(4 * 4 * cost.parameters, abs=64)
@@ -109,7 +111,9 @@ def test_a_training_step_costs_about_three_forward_passes_per_item():
 def test_the_data_axis_shares_a_steps_cost_among_devices():
     model = models.mlp((16,), width=64, num_blocks=2)
     whole, half = (
-        model_cost(model, PROCESS, TrainSettings(num_steps=1, batch_size=8, data_parallel=n), (16,), False)
+        model_cost(
+            model, PROCESS, SweepTrainSettings(num_steps=1, batch_size=8, data_parallel=n), (16,), False
+        )
         for n in (1, 2)
     )
     assert whole.train_flops == 2 * half.train_flops

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -26,11 +27,11 @@ from memgen_jax.sweep import (
 from memgen_jax.sweep.blocks import make_blocks, snapshot_steps
 from memgen_jax.sweep.cost import PEAK_FLOPS, model_cost
 from memgen_jax.sweep.order import epoch_index
-from memgen_jax.training import TrainSettings
+from memgen_jax.sweep.settings import SweepTrainSettings
 
 PROCESS = diffusion.DDPM(num_steps=50)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
-SETTINGS = TrainSettings(
+SETTINGS = SweepTrainSettings(
     num_steps=12,
     batch_size=4,
     learning_rate=1e-2,
@@ -43,8 +44,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8
 MEMBERS = make_members((2, 3, 10), total=10, batch_size=4)
 
 
-def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, **options):
+def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, **told):
     records = []
+    nobody = lambda amount: None  # noqa: E731
     train_members(
         members,
         IMAGES,
@@ -53,8 +55,12 @@ def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, **o
         settings=settings,
         mesh=member_mesh(jax.devices()[:1]),
         folder=folder,
-        log=log or records.append,
-        **options,
+        progress=SimpleNamespace(
+            advance=told.get("advanced", nobody),
+            resume=told.get("found", nobody),
+            log=log or records.append,
+            note=told.get("warn", print),
+        ),
     )
     return records
 

@@ -65,7 +65,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
 def train(run: Run, workdir: runs.Workdir) -> Any:
     """Stage 1: the ensemble; `training.npz` holds its last saved state."""
     s = run.settings
-    with runs.stage("train", s.train.num_steps * len(s.num_train), "model-steps") as stage:
+    with runs.stage("train", s.train.num_steps * len(s.num_train), "model-steps", workdir) as stage:
         return training.train_ensemble(
             s.num_train,
             run.train,
@@ -74,9 +74,7 @@ def train(run: Run, workdir: runs.Workdir) -> Any:
             s.train,
             seed=s.seed,
             workdir=workdir,
-            log=lambda record: workdir.append_json_line("metrics.jsonl", record),
-            advanced=stage.advance,
-            found=stage.find,
+            progress=stage,
         )
 
 

@@ -5,7 +5,6 @@ one array program rather than in blocks with checkpoints of their own, and the r
 landscape in minutes weighs the loss by time.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,64 +18,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from memgen_jax import diffusion, models
-from memgen_jax.errors import InputError, require_at_least
-from memgen_jax.runs import Workdir
+from memgen_jax.errors import InputError
+from memgen_jax.runs import SILENT, Progress, Workdir
+from memgen_jax.training import TrainSettings, draw_training_time, make_optimizer, update_ema, weighted
 
 PyTree = Any
 
-TIMES = ("uniform", "mixed")
-WEIGHTS = ("unit", "inverse_time")
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-    """How every member is trained.
-
-    Attributes:
-      num_steps, batch_size, learning_rate: of Adam; the paper's 800,000, 500 and 1e-4.
-      repeat_small: fill the batch with repetitions of a set smaller than it; the paper takes min(K, 500).
-      warmup_steps, schedule: the rate rises linearly, then stays "constant" (the paper) or falls to 0 by
-        "cosine".
-      grad_clip: largest global norm of a member's gradient; 0 for none (the paper).
-      ema_decay: of the averaged parameters, warmed up as min(ema_decay, (1 + step) / (10 + step)). Keep
-        1 / (1 - ema_decay) below a tenth of the run: a longer average still holds the initial weights.
-      prediction: what the network's output means, see `diffusion.Process.denoised_from_output`.
-      times: "uniform" on [t_min, 1] (the paper); or "mixed", half of them log-uniform, so that the small
-        times at which patterns are told apart are seen at all.
-      weight: of the loss, "unit" (the paper) or "inverse_time", 1 / (t + 0.01).
-      steps_per_call: steps inside one compiled call.
-      checkpoint_seconds: time between saves of the whole ensemble.
-    """
-
-    num_steps: int
-    batch_size: int
-    learning_rate: float
-    repeat_small: bool
-    warmup_steps: int
-    schedule: str
-    grad_clip: float
-    ema_decay: float
-    prediction: str
-    times: str
-    weight: str
-    steps_per_call: int
-    checkpoint_seconds: float
-
-    def __post_init__(self):
-        require_at_least("train", self, num_steps=1, batch_size=1, steps_per_call=1)
-        require_at_least("train", self, warmup_steps=0, grad_clip=0, checkpoint_seconds=0)
-        if not self.learning_rate > 0:
-            raise InputError(f"train.learning_rate={self.learning_rate} must be positive.")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
-        for name, allowed in (
-            ("prediction", diffusion.PREDICTIONS),
-            ("times", TIMES),
-            ("weight", WEIGHTS),
-            ("schedule", ("constant", "cosine")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"train.{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}.")
+STEPS_PER_CALL = 100  # where the settings leave it open
 
 
 class TrainState(NamedTuple):
@@ -130,17 +78,6 @@ def sampling_keys(sizes: tuple[int, ...], seed: int) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (0, None))(member_keys(sizes, seed), beyond_every_step)
 
 
-def draw_times(key: jax.Array, count: int, process: diffusion.Process, law: str) -> Float[Array, " {count}"]:
-    """Training times by one of the laws `TIMES`."""
-    uniform_key, log_key, choice_key = jax.random.split(key, 3)
-    uniform = jax.random.uniform(uniform_key, (count,), minval=process.t_min, maxval=process.t_max)
-    if law == "uniform":
-        return uniform
-    low, high = np.log(process.t_min), np.log(process.t_max)
-    logarithmic = jnp.exp(jax.random.uniform(log_key, (count,), minval=low, maxval=high))
-    return jnp.where(jax.random.bernoulli(choice_key, 0.5, (count,)), uniform, logarithmic)
-
-
 def draw_rows(key: jax.Array, num_train: Int[Array, ""], batch_size: int) -> Int[Array, " {batch_size}"]:
     """Rows of the training array for one step: a small set as often as it fits, else K at random."""
     place = jnp.arange(batch_size)
@@ -153,16 +90,7 @@ def make_train_step(
     model: models.Model, process: diffusion.Process, settings: TrainSettings
 ) -> tuple[Callable, Callable]:
     """For one member: init(key) -> state and step(key, state, number, num_train, train) -> (state, loss)."""
-    rate = settings.learning_rate
-    schedule = optax.constant_schedule(rate)
-    if settings.schedule == "cosine":
-        decay = max(settings.num_steps - settings.warmup_steps, 1)
-        schedule = optax.cosine_decay_schedule(rate, decay)
-    if settings.warmup_steps:
-        warmup = optax.linear_schedule(0.0, rate, settings.warmup_steps)
-        schedule = optax.join_schedules([warmup, schedule], [settings.warmup_steps])
-    clip = optax.clip_by_global_norm(settings.grad_clip) if settings.grad_clip else optax.identity()
-    optimizer = optax.chain(clip, optax.adam(schedule))
+    optimizer = make_optimizer(settings)
 
     def init(key: jax.Array) -> TrainState:
         params = model.init_fn(key)
@@ -172,13 +100,14 @@ def make_train_step(
         row_key, time_key, noise_key = jax.random.split(key, 3)
         size = settings.batch_size
         clean = train[draw_rows(row_key, num_train, size)]
-        times = draw_times(time_key, size, process, settings.times)
+        time_keys = jax.random.split(time_key, size)
+        times = jax.vmap(lambda key: draw_training_time(key, process, settings))(time_keys)
         noise = jax.random.normal(noise_key, clean.shape)
 
         def loss(clean, noise, t):
             network = lambda x, t: model.apply_fn(params, x, t)  # noqa: E731
-            weight = 1 / (t + 0.01) if settings.weight == "inverse_time" else 1.0
-            return weight * diffusion.denoising_loss(network, process, settings.prediction, clean, noise, t)
+            at_t = diffusion.denoising_loss(network, process, settings.prediction, clean, noise, t)
+            return weighted(at_t, t, settings)
 
         losses = jax.vmap(loss)(clean, noise, times)
         counts = (
@@ -192,9 +121,7 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        done = number.astype(jnp.float32)
-        decay = jnp.minimum(settings.ema_decay, (1 + done) / (10 + done))
-        ema = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema, params)
+        ema = update_ema(state.ema, params, number.astype(jnp.float32), settings.ema_decay)
         return TrainState(params, ema, opt_state), value
 
     return init, step
@@ -240,9 +167,7 @@ def train_ensemble(
     *,
     seed: int = 0,
     workdir: Workdir | None = None,
-    log: Callable[[dict], None] = lambda record: None,
-    advanced: Callable[[int], None] = lambda model_steps: None,
-    found: Callable[[int], None] = lambda model_steps: None,
+    progress: Progress = SILENT,
 ) -> PyTree:
     """Trains one network per size and returns their averaged parameters, stacked along a member axis.
 
@@ -257,11 +182,11 @@ def train_ensemble(
         leaves, tree = jax.tree.flatten(state)
         read = [saved[f"leaf_{i:03d}"] for i in range(len(leaves))]
         state = jax.tree.unflatten(tree, jax.device_put(read, [leaf.sharding for leaf in leaves]))
-        found(done * len(sizes))
+        progress.resume(done * len(sizes))
 
     last_save = time.monotonic()
     while done < settings.num_steps:
-        count = min(settings.steps_per_call, settings.num_steps - done)
+        count = min(settings.steps_per_call or STEPS_PER_CALL, settings.num_steps - done)
         state, losses = advance(state, done, count)
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
@@ -271,8 +196,8 @@ def train_ensemble(
                 "lower --config.train.learning_rate and start in a new workdir."
             )
         done += count
-        advanced(count * len(sizes))
-        log({"stage": "train", "step": done, "loss": [round(float(x), 6) for x in losses.mean(axis=0)]})
+        progress.advance(count * len(sizes))
+        progress.log({"step": done, "loss": [round(float(x), 6) for x in losses.mean(axis=0)]})
         due = time.monotonic() - last_save > settings.checkpoint_seconds
         if workdir and (due or done == settings.num_steps):
             arrays = {f"leaf_{i:03d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}

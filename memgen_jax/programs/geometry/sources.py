@@ -4,10 +4,8 @@ Both become a `Source`: groups of labelled samples, and a denoiser for each. Wha
 know the difference.
 """
 
-import csv
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,12 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
-from ml_collections import ConfigDict
 
-from memgen_jax import bridges, data, diffusion, metrics, phases, runs, sweep
+from memgen_jax import bridges, data, diffusion, metrics, phases, runs
 from memgen_jax.errors import InputError
+from memgen_jax.programs.finished_run import open_run
 from memgen_jax.programs.geometry.settings import Settings
-from memgen_jax.programs.transition import program, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,45 +129,31 @@ def from_run(settings: Settings) -> Source:
     select = settings.select
     if not settings.run:
         raise InputError("no run given: name a finished transition run with --config.run=DIR.")
-    folder = epath.Path(settings.run)
-    if not (folder / "config.json").exists() or not (folder / "fractions.csv").exists():
-        raise InputError(
-            f"{folder} holds no finished transition run (config.json and fractions.csv): "
-            "run experiments.transition there first."
-        )
-    run = program.Run(ConfigDict(json.loads((folder / "config.json").read_text())))
-    with (folder / "fractions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    deltas = (float(rows[0]["delta_m"]), float(rows[0]["delta_s"]))
-    sizes = sorted({int(row["num_train"]) for row in rows})
+    finished = open_run(settings.run)
+    run, folder, sizes = finished.run, finished.folder, finished.sizes
+    deltas = (finished.delta_m, finished.delta_s)
     unknown = sorted(set(select.num_train) - set(sizes))
     if unknown:
         raise InputError(
             f"select.num_train={unknown[0]} is not a size of {folder}; it has {', '.join(map(str, sizes))}."
         )
-    run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
-    width = select.width or tables.shown_width(run)
+    width = select.width or finished.shown_width
     if width not in run.widths:
         raise InputError(f"select.width={width} is not a width of {folder}; it has {run.widths}.")
-    if run.exact:
-        source = program.exact_source(run)
-    else:
-        source = program.network_source(run, folder, width)
+    source = finished.source(width)
     members = [
         m
         for m in run.members
         if (not select.num_train or m.num_train in select.num_train) and m.width == width
     ]
-    distances = {m: _distances(folder, m) for m in members}
+    distances = {m: finished.distances(m) for m in members}
     labels = {m: phases.classify(*distances[m], *deltas) for m in members}
     wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
     metric = ready_metric("basins.metric", settings.basins.metric, run.dataset.item_shape)
 
     groups = []
     for member in members:
-        synthetic = _read(folder, f"samples/{member.name}.npz")
-        images = synthetic.get("images")
-        items = np.asarray(data.decode(images) if images is not None else synthetic["points"], np.float32)
+        items = finished.samples(member)
         score = certainty(labels[member], *distances[member], *deltas)
         chosen = most_certain(labels[member], score, wanted, select.per_phase)
         parts = (member.num_train, member.seed)
@@ -192,7 +175,7 @@ def from_run(settings: Settings) -> Source:
         run.process,
         tuple(groups),
         metric,
-        lambda params, condition: source.denoiser_of(params),
+        lambda params, condition: source.denoiser_of(params, source.shared),
         diffusion.clipped if run.dataset.is_image else lambda denoiser: denoiser,
         (lambda params, item: item) if run.dataset.is_image else None,
     )
@@ -301,19 +284,6 @@ def pipeline_distances(
 
 def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:
     return f"{metric}, δ_m = {delta_m:.3g}, δ_s = {delta_s:.3g}"
-
-
-def _distances(folder: epath.Path, member: sweep.Member) -> tuple[np.ndarray, np.ndarray]:
-    found = _read(folder, f"neighbors/{member.name}.npz")
-    return found["train_distance"], found["synthetic_distance"]
-
-
-def _read(folder: epath.Path, name: str) -> dict[str, np.ndarray]:
-    try:
-        with (folder / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {name} of the run in {folder} ({error}): run it again.") from None
 
 
 def _draw(items: np.ndarray, count: int, parts: tuple[int, ...]) -> np.ndarray:

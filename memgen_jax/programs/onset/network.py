@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, models, onset, runs, sweep, training
+from memgen_jax import data, diffusion, models, onset, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs import launcher
 
@@ -100,7 +100,7 @@ class Settings:
     unet: dict
     process: dict
     epochs: int
-    train: training.TrainSettings
+    train: sweep.SweepTrainSettings
     sampler: SamplerSettings
     metric: MetricSettings
 
@@ -158,7 +158,7 @@ class Run:
             return s.train.num_steps
         return s.epochs * math.ceil(num_train / s.train.batch_size)
 
-    def train_settings(self, num_steps: int) -> training.TrainSettings:
+    def train_settings(self, num_steps: int) -> sweep.SweepTrainSettings:
         return dataclasses.replace(self.settings.train, num_steps=num_steps)
 
     def num_parameters(self) -> int:
@@ -187,7 +187,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
 def train(run: Run, workdir: runs.Workdir, mesh) -> None:
     """Stage 1: members with the same number of steps are trained together."""
     total = sum(run.num_steps(member.num_train) for member in run.members)
-    with runs.stage("train", total, "model-steps") as stage:
+    with runs.stage("train", total, "model-steps", workdir) as stage:
         for num_steps in sorted({run.num_steps(member.num_train) for member in run.members}):
             sweep.train_members(
                 tuple(m for m in run.members if run.num_steps(m.num_train) == num_steps),
@@ -197,10 +197,7 @@ def train(run: Run, workdir: runs.Workdir, mesh) -> None:
                 settings=run.train_settings(num_steps),
                 mesh=mesh,
                 folder=workdir / "checkpoints",
-                log=lambda record: workdir.append_json_line("metrics.jsonl", record),
-                advanced=stage.advance,
-                found=stage.find,
-                warn=stage.note,
+                progress=stage,
             )
 
 
@@ -212,30 +209,27 @@ def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
         settings = run.train_settings(run.num_steps(member.num_train))
         return sweep.load_ema(member, run.network, settings, workdir / "checkpoints")
 
-    def denoiser_of(params) -> diffusion.Denoiser:
-        def network(x, t):
-            return run.network.apply_fn(params, x, t)
-
-        denoiser = diffusion.denoiser_from_network(network, run.process, s.train.prediction)
-        return diffusion.clipped(denoiser)
-
+    networks = sweep.network_source(run.network, run.process, s.train, workdir / "checkpoints")
+    source = networks._replace(params_of=params_of)  # the number of steps depends on K
+    sampler = sweep.Sampler(
+        run.process,
+        run.step,
+        s.sampler.num_steps,
+        run.train.shape[1:],
+        images=False,
+        clip=True,
+        chunk_size=s.sampler.chunk_size,
+        steps_per_call=sweep.steps_per_call(s.train.steps_per_call, run.network),
+    )
     with runs.stage("sample", len(run.members) * s.sampler.num_samples, "samples") as stage:
         sweep.synthesize(
             run.members,
             lambda member: s.sampler.num_samples,
-            params_of,
-            denoiser_of,
-            process=run.process,
-            step=run.step,
-            num_steps=s.sampler.num_steps,
-            item_shape=run.train.shape[1:],
-            images=False,
-            chunk_size=s.sampler.chunk_size,
-            steps_per_call=sweep.steps_per_call(s.train.steps_per_call, run.network),
+            source,
+            sampler,
             mesh=mesh,
             workdir=workdir,
-            advanced=stage.advance,
-            found=stage.find,
+            progress=stage,
         )
 
 

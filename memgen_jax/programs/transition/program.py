@@ -11,13 +11,10 @@ jobs with `--config.shard=i/n`, each process does the stages of its own members;
 import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, memory, runs, sweep
+from memgen_jax import runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
@@ -164,13 +161,7 @@ def train_and_sample(run: Run, workdir: runs.Workdir, mesh) -> None:
 def train(run: Run, workdir: runs.Workdir, mesh) -> None:
     """Stage 1: checkpoints/<member>/<step> for every member, one compiled program a width."""
     total = len(run.own_members) * run.settings.train.num_steps
-    with runs.stage("train", total, "model-steps") as stage:
-
-        def log(record: dict[str, Any]) -> None:
-            write_metrics(workdir, record, stage)
-            share = f", {record['share_of_peak']:.0%} of peak" if "share_of_peak" in record else ""
-            stage.show(f"{record['images_per_second']:,.0f} images/s{share}")
-
+    with runs.stage("train", total, "model-steps", workdir) as stage:
         for width, model in run.models.items():
             assert model is not None
             sweep.train_members(
@@ -181,63 +172,20 @@ def train(run: Run, workdir: runs.Workdir, mesh) -> None:
                 settings=run.settings.train,
                 mesh=mesh,
                 folder=workdir / "checkpoints",
-                log=log,
-                advanced=stage.advance,
-                found=stage.find,
-                warn=stage.note,
+                progress=stage,
             )
-
-
-def write_metrics(workdir: runs.Workdir, record: dict[str, Any], stage: runs.Stage) -> None:
-    """One line of metrics.jsonl, by the stage's name, with the time that it will still take."""
-    left = {"stage": stage.name, "seconds_left": round(stage.seconds_left(), 1)}
-    workdir.append_json_line("metrics.jsonl", record | left)
 
 
 def of_width(members: Sequence[sweep.Member], width: int | None) -> tuple[sweep.Member, ...]:
     return tuple(member for member in members if member.width == width)
 
 
-class Source(NamedTuple):
-    """Where a member's samples come from: its parameters, and the denoiser that they make."""
-
-    params_of: Callable[[sweep.Member], Any]
-    denoiser_of: Callable[[Any], diffusion.Denoiser]
-
-
-def network_source(run: Run, workdir: runs.Workdir, width: int | None) -> Source:
-    """The trained networks of one width, by their averaged parameters."""
-    model = run.models[width]
-    train_settings = run.settings.train
-    assert model is not None
-
-    def params_of(member: sweep.Member):
-        return sweep.load_ema(member, model, train_settings, workdir / "checkpoints")
-
-    def denoiser_of(params) -> diffusion.Denoiser:
-        def network(x, t):
-            return model.apply_fn(params, x, t)
-
-        return diffusion.denoiser_from_network(network, run.process, train_settings.prediction)
-
-    return Source(params_of, denoiser_of)
-
-
-def exact_source(run: Run) -> Source:
-    """The exact score of each member's training set: a perfect memorizer."""
-    patterns = jnp.asarray(data.decode(run.train))
-    return Source(
-        lambda member: np.int32(member.num_train),
-        lambda num_train: memory.exact_denoiser(patterns, run.process, num_valid=num_train),
-    )
-
-
 def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
     """Stage 2: samples/<member>.npz, and samples/<member>,step=<step>.npz of the earlier steps kept."""
     sets = (*run.own_members, *run.snapshots(run.own_members))
-    with runs.stage("sample", sum(map(run.num_samples, sets)), "samples") as stage:
+    with runs.stage("sample", sum(map(run.num_samples, sets)), "samples", workdir) as stage:
         for width in run.widths:
-            source = exact_source(run) if run.exact else network_source(run, workdir, width)
+            source = run.source(width, workdir)
             draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
 
 
@@ -246,8 +194,8 @@ def synthesize_controls(run: Run, workdir: runs.Workdir, mesh) -> None:
     if not run.own_controls:
         return
     size = run.settings.control.num_samples
-    with runs.stage("sample the exact score", size * len(run.own_controls), "samples") as stage:
-        draw_sets(run, workdir, mesh, run.own_controls, lambda _: size, exact_source(run), stage)
+    with runs.stage("sample the exact score", size * len(run.own_controls), "samples", workdir) as stage:
+        draw_sets(run, workdir, mesh, run.own_controls, lambda _: size, run.exact_source(), stage)
 
 
 def draw_sets(
@@ -256,35 +204,11 @@ def draw_sets(
     mesh,
     members: Sequence[sweep.Member],
     size: Callable[[sweep.Member], int],
-    source: Source,
+    source: sweep.Source,
     stage: runs.Stage,
 ) -> None:
     """Draws the synthetic sets of `members`, of `size(member)` samples each."""
-    sampler = run.settings.sampler
-
-    def denoiser_of(params) -> diffusion.Denoiser:
-        denoiser = source.denoiser_of(params)
-        return diffusion.clipped(denoiser) if sampler.clip and run.is_image else denoiser
-
-    sweep.synthesize(
-        members,
-        size,
-        source.params_of,
-        denoiser_of,
-        process=run.process,
-        step=run.step,
-        num_steps=sampler.num_steps,
-        item_shape=run.item_shape,
-        images=run.is_image,
-        chunk_size=sampler.chunk_size,
-        steps_per_call=sweep.steps_per_call(sampler.steps_per_call, run.model),
-        mesh=mesh,
-        workdir=workdir,
-        spacing=sampler.spacing,
-        log=lambda record: write_metrics(workdir, record, stage),
-        advanced=stage.advance,
-        found=stage.find,
-    )
+    sweep.synthesize(members, size, source, run.sampler, mesh=mesh, workdir=workdir, progress=stage)
 
 
 def find_neighbors(run: Run, workdir: runs.Workdir) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, metrics, models, phases, runs, sweep, training
+from memgen_jax import data, diffusion, metrics, models, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs import launcher
 from memgen_jax.sweep import grid
@@ -115,7 +116,7 @@ class Settings:
     shard: str
     model: dict
     process: dict
-    train: training.TrainSettings
+    train: sweep.SweepTrainSettings
     sampler: SamplerSettings
     phases: PhaseSettings
     control: ControlSettings
@@ -277,6 +278,34 @@ class Run(Plan):
         sampler = self.settings.sampler
         size = sampler.size(member.num_train)
         return size if member.step is None else min(size, sampler.snapshot_at_most)
+
+    @property
+    def sampler(self) -> sweep.Sampler:
+        """How the synthetic sets are drawn."""
+        s = self.settings.sampler
+        return sweep.Sampler(
+            self.process,
+            self.step,
+            s.num_steps,
+            self.item_shape,
+            images=self.is_image,
+            spacing=s.spacing,
+            clip=s.clip and self.is_image,
+            chunk_size=s.chunk_size,
+            steps_per_call=sweep.steps_per_call(s.steps_per_call, self.model),
+        )
+
+    def source(self, width: int | None, workdir: epath.PathLike) -> sweep.Source:
+        """What the samples of the members of one width are drawn from."""
+        model = self.models[width]
+        if model is None:
+            return self.exact_source()
+        checkpoints = epath.Path(workdir) / "checkpoints"
+        return sweep.network_source(model, self.process, self.settings.train, checkpoints)
+
+    def exact_source(self) -> sweep.Source:
+        """The exact score of each training set."""
+        return sweep.exact_source(data.decode(self.train), self.process)
 
     def require_rule_can_work(self) -> None:
         """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.

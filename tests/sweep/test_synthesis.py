@@ -1,13 +1,15 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memgen_jax import diffusion, memory
+from memgen_jax import diffusion
 from memgen_jax.data import decode
 from memgen_jax.errors import InputError
 from memgen_jax.runs import Workdir
-from memgen_jax.sweep import make_members, member_mesh, synthesize
+from memgen_jax.sweep import Sampler, exact_source, make_members, member_mesh, synthesize
 
 PROCESS = diffusion.DDPM(num_steps=100)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8)
@@ -21,9 +23,13 @@ def draw(
     chunk_size=4,
     sampler="ddim",
     spoil=lambda x: x,
+    log=lambda record: None,
+    advanced=lambda amount: None,
+    found=lambda amount: None,
     **options,
 ):
     workdir = Workdir(folder, {})
+    exact = exact_source(decode(IMAGES), PROCESS)
 
     def spoiled(denoiser):
         return lambda x, t: spoil(denoiser(x, t))
@@ -31,17 +37,17 @@ def draw(
     synthesize(
         members,
         lambda member: count,
-        lambda member: np.int32(member.num_train),
-        lambda num_train: spoiled(
-            memory.exact_denoiser(jnp.asarray(decode(IMAGES)), PROCESS, num_valid=num_train)
+        exact._replace(denoiser_of=lambda params, shared: spoiled(exact.denoiser_of(params, shared))),
+        Sampler(
+            PROCESS,
+            diffusion.make_step(sampler),
+            num_steps=20,
+            item_shape=(2, 2, 1),
+            images=True,
+            chunk_size=chunk_size,
+            steps_per_call=7,
         ),
-        process=PROCESS,
-        step=diffusion.make_step(sampler),
-        num_steps=20,
-        item_shape=(2, 2, 1),
-        images=True,
-        chunk_size=chunk_size,
-        steps_per_call=7,
+        progress=SimpleNamespace(advance=advanced, resume=found, log=log, note=print),
         mesh=member_mesh(jax.devices()[:1]),
         workdir=workdir,
         **options,

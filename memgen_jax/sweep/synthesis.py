@@ -18,13 +18,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import encode
-from memgen_jax.diffusion import Denoiser, Process, Step, advance, draw_prior, time_grid
+from memgen_jax.diffusion import advance, draw_prior, time_grid
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
+from memgen_jax.runs.progress import SILENT, Progress
 from memgen_jax.runs.workdir import Workdir
 from memgen_jax.sweep.cost import busy_share
 from memgen_jax.sweep.members import Member, Purpose
 from memgen_jax.sweep.mesh import MEMBER, stack_over_members
+from memgen_jax.sweep.source import Sampler, Source
 
 PyTree = Any
 
@@ -39,23 +41,13 @@ class Chunk(NamedTuple):
 def synthesize(
     members: Sequence[Member],
     num_samples: Callable[[Member], int],
-    params_of: Callable[[Member], PyTree],
-    denoiser_of: Callable[[PyTree], Denoiser],
+    source: Source,
+    sampler: Sampler,
     *,
-    process: Process,
-    step: Step,
-    num_steps: int,
-    item_shape: tuple[int, ...],
-    images: bool,
-    chunk_size: int,
-    steps_per_call: int,
     mesh: Mesh,
     workdir: Workdir,
-    spacing: str = "uniform",
-    log: Callable[[dict], None] = lambda record: None,
+    progress: Progress = SILENT,
     log_seconds: float = 60.0,
-    advanced: Callable[[int], None] = lambda samples: None,
-    found: Callable[[int], None] = lambda samples: None,
 ) -> None:
     """Writes `samples/<member name>.npz` for every member that has none yet.
 
@@ -64,32 +56,25 @@ def synthesize(
 
     Args:
       num_samples: size of a member's synthetic set.
-      params_of: loads what `denoiser_of` needs for one member (NumPy or JAX arrays of the same shapes for
-        every member); called when the member's first chunk is due.
-      denoiser_of: makes the denoiser from these parameters, inside the compiled program.
-      step, num_steps: the sampler and its number of steps.
-      images: whether items are images in [-1, 1], to be stored as uint8.
-      chunk_size: samples that one device draws at once. Changes rounding, hence single samples, only.
-      steps_per_call: sampler steps in one compiled call.
-      spacing: of the sampler's times; see `diffusion.time_grid`.
-      log: receives a record every `log_seconds` and one at the end: samples drawn since the record before, the
-        speed, and the share of the devices' places that held a chunk of their own.
-      advanced: told how many samples were finished since it was last called.
-      found: told how many had been finished before.
+      progress: told how many samples are done; gets a record every `log_seconds` and one at the end: samples
+        drawn since the record before, the speed, and the share of the devices' places that held a chunk of
+        their own.
     """
+    num_steps, chunk_size, steps_per_call = sampler.num_steps, sampler.chunk_size, sampler.steps_per_call
+    images = sampler.images
     key = "images" if images else "points"
     parts = workdir / "samples" / ".chunks"
     waiting: list[Chunk] = []
     for member in members:
         count = num_samples(member)
         if workdir.read_npz(_file(member), key) is not None:
-            found(count)
+            progress.resume(count)
             continue
         for first in range(0, count, chunk_size):
             part = _read_part(parts / _part(member, first))
             length = min(chunk_size, count - first)
             if part is not None and len(part) == length:  # another chunk_size leaves others
-                found(length)
+                progress.resume(length)
             else:
                 waiting.append(Chunk(member, first))
 
@@ -97,9 +82,10 @@ def synthesize(
     flat_mesh = jax.make_mesh(
         (places,), (MEMBER,), axis_types=(jax.sharding.AxisType.Auto,), devices=mesh.devices.ravel().tolist()
     )
-    draw = _make_draw(flat_mesh, denoiser_of, process, step, item_shape, chunk_size)
-    times = time_grid(process, num_steps, spacing)
+    draw = _make_draw(flat_mesh, source, sampler)
+    times = time_grid(sampler.process, num_steps, sampler.spacing)
     sharding = NamedSharding(flat_mesh, P(MEMBER))
+    shared = jax.device_put(source.shared, NamedSharding(flat_mesh, P())) if waiting else None
     loaded: tuple[list[Member], PyTree] = ([], None)
     last_log = time.monotonic()
     logged = drawn = 0  # chunks in the records so far; samples since the last one
@@ -109,14 +95,14 @@ def synthesize(
         placed = [work[i % len(work)] for i in range(places)]  # spare places repeat a chunk
         owners = [chunk.member for chunk in placed]
         if owners != loaded[0]:
-            params = {member: params_of(member) for member in dict.fromkeys(owners)}
+            params = {member: source.params_of(member) for member in dict.fromkeys(owners)}
             loaded = (owners, stack_over_members([params[member] for member in owners], sharding))
         keys = jax.device_put(jnp.stack([m.key(Purpose.SAMPLE) for m in owners]), sharding)
         firsts = jax.device_put(jnp.asarray([chunk.first for chunk in placed], jnp.int32), sharding)
         x = draw.start(keys, firsts)
         for now in range(0, num_steps, steps_per_call):
             window = jnp.asarray(times[now : now + steps_per_call + 1])
-            x = draw.advance(loaded[1], keys, firsts, x, window, now)
+            x = draw.advance(loaded[1], shared, keys, firsts, x, window, now)
         items = np.asarray(x)
         for place, chunk in enumerate(work):
             count = min(chunk_size, num_samples(chunk.member) - chunk.first)
@@ -124,11 +110,11 @@ def synthesize(
             _check_finite(own, chunk)
             _write_part(parts / _part(*chunk), encode(own) if images else own)
             drawn += count
-            advanced(count)
+            progress.advance(count)
         seconds = time.monotonic() - last_log
         finished = start + len(work)
         if seconds > log_seconds or finished == len(waiting):
-            log(
+            progress.log(
                 {
                     "stage": "sample",
                     "samples": drawn,
@@ -152,26 +138,21 @@ class _Draw(NamedTuple):
     advance: Callable
 
 
-def _make_draw(
-    mesh: Mesh,
-    denoiser_of: Callable[[PyTree], Denoiser],
-    process: Process,
-    step: Step,
-    item_shape: tuple[int, ...],
-    chunk_size: int,
-) -> _Draw:
+def _make_draw(mesh: Mesh, source: Source, sampler: Sampler) -> _Draw:
     """The two compiled programs of a round, one chunk a device: draw the prior; take some steps."""
+    process, step = sampler.process, sampler.step
     shard_map = functools.partial(jax.shard_map, mesh=mesh, out_specs=P(MEMBER), check_vma=False)
 
     def sample_keys(keys, firsts):
-        return jax.vmap(jax.random.fold_in, (None, 0))(keys[0], firsts[0] + jnp.arange(chunk_size))
+        return jax.vmap(jax.random.fold_in, (None, 0))(keys[0], firsts[0] + jnp.arange(sampler.chunk_size))
 
     def start(keys, firsts):
-        prior = functools.partial(draw_prior, item_shape=item_shape, process=process)
+        prior = functools.partial(draw_prior, item_shape=sampler.item_shape, process=process)
         return jax.vmap(prior)(sample_keys(keys, firsts))[None]
 
-    def some_steps(params, keys, firsts, x, times, first_step):
-        denoiser = denoiser_of(jax.tree.map(lambda leaf: leaf[0], params))
+    def some_steps(params, shared, keys, firsts, x, times, first_step):
+        own = jax.tree.map(lambda leaf: leaf[0], params)
+        denoiser = sampler.denoiser(source.denoiser_of(own, shared))
 
         def one(key, x):
             return advance(key, x, times, first_step, step, denoiser, process)
@@ -181,7 +162,7 @@ def _make_draw(
     over = P(MEMBER)
     return _Draw(
         jax.jit(shard_map(start, in_specs=(over, over))),
-        jax.jit(shard_map(some_steps, in_specs=(over, over, over, over, P(), P())), donate_argnums=3),
+        jax.jit(shard_map(some_steps, in_specs=(over, P(), over, over, over, P(), P())), donate_argnums=4),
     )
 
 

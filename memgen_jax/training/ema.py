@@ -1,0 +1,21 @@
+"""The running average of the parameters, from which samples are drawn."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+PyTree = Any
+
+
+def update_ema(ema: PyTree, params: PyTree, steps_taken: Float[Array, ""], decay: float) -> PyTree:
+    """Moves the average towards the parameters, by 1 - min(decay, (1 + steps) / (10 + steps)).
+
+    The warm-up keeps short runs from being an average over their start.
+
+    Args:
+      steps_taken: optimiser steps before this one.
+    """
+    decayed = jnp.minimum(decay, (1.0 + steps_taken) / (10.0 + steps_taken))
+    return optax.incremental_update(params, ema, 1.0 - decayed)
