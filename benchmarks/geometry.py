@@ -90,7 +90,7 @@ def basin_runs(dim: int, samples: int, levels: int, copies: int) -> dict[str, Ca
     times = jnp.asarray(geometry.default_levels(PROCESS, levels))
     keys = jax.random.split(jax.random.key(0), samples)
     batched = jax.jit(
-        jax.vmap(lambda k, x: geometry.basin(k, x, times, denoiser, PROCESS, delta=0.5, copies=copies))
+        jax.vmap(lambda k, x: geometry.Basins(denoiser, PROCESS, times, delta=0.5, copies=copies)(k, x))
     )
 
     @jax.jit

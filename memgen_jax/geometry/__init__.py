@@ -2,14 +2,12 @@
 
 from memgen_jax.geometry.basins import (
     Basin,
-    basin,
+    Basins,
     basin_radius,
-    bisect,
     critical_time,
     default_levels,
     go_and_return,
     log_volume,
-    return_distances,
 )
 from memgen_jax.geometry.curvature import (
     Spectrum,
@@ -36,12 +34,11 @@ from memgen_jax.geometry.matrix_free import (
 
 __all__ = [
     "Basin",
+    "Basins",
     "FlatDirections",
     "Spectrum",
     "Trace",
-    "basin",
     "basin_radius",
-    "bisect",
     "columns_within",
     "critical_time",
     "curvature_matrix",
@@ -56,7 +53,6 @@ __all__ = [
     "log_volume",
     "near_zero",
     "potential_gradient",
-    "return_distances",
     "scaled_score",
     "sharpness",
     "slope_products",

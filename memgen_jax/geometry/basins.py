@@ -10,6 +10,7 @@ Everything is written for one item; batch with `jax.vmap`. Levels are traced: on
 every level. A network whose answer should stay in the data's range is passed as `diffusion.clipped(...)`.
 """
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def return_times(process: Process, t: Float[Array, ""], num_steps: int) -> Float
     """
     last = process.t_min
     times = last + (t - last) * jnp.linspace(1.0, 0.0, num_steps + 1, dtype=t.dtype)
-    # The slack keeps a whole time whole in spite of float32 rounding.
+    # 1e-3 is far above float32's rounding: a time that should be whole is not rounded up to the next.
     return jnp.ceil(times - 1e-3) if isinstance(process, DDPM) else times
 
 
@@ -89,131 +90,108 @@ def go_and_return(
     return noised, advance(key, noised, times, 0, ddim_step, denoiser, process)
 
 
-def return_distances(
-    key: jax.Array,
-    clean: Float[Array, "*item"],
-    t: Float[Array, ""],
-    denoiser: Denoiser,
-    process: Process,
-    *,
-    distance: PairDistance = euclidean,
-    copies: int = COPIES,
-    num_steps: int = STEPS,
-) -> Float[Array, " copy"]:
-    """How far from the sample its copies come back from level t; copy i is noised with fold_in(key, i)."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Basins:
+    """How deep the attractors of one model are, sample by sample (long version of Pham et al. 2025, App. C).
 
-    def one(copy: jax.Array) -> jax.Array:
-        _, back = go_and_return(
-            jax.random.fold_in(key, copy), clean, t, denoiser, process, num_steps=num_steps
-        )
-        return distance(clean, back)
-
-    return jax.vmap(one)(jnp.arange(copies))
-
-
-def basin(
-    key: jax.Array,
-    clean: Float[Array, "*item"],
-    levels: Float[Array, " level"],
-    denoiser: Denoiser,
-    process: Process,
-    *,
-    delta: float,
-    distance: PairDistance = euclidean,
-    copies: int = COPIES,
-    num_steps: int = STEPS,
-    required: float = REQUIRED,
-    levels_at_once: int | None = None,
-) -> Basin:
-    """Scans the levels of one sample (long version of Pham et al. 2025, App. C).
-
-    Args:
-      key: names this sample's noise; level i takes fold_in(., i) of it, whatever the other levels are.
-      clean: the sample, in the process's data space.
-      levels: ascending times in (0, t_max].
+    Attributes:
       denoiser: E[x_0 | x_t]; clip it outside where the data have a range.
+      levels: ascending times in (0, t_max].
       delta: a copy counts as recovered when `distance(clean, back) <= delta`.
       distance: any distance of two items, in the scale of `delta` (LPIPS is squared, L2 is not).
       copies: noised copies per level.
       num_steps: DDIM steps of each return.
       required: share of the copies that must be recovered for a level to hold, in (0, 1].
       levels_at_once: levels whose copies are in memory together; None takes all.
+    Raises:
+      InputError: a number is out of range.
     """
-    _check(levels, copies, num_steps, required)
-    noise_key = jax.random.fold_in(key, _RECOVERY)
 
-    def one_level(index_level: tuple[jax.Array, jax.Array]) -> jax.Array:
-        index, t = index_level
-        return return_distances(
-            jax.random.fold_in(noise_key, index),
-            clean,
-            t,
-            denoiser,
-            process,
-            distance=distance,
-            copies=copies,
-            num_steps=num_steps,
-        )
+    denoiser: Denoiser
+    process: Process
+    levels: Float[Array, " level"]
+    delta: float
+    distance: PairDistance = euclidean
+    copies: int = COPIES
+    num_steps: int = STEPS
+    required: float = REQUIRED
+    levels_at_once: int | None = None
 
-    numbered = (jnp.arange(len(levels)), levels)
-    if levels_at_once is None:
-        distances = jax.vmap(one_level)(numbered)
-    else:
-        distances = jax.lax.map(one_level, numbered, batch_size=levels_at_once)
-    recovered = jnp.mean((distances <= delta).astype(jnp.float32), axis=1)
-    t_c = critical_time(levels, holds(recovered, required))
-    radius = basin_radius(key, clean, t_c, process, copies=copies)
-    return Basin(t_c, radius, log_volume(radius, clean.size), recovered, distances)
+    def __post_init__(self):
+        for name, value in (
+            ("levels", len(self.levels)),
+            ("copies", self.copies),
+            ("num_steps", self.num_steps),
+        ):
+            if value < 1:
+                raise InputError.setting(name, value, "at least 1")
+        if not 0 < self.required <= 1:
+            raise InputError.setting("required", self.required, "a share of the copies, in (0, 1]")
 
+    def __call__(self, key: jax.Array, clean: Float[Array, "*item"]) -> Basin:
+        """Scans all levels of one sample.
 
-def bisect(
-    key: jax.Array,
-    clean: Float[Array, "*item"],
-    levels: Float[Array, " level"],
-    denoiser: Denoiser,
-    process: Process,
-    *,
-    delta: float,
-    distance: PairDistance = euclidean,
-    copies: int = COPIES,
-    num_steps: int = STEPS,
-    required: float = REQUIRED,
-) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
-    """The same critical time from log2(levels) probes instead of all levels, without the curve.
+        Args:
+          key: names this sample's noise; level i takes fold_in(., i) of it, whatever the other levels are.
+          clean: the sample, in the process's data space.
+        """
+        noise_key = jax.random.fold_in(key, _RECOVERY)
 
-    Equal to `basin`, probe by probe the same noise, where recovery is monotone: every level below the
-    critical one holds and every level above it fails. Where it is not, this finds one of the levels at
-    which a held level stands next to a failed one. Args: as for `basin`.
+        def one_level(index_level: tuple[jax.Array, jax.Array]) -> jax.Array:
+            index, t = index_level
+            return self.return_distances(jax.random.fold_in(noise_key, index), clean, t)
 
-    Returns:
-      Critical time, radius and log volume.
-    """
-    _check(levels, copies, num_steps, required)
-    noise_key = jax.random.fold_in(key, _RECOVERY)
+        numbered = (jnp.arange(len(self.levels)), self.levels)
+        if self.levels_at_once is None:
+            distances = jax.vmap(one_level)(numbered)
+        else:
+            distances = jax.lax.map(one_level, numbered, batch_size=self.levels_at_once)
+        recovered = jnp.mean((distances <= self.delta).astype(jnp.float32), axis=1)
+        t_c = critical_time(self.levels, holds(recovered, self.required))
+        radius = basin_radius(key, clean, t_c, self.process, copies=self.copies)
+        return Basin(t_c, radius, log_volume(radius, clean.size), recovered, distances)
 
-    def probe(_: Int[Array, ""], bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        held, failed = bounds  # numbers of levels: the first `held` hold, number `failed` does not
-        middle = (held + failed) // 2
-        level = jnp.clip(middle - 1, 0, len(levels) - 1)
-        distances = return_distances(
-            jax.random.fold_in(noise_key, level),
-            clean,
-            levels[level],
-            denoiser,
-            process,
-            distance=distance,
-            copies=copies,
-            num_steps=num_steps,
-        )
-        ok = holds(jnp.mean((distances <= delta).astype(jnp.float32)), required)
-        open_ = failed - held > 1
-        return jnp.where(open_ & ok, middle, held), jnp.where(open_ & ~ok, middle, failed)
+    def bisect(
+        self, key: jax.Array, clean: Float[Array, "*item"]
+    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+        """The same critical time from log2(levels) probes instead of all levels, without the curve.
 
-    bounds = (jnp.int32(0), jnp.int32(len(levels) + 1))
-    held, _ = jax.lax.fori_loop(0, math.ceil(math.log2(len(levels) + 1)), probe, bounds)
-    t_c = _level_number(levels, held)
-    radius = basin_radius(key, clean, t_c, process, copies=copies)
-    return t_c, radius, log_volume(radius, clean.size)
+        Equal to the scan, probe by probe the same noise, where recovery is monotone: every level below the
+        critical one holds and every level above it fails. Where it is not, this finds one of the levels at
+        which a held level stands next to a failed one.
+
+        Returns:
+          Critical time, radius and log volume.
+        """
+        noise_key = jax.random.fold_in(key, _RECOVERY)
+        count = len(self.levels)
+
+        def probe(_: Int[Array, ""], bounds: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            held, failed = bounds  # numbers of levels: the first `held` hold, number `failed` does not
+            middle = (held + failed) // 2
+            level = jnp.clip(middle - 1, 0, count - 1)
+            distances = self.return_distances(jax.random.fold_in(noise_key, level), clean, self.levels[level])
+            ok = holds(jnp.mean((distances <= self.delta).astype(jnp.float32)), self.required)
+            open_ = failed - held > 1
+            return jnp.where(open_ & ok, middle, held), jnp.where(open_ & ~ok, middle, failed)
+
+        bounds = (jnp.int32(0), jnp.int32(count + 1))
+        held, _ = jax.lax.fori_loop(0, math.ceil(math.log2(count + 1)), probe, bounds)
+        t_c = _level_number(self.levels, held)
+        radius = basin_radius(key, clean, t_c, self.process, copies=self.copies)
+        return t_c, radius, log_volume(radius, clean.size)
+
+    def return_distances(
+        self, key: jax.Array, clean: Float[Array, "*item"], t: Float[Array, ""]
+    ) -> Float[Array, " copy"]:
+        """How far from the sample its copies come back from level t; copy i is noised with fold_in(key, i)."""
+
+        def one(copy: jax.Array) -> jax.Array:
+            own = jax.random.fold_in(key, copy)
+            _, back = go_and_return(own, clean, t, self.denoiser, self.process, num_steps=self.num_steps)
+            return self.distance(clean, back)
+
+        return jax.vmap(one)(jnp.arange(self.copies))
 
 
 def holds(recovered: Float[Array, "*level"], required: float = REQUIRED) -> Bool[Array, "*level"]:
@@ -256,12 +234,3 @@ def log_volume(radius: Float[Array, ""], dim: int) -> Float[Array, ""]:
 def _level_number(levels: Float[Array, " level"], count: Int[Array, ""]) -> Float[Array, ""]:
     """The count-th level, counted from 1; 0 for none."""
     return jnp.where(count > 0, levels[jnp.maximum(count - 1, 0)], 0.0)
-
-
-def _check(levels: Float[Array, " level"], copies: int, num_steps: int, required: float) -> None:
-    if len(levels) < 1 or copies < 1 or num_steps < 1:
-        raise InputError(
-            f"levels={len(levels)}, copies={copies}, num_steps={num_steps}: each must be at least 1."
-        )
-    if not 0 < required <= 1:
-        raise InputError(f"required={required} is a share of the copies: give a number in (0, 1].")

@@ -1,5 +1,6 @@
 """The page of one transition, `report.html`, for a reader who has not seen the paper."""
 
+import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -9,94 +10,69 @@ from memgen_jax.report import page, style
 from memgen_jax.report.transition_figures import CriticalSize, rows_by_width
 
 
-def render(
-    *,
-    title: str,
-    dataset: str,
-    answer: str,
-    rows: Sequence[typing.Any],
-    delta_m: float | int,
-    delta_s: float | int,
-    metric: str,
-    threshold_rule: str,
-    transition: page.Picture,
-    phase_diagram: page.Picture | None = None,
-    both_views: page.Picture | None = None,
-    capacity: page.Picture | None = None,
-    histograms: page.Picture | None = None,
-    galleries: Sequence[page.Picture] = (),
-    critical: Sequence[CriticalSize] = (),
-    onset_critical: Sequence[CriticalSize] = (),
-    control_rows: Sequence[typing.Any] = (),
-    quality_rows: Sequence[typing.Any] = (),
-    quality: page.Picture | None = None,
-    curves: page.Picture | None = None,
-    other_answers: Sequence[str] = (),
-    other_pictures: Mapping[int | None, Mapping[str, typing.Any]] | None = None,
-    num_steps: int | None = None,
-    limits: Sequence[str] = (),
-    command: str = "",
-    settings: Mapping[str, object] | None = None,
-    environment: Mapping[str, object] | None = None,
-) -> str:
-    """Fills the page; sections without material are left out.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransitionPage:
+    """What the page shows; sections without material are left out.
 
     Where `rows` are of several network widths, which is then a field of theirs, of `quality_rows` and of the
     critical sizes, every table names the width.
 
-    Args:
+    Attributes:
       title: the page's title.
       dataset: one phrase on the data, for example "1,797 handwritten digits, 8×8 pixels".
       answer: the result in one sentence; `answer` of this module writes one.
-      rows: one row per K (and width) with the fields of `fractions.csv`.
+      other_answers: sentences on the widths that `answer` does not speak of; `answer_at_width` writes one.
       delta_m, delta_s: thresholds on the distance to S and within S'.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
       threshold_rule: how the thresholds were set, a phrase without a full stop.
-      transition, phase_diagram, both_views, capacity, histograms, galleries, quality, curves: the figures.
-      critical: sizes at which something happens; those not reached are said to be so.
-      onset_critical: the same for the onset paper's view, shown with `both_views`.
+      rows: one row per K (and width) with the fields of `fractions.csv`.
       control_rows: rows of the exact empirical score.
       quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
-      other_answers: sentences on the widths that `answer` does not speak of; `answer_at_width` writes one.
+      critical: sizes at which something happens; those not reached are said to be so.
+      onset_critical: the same for the onset paper's view, shown with `both_views`.
+      transition, phase_diagram, both_views, capacity, histograms, galleries, quality, curves: the figures.
       other_pictures: such a width -> its `histograms` and `galleries`, folded below those of the first.
       num_steps: training steps of every model, named among the limits.
       limits: further sentences for the section on limits.
       command: the command line that made the run.
       settings, environment: shown as tables, nested names joined by dots.
-    Returns:
-      The HTML text.
     """
-    return page.render(
-        "transition.html",
-        title=title,
-        dataset=dataset,
-        answer=answer,
-        other_answers=other_answers,
-        other_pictures=other_pictures or {},
-        widths=list(rows_by_width(rows)),
-        rows=_by_size(rows),
-        delta_m=delta_m,
-        delta_s=delta_s,
-        metric=metric,
-        threshold_rule=threshold_rule,
-        transition=transition,
-        phase_diagram=phase_diagram,
-        both_views=both_views,
-        capacity=capacity,
-        histograms=histograms,
-        galleries=galleries,
-        critical=critical,
-        onset_critical=onset_critical,
-        control_rows=_by_size(control_rows),
-        quality_rows=_by_size(quality_rows),
-        quality=quality,
-        curves=curves,
-        num_steps=num_steps,
-        limits=limits,
-        command=command,
-        settings=settings or {},
-        environment=environment or {},
-    )
+
+    title: str
+    dataset: str
+    answer: str
+    other_answers: Sequence[str] = ()
+    delta_m: float
+    delta_s: float
+    metric: str
+    threshold_rule: str
+    rows: Sequence[typing.Any]
+    control_rows: Sequence[typing.Any] = ()
+    quality_rows: Sequence[typing.Any] = ()
+    critical: Sequence[CriticalSize] = ()
+    onset_critical: Sequence[CriticalSize] = ()
+    transition: page.Picture
+    phase_diagram: page.Picture | None = None
+    both_views: page.Picture | None = None
+    capacity: page.Picture | None = None
+    histograms: page.Picture | None = None
+    galleries: Sequence[page.Picture] = ()
+    quality: page.Picture | None = None
+    curves: page.Picture | None = None
+    other_pictures: Mapping[int | None, Mapping[str, typing.Any]] = dataclasses.field(default_factory=dict)
+    num_steps: int | None = None
+    limits: Sequence[str] = ()
+    command: str = ""
+    settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    environment: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+def render(shown: TransitionPage) -> str:
+    """The page as HTML text."""
+    values = {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
+    for name in ("rows", "control_rows", "quality_rows"):
+        values[name] = _by_size(values[name])
+    return page.render("transition.html", widths=list(rows_by_width(shown.rows)), **values)
 
 
 def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:

@@ -187,16 +187,14 @@ def test_a_pipeline_is_a_denoiser_like_any_other(ddpm_path, key):
     assert abs(float(trace - estimate.mean)) < 6 * float(estimate.standard_error)
     levels = jnp.float32([50, 100])
     basin = jax.jit(
-        lambda params: geometry.basin(
-            key,
-            clean,
-            levels,
+        lambda params: geometry.Basins(
             pipeline.in_range(pipeline.denoiser(params)),
             pipeline.process,
+            levels,
             delta=1.0,
             copies=2,
             num_steps=2,
-        )
+        )(key, clean)
     )(pipeline.params)
     assert np.all(np.isfinite(basin.distance))
 

@@ -45,7 +45,7 @@ def test_recovery_of_two_patterns_is_the_normal_distribution_function_and_gives_
     levels = jnp.asarray(basins.default_levels(process))
     denoiser = exact_denoiser(PATTERNS, process)
     result = jax.jit(
-        lambda key: geometry.basin(key, PATTERNS[0], levels, denoiser, process, delta=0.3, copies=copies)
+        lambda key: geometry.Basins(denoiser, process, levels, delta=0.3, copies=copies)(key, PATTERNS[0])
     )(key)
     # A copy stays on its side when its noise along the axis is above -m a / s.
     mean, std = jax.vmap(process.mean_coefficient)(levels), jax.vmap(process.std)(levels)
@@ -77,9 +77,9 @@ def test_nine_of_ten_copies_hold_and_eight_do_not():
 def test_a_sample_that_never_returns_has_critical_time_zero_and_volume_minus_infinity(key):
     process = DDPM()
     result = jax.jit(
-        lambda key: geometry.basin(
-            key, PATTERNS[0], jnp.array([50.0, 500.0]), lambda x, t: jnp.zeros_like(x), process, delta=0.1
-        )
+        lambda key: geometry.Basins(
+            lambda x, t: jnp.zeros_like(x), process, jnp.array([50.0, 500.0]), delta=0.1
+        )(key, PATTERNS[0])
     )(key)
     assert float(result.critical_time) == 0 and float(result.radius) == 0
     assert float(result.log_volume) == -np.inf
@@ -91,9 +91,9 @@ def test_bisection_finds_the_same_critical_time_where_recovery_is_monotone(key):
     denoiser = exact_denoiser(PATTERNS, process)
     levels = jnp.asarray(basins.default_levels(process, 13))
     settings = {"delta": 0.3, "copies": 60, "num_steps": 30}
-    arguments = (PATTERNS[1], levels, denoiser, process)
-    scan_levels = jax.jit(lambda k: geometry.basin(k, *arguments, **settings))
-    bisect = jax.jit(lambda k: geometry.bisect(k, *arguments, **settings))
+    measure = geometry.Basins(denoiser, process, levels, **settings)
+    scan_levels = jax.jit(lambda k: measure(k, PATTERNS[1]))
+    bisect = jax.jit(lambda k: measure.bisect(k, PATTERNS[1]))
     both = 0
     for number in range(5):
         k = jax.random.fold_in(key, number)
@@ -189,16 +189,12 @@ def test_basins_of_a_batch_equal_basins_one_by_one(key):
 
 def test_levels_in_portions_give_the_same_basin(key):
     process = DDPM()
-    run = functools.partial(
-        geometry.basin,
-        key,
-        PATTERNS[0],
-        jnp.array([200.0, 600.0, 900.0]),
-        exact_denoiser(PATTERNS, process),
-        process,
-        delta=0.3,
-    )
-    in_portions, at_once = jax.jit(lambda: (run(levels_at_once=2).distance, run().distance))()
+    model = (exact_denoiser(PATTERNS, process), process, jnp.array([200.0, 600.0, 900.0]))
+
+    def run(**portions):
+        return geometry.Basins(*model, delta=0.3, **portions)(key, PATTERNS[0]).distance
+
+    in_portions, at_once = jax.jit(lambda: (run(levels_at_once=2), run()))()
     np.testing.assert_allclose(in_portions, at_once, rtol=1e-4, atol=1e-5)
 
 
@@ -225,17 +221,15 @@ def test_recovery_in_lpips_compares_the_pictures_by_their_squared_distance(rando
         return jnp.where(t > 500, patterns[1], mixed)
 
     result = jax.jit(
-        lambda key: geometry.basin(
-            key,
-            patterns[0],
-            jnp.array([100.0, 900.0]),
+        lambda key: geometry.Basins(
             denoiser,
             process,
+            jnp.array([100.0, 900.0]),
             delta=delta,
             distance=metrics.Lpips().between(lambda item: item),
             copies=2,
             num_steps=1,
-        )
+        )(key, patterns[0])
     )(key)
     first = np.asarray(patterns)[[0, 0]]
     expected = metrics.lpips_distance(first, np.stack([mixed, patterns[1]]))

@@ -9,6 +9,10 @@ from memgen_jax.report.transition_figures import CriticalSize
 PICTURE = page.Picture("data:image/png;base64,AAAA", "a picture", "its caption")
 
 
+def render(**shown):
+    return transition_page.render(transition_page.TransitionPage(**shown))
+
+
 def row(num_train, memorized, spurious, width=0.02):
     made = {"num_train": num_train, "num_synthetic": 4 * num_train, "delta_m": 1.0, "delta_s": 0.7}
     fractions = {"memorized": memorized, "spurious": spurious, "generalized": 1 - memorized - spurious}
@@ -62,7 +66,7 @@ def words(text):
 
 
 def test_a_page_with_everything_has_every_section_and_closes_what_it_opens():
-    text = transition_page.render(
+    text = render(
         **FULL,
         both_views=PICTURE,
         capacity=PICTURE,
@@ -107,14 +111,14 @@ def test_a_page_with_everything_has_every_section_and_closes_what_it_opens():
 
 
 def test_sections_without_material_are_left_out():
-    text = transition_page.render(**FULL)
+    text = render(**FULL)
     expected = ["What the words mean here", "The transition", "The fractions", "Limits", "How it was made"]
     assert headings(text) == expected
     assert "<details" not in text
 
 
 def test_the_table_is_sorted_and_holds_every_interval():
-    seen = words(transition_page.render(**FULL))
+    seen = words(render(**FULL))
     table = seen[seen.index("The fractions") : seen.index("Limits")]
     assert "2 8 100.0% 98.0% – 100.0% 0.0% 0.0% – 2.0%" in table
     assert "128 512 50.0% 48.0% – 52.0% 9.0% 7.0% – 11.0% 41.0%" in table
@@ -134,7 +138,7 @@ def test_the_answer_claims_a_transition_and_a_peak_that_stand_out():
 def test_small_critical_sizes_keep_a_decimal():
     """At 2.9 (2.6 – 3.3) whole numbers would read 3 (3 – 3)."""
     critical = [CriticalSize("half", 2.93, 2.6, 3.3), CriticalSize("later", 47.3, 43.4, 51.0)]
-    seen = words(transition_page.render(**FULL, critical=critical))
+    seen = words(render(**FULL, critical=critical))
     assert "half 2.9 2.6 – 3.3" in seen and "later 47 43 – 51" in seen
     assert "near K = 2.9," in transition_page.answer("digits", ROWS, critical)
 
@@ -165,7 +169,7 @@ def test_every_table_of_several_widths_names_them_and_has_a_row_for_each():
         CriticalSize("half", None, width=32),
         CriticalSize("peak", None, width=32),
     ]
-    text = transition_page.render(
+    text = render(
         **FULL | {"rows": rows},
         critical=critical,
         quality_rows=quality,

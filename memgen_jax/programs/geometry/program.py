@@ -127,12 +127,10 @@ class Measurement:
 
     def _basin(self, params, condition, key, item, levels):
         settings = self.settings.basins
-        return geometry.basin(
-            key,
-            item,
-            levels,
+        measure = geometry.Basins(
             self.source.in_range(self.source.denoiser_of(params, condition)),
             self.process,
+            levels,
             delta=settings.delta,
             distance=self._distance(params),
             copies=settings.copies,
@@ -140,6 +138,7 @@ class Measurement:
             required=settings.required,
             levels_at_once=settings.levels_at_once or None,
         )
+        return measure(key, item)
 
     def _distance(self, params) -> Callable:
         picture_of = self.source.picture_of

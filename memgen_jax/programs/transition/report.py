@@ -112,7 +112,7 @@ def report(run: Run, workdir: runs.Workdir) -> None:
         if several:
             pictures["capacity"] = figure(workdir, "capacity", *densities.draw_capacity(workdir))
     environment = json.loads((workdir / "environment.json").read_text())
-    html = transition_page.render(
+    shown_page = transition_page.TransitionPage(
         title=f"From copying to creating: {run.name}",
         dataset=dataset_phrase(run.dataset),
         answer=transition_page.answer(
@@ -144,7 +144,7 @@ def report(run: Run, workdir: runs.Workdir) -> None:
         environment=environment,
         **pictures,
     )
-    page.write(workdir / "report.html", html)
+    page.write(workdir / "report.html", transition_page.render(shown_page))
 
 
 def figure(workdir: runs.Workdir, name: str, drawn, alt: str, caption: str = "") -> page.Picture:
