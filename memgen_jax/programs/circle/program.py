@@ -376,7 +376,7 @@ def draw_phase_diagram(run: Run, workdir: runs.Workdir) -> None:
 PROGRAM = launcher.Program(
     "circle",
     main,
-    summary="Trains models on K points of a circle and compares what they generate with the\n"
+    summary="Trains models on K points of a circle and compares what they generate with the "
     "closed-form energy of dense associative memory.",
     example="circle",
 )

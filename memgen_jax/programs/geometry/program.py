@@ -230,7 +230,7 @@ class Measurement:
 PROGRAM = launcher.Program(
     "geometry",
     main,
-    summary="Measures basins, curvature and energy gaps around the samples of a finished run\n"
+    summary="Measures basins, curvature and energy gaps around the samples of a finished run "
     "(--config.run=DIR) or of a pipeline folder (--config.pipeline=PATH).",
     example="geometry_digits",
 )

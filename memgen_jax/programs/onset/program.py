@@ -25,7 +25,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
 PROGRAM = launcher.Program(
     "onset",
     main,
-    summary="Finds the training-set size at which the generated density comes closer to the\n"
+    summary="Finds the training-set size at which the generated density comes closer to the "
     "truth than to the training set.",
     example="onset_linear",
 )

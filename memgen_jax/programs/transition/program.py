@@ -323,7 +323,7 @@ def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
 PROGRAM = launcher.Program(
     "transition",
     main,
-    summary="Trains one model per training-set size K, samples each, and finds the sizes at which\nthe samples turn "
+    summary="Trains one model per training-set size K, samples each, and finds the sizes at which the samples turn "
     "from copies into inventions.",
     dry_run=dry_run,
     before_joining=refuse_shard,
