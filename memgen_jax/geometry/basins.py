@@ -53,7 +53,7 @@ class Basin(NamedTuple):
 def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, " level"]:
     """Fractions 1/count, 2/count, ..., 1 of the process's largest time (App. C: 0.05, 0.10, ..., 1)."""
     if count < 1:
-        raise InputError(f"levels={count} must be at least 1.")
+        raise InputError.setting("levels", count, "at least 1")
     return (process.t_max * np.arange(1, count + 1) / count).astype(np.float32)
 
 
@@ -259,9 +259,8 @@ def _level_number(levels: Float[Array, " level"], count: Int[Array, ""]) -> Floa
 
 
 def _check(levels: Float[Array, " level"], copies: int, num_steps: int, required: float) -> None:
-    if len(levels) < 1 or copies < 1 or num_steps < 1:
-        raise InputError(
-            f"levels={len(levels)}, copies={copies}, num_steps={num_steps}: each must be at least 1."
-        )
+    for name, value in (("levels", len(levels)), ("copies", copies), ("num_steps", num_steps)):
+        if value < 1:
+            raise InputError.setting(name, value, "at least 1")
     if not 0 < required <= 1:
-        raise InputError(f"required={required} is a share of the copies: give a number in (0, 1].")
+        raise InputError.setting("required", required, "a share of the copies, in (0, 1]")

@@ -256,9 +256,14 @@ def _path_of(error: InputError, config: ConfigDict | None) -> str | None:
     same = [
         path
         for path, value in leaves.items()
-        if path.rpartition(".")[2] == error.field and value == error.value
+        if path.rpartition(".")[2] == error.field
+        and repr(error.value) in (repr(value), *map(repr, _items(value)))
     ]
     return same[0] if len(same) == 1 else None
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple | list) else ()
 
 
 def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:

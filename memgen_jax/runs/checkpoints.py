@@ -4,7 +4,6 @@ A member's state is whole or absent: a save cut short leaves a temporary folder 
 step whose files cannot be read is passed over with one sentence for the step before it.
 """
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from memgen_jax.files import absolute
 from memgen_jax.runs import private_api
 
 PyTree = Any
-_open: weakref.WeakSet = weakref.WeakSet()
+_open: set[object] = set()  # a token of every manager opened and not closed, also of one that nobody holds
 
 
 def checkpoints_are_open() -> bool:
@@ -43,7 +42,8 @@ class MemberCheckpoints:
             alone = {"create": False, "multiprocessing_options": only_this}
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, **alone)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
-        _open.add(self)
+        self._token = object()
+        _open.add(self._token)
 
     def steps(self) -> list[int]:
         """The steps that have a whole checkpoint, oldest first."""
@@ -80,7 +80,7 @@ class MemberCheckpoints:
     def close(self) -> None:
         """Waits, then frees the manager."""
         self._manager.close()
-        _open.discard(self)
+        _open.discard(self._token)
 
 
 def _as_numpy(tree: PyTree) -> PyTree:

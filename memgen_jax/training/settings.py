@@ -56,15 +56,13 @@ class TrainSettings:
         require_at_least("train", self, checkpoint_seconds=0, log_every=1)
         for name in ("learning_rate", "grad_clip"):
             if not getattr(self, name) > 0:
-                raise InputError(f"train.{name}={getattr(self, name)} must be positive.")
+                raise InputError.setting(f"train.{name}", getattr(self, name), "positive")
         if not 0 <= self.ema_decay < 1:
-            raise InputError(f"train.ema_decay={self.ema_decay} must lie in [0, 1).")
+            raise InputError.setting("train.ema_decay", self.ema_decay, "in [0, 1)")
         if self.schedule not in ("constant", "cosine"):
-            raise InputError(f"train.schedule={self.schedule!r} must be 'constant' or 'cosine'.")
+            raise InputError.setting("train.schedule", self.schedule, "'constant' or 'cosine'")
         if self.times not in ("uniform", "mixed"):
-            raise InputError(f"train.times={self.times!r} must be 'uniform' or 'mixed'.")
+            raise InputError.setting("train.times", self.times, "'uniform' or 'mixed'")
         if self.batch_size % self.data_parallel:
-            raise InputError(
-                f"train.batch_size={self.batch_size} is not divisible by "
-                f"train.data_parallel={self.data_parallel}."
-            )
+            allowed = f"divisible by train.data_parallel={self.data_parallel}"
+            raise InputError.setting("train.batch_size", self.batch_size, allowed)
