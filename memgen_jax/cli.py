@@ -5,7 +5,7 @@ import difflib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import memgen_jax
 from memgen_jax.errors import InputError
@@ -26,6 +26,7 @@ Does a diffusion model copy its training data, invent, or something between?
   circle         models trained on a circle beside the closed-form energy
   geometry       basins, curvature and energy gaps of a finished transition
   onset          the size at which the density leaves the training set's
+  compare        finished transitions side by side
 
   configs        lists the configs; `configs show NAME`, `configs copy NAME`
   fetch-weights  gets the LPIPS weights (64 MB, once)
@@ -66,16 +67,9 @@ images, an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags; their defaults are those of `audit.Settings`."""
-    whole = _Parser(prog="memgen", description="Memorization audits of samples.")
+    whole = exits.OneLineParser(prog="memgen", description="Memorization audits of samples.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser(
@@ -173,7 +167,15 @@ def configs(argv: Sequence[str]) -> int:
     """`memgen configs`: lists them; `show NAME`, `copy NAME`."""
     from memgen_jax.programs import configs
 
-    return configs.main(argv) or exits.DONE
+    return configs.main(argv[1:]) or exits.DONE
+
+
+def compare(argv: Sequence[str]) -> int:
+    """`memgen compare RUN RUN… --out DIR`."""
+    from memgen_jax.programs.compare import program
+
+    program.main(argv[1:])
+    return exits.DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -213,7 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 PROGRAMS = ("transition", "circle", "geometry", "onset")
 DEMO = {"config": "digits", "workdir": "runs/digits"}
-COMMANDS = {"audit": audit, "fetch-weights": audit, "configs": lambda argv: configs(argv[1:])}
+COMMANDS = {"audit": audit, "compare": compare, "fetch-weights": audit, "configs": configs}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,6 +9,7 @@ import pytest
 
 import memgen_jax
 from memgen_jax import audit, cli
+from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 
 
@@ -41,6 +42,8 @@ def code_of(argv):
         ["audit"],
         ["audit", "--train=a"],
         ["audit", "--metric=l1"],
+        ["compare"],
+        ["compare", "a", "--out="],
         ["fly"],
         ["--fly"],
     ],
@@ -48,6 +51,14 @@ def code_of(argv):
 def test_a_command_line_that_makes_no_sense_is_told_in_one_line(argv, capsys):
     assert code_of(argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_the_library_says_of_a_setting_is_told_by_its_flag(capsys):
+    assert cli.main(["compare", "a", "b", "--out="]) == 2
+    assert capsys.readouterr().err == "memgen compare: --out='' must be a folder.\n"
+    error = InputError.setting("false_positive_rate", 1.0, "below 1")
+    assert cli.sentence(error) == "--fpr=1.0 must be below 1."
+    assert cli.sentence(InputError.setting("beta", 0.0, "positive")) == "beta=0.0 must be positive."
 
 
 def test_a_command_that_is_nearly_one_is_proposed(capsys):

@@ -17,6 +17,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from memgen_jax.errors import InputError
+from memgen_jax.programs import exits
 from memgen_jax.programs.program import AT_HAND, Invocation, Machine, Program
 
 
@@ -237,9 +238,7 @@ def sentence(error: InputError, config: ConfigDict | None = None) -> str:
         name = f"config.{path}"
     else:
         return str(error)
-    value = error.value
-    plain = isinstance(value, str) and value and not value.isspace()
-    return f"--{name}={value if plain else repr(value)} must be {error.allowed}."
+    return f"--{name}={exits.as_typed(error.value)} must be {error.allowed}."
 
 
 def _path_of(error: InputError, config: ConfigDict | None) -> str | None:

@@ -4,6 +4,7 @@
 interrupted.
 """
 
+import argparse
 import contextlib
 import os
 import sys
@@ -16,6 +17,18 @@ from etils import epath
 
 DONE, FAIL_ABOVE, MISTAKE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
 _OUTPUT_CLOSED = 141  # what a shell gives to a command whose reader, such as `head`, has gone
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with a mistake as one line instead of the usage besides."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def as_typed(value: object) -> str:
+    """A value as one types it after a flag."""
+    return value if isinstance(value, str) and value.strip() else repr(value)
 
 
 def tell(command: str, sentence: str) -> None:
