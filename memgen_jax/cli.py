@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import importlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -165,9 +166,7 @@ def audit(argv: Sequence[str]) -> int:
 
 def configs(argv: Sequence[str]) -> int:
     """`memgen configs`: lists them; `show NAME`, `copy NAME`."""
-    from memgen_jax.programs import configs
-
-    return configs.main(argv[1:]) or exits.DONE
+    return importlib.import_module("memgen_jax.programs.configs").main(argv[1:]) or exits.DONE
 
 
 def compare(argv: Sequence[str]) -> int:
