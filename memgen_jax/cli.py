@@ -144,8 +144,10 @@ def drawing(arguments: dict[str, Any]) -> Callable[[], "Items"] | None:
 
 
 def flag_of(setting: str) -> str:
-    """The flag of one of the audit's settings."""
-    return "--" + {"false_positive_rate": "fpr"}.get(setting, setting.replace("_", "-"))
+    """The flag of one of the audit's settings; any other setting as it is."""
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    flags = {action.dest: action.option_strings[0] for action in commands.choices["audit"]._actions}
+    return flags.get(setting, setting)
 
 
 def audit(argv: Sequence[str]) -> int:
@@ -179,8 +181,8 @@ def compare(argv: Sequence[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code, see `programs.exits`; a program leaves the process itself."""
-    command, *rest = sys.argv[1:] if argv is None else argv or [""]
-    if not command or command in ("-h", "--help", "help"):
+    command, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help", "help"):
         print(HELP, end="")
         return exits.DONE
     if command == "--version":

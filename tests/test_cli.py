@@ -57,8 +57,8 @@ def test_what_the_library_says_of_a_setting_is_told_by_its_flag(capsys):
     assert cli.main(["compare", "a", "b", "--out="]) == 2
     assert capsys.readouterr().err == "memgen compare: --out='' must be a folder.\n"
     error = InputError.setting("false_positive_rate", 1.0, "below 1")
-    assert cli.sentence(error) == "--fpr=1.0 must be below 1."
-    assert cli.sentence(InputError.setting("beta", 0.0, "positive")) == "beta=0.0 must be positive."
+    assert error.named(cli.flag_of) == "--fpr=1.0 must be below 1."
+    assert InputError.setting("beta", 0.0, "positive").named(cli.flag_of) == "beta=0.0 must be positive."
 
 
 def test_a_command_that_is_nearly_one_is_proposed(capsys):

@@ -30,7 +30,7 @@ FLOORS = (
 LEVEL = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 # Functions that hide the module of their name (`import memgen_jax.a.b as b` gives the function). To be emptied.
-HIDDEN_MODULES = {"memgen_jax.geometry.energy_gap", "memgen_jax.metrics.lpips", "memgen_jax.sweep.synthesize"}
+HIDDEN_MODULES = {"memgen_jax.geometry.energy_gap", "memgen_jax.sweep.synthesize"}
 
 
 def module_name(file: pathlib.Path) -> str:

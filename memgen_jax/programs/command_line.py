@@ -17,7 +17,6 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from memgen_jax.errors import InputError
-from memgen_jax.programs import exits
 from memgen_jax.programs.program import AT_HAND, Invocation, Machine, Program
 
 
@@ -184,9 +183,7 @@ def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
         try:
             parser.parse(given)
         except (TypeError, ValueError):
-            raise InputError(
-                f"--config.{name}={given} must be {words}.", field=name, value=given, allowed=words
-            ) from None
+            raise InputError(f"--config.{name}={given} must be {words}.") from None
 
 
 def load_config(where: str) -> ConfigDict:
@@ -229,36 +226,32 @@ def _file_of(name: str) -> str:
 
 
 def sentence(error: InputError, config: ConfigDict | None = None) -> str:
-    """What the library says of a setting, by the flag that gives it."""
-    if not error.field or not error.allowed:
-        return str(error)
-    if error.field in OWN_FLAGS:
-        name = error.field
-    elif (path := _path_of(error, config)) is not None:
-        name = f"config.{path}"
-    else:
-        return str(error)
-    return f"--{name}={exits.as_typed(error.value)} must be {error.allowed}."
+    """What the library says, every setting called by its flag."""
+
+    def flag_of(setting: str) -> str:
+        if setting in OWN_FLAGS:
+            return f"--{setting}"
+        path = _path_of(setting, error.value, config)
+        return f"--config.{path}" if path else setting
+
+    return error.named(flag_of)
 
 
-def _path_of(error: InputError, config: ConfigDict | None) -> str | None:
-    """The dotted name of the setting at fault in the config.
+def _path_of(setting: str, value: Any, config: ConfigDict | None) -> str:
+    """The dotted name in the config of a setting that was given `value`; "" where it cannot be told.
 
     A function of the library knows its own argument, not the group of the config that it came from: that is
     the one with this name and value, where there is a single one.
     """
-    if config is None:
-        return None
-    leaves = dict(_leaves(config))
-    if error.field in leaves:
-        return error.field
+    leaves = dict(_leaves(config)) if config is not None else {}
+    if setting in leaves:
+        return setting
     same = [
         path
-        for path, value in leaves.items()
-        if path.rpartition(".")[2] == error.field
-        and repr(error.value) in (repr(value), *map(repr, _items(value)))
+        for path, there in leaves.items()
+        if path.rpartition(".")[2] == setting and repr(value) in (repr(there), *map(repr, _items(there)))
     ]
-    return same[0] if len(same) == 1 else None
+    return same[0] if len(same) == 1 else ""
 
 
 def _items(value: Any) -> Sequence[Any]:

@@ -26,11 +26,6 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def as_typed(value: object) -> str:
-    """A value as one types it after a flag."""
-    return value if isinstance(value, str) and value.strip() else repr(value)
-
-
 def tell(command: str, sentence: str) -> None:
     """Prints one line on stderr, after everything on stdout."""
     with contextlib.suppress(BrokenPipeError):

@@ -117,7 +117,7 @@ def test_a_config_file_that_does_not_work_is_named_with_what_it_raised(file):
         (InputError.setting("rate", 0.5, "below 0.1"), "--config.train.rate=0.5 must be below 0.1."),
         (InputError.setting("num_steps", 20, "below 9"), "--config.sampler.num_steps=20 must be below 9."),
         (InputError.setting("num_steps", 30, "below 9"), "num_steps=30 must be below 9."),
-        (InputError.setting("workdir", "w", "a folder"), "--workdir=w must be a folder."),
+        (InputError.setting("workdir", "w", "a folder"), "--workdir='w' must be a folder."),
         (InputError("two images are missing."), "two images are missing."),
     ],
 )
