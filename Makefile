@@ -2,10 +2,10 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test test-slow lint format lock clean
+.PHONY: demo test test-slow lint format lock wheel clean
 
 demo: .venv/.installed
-	$(RUN) -m experiments.transition --config=configs/digits.py --workdir=runs/digits
+	$(RUN) -m memgen_jax demo --workdir=runs/digits
 
 # On up to four cores: a test process holds about 1 GB.
 test: .venv/.installed
@@ -27,6 +27,14 @@ format: .venv/.installed
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet pyproject.toml -o requirements.txt
+
+# dist/memgen_jax-….whl of the files that are here now; builds in a copy, so that nothing old gets in.
+wheel: .venv/.installed
+	@rm -rf build/wheel && mkdir -p build/wheel dist && rm -f dist/memgen_jax-*.whl
+	@cp -R memgen_jax configs pyproject.toml setup.py README.md LICENSE build/wheel
+	$(RUN) -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index \
+	  --wheel-dir dist build/wheel
+	@rm -rf build/wheel && ls dist/memgen_jax-*.whl
 
 clean:
 	rm -rf .venv

@@ -1,6 +1,6 @@
-"""`python -m experiments.circle --config=FILE.py[:VARIANT] --workdir=DIR`."""
+"""`python -m experiments.circle --config=NAME[:VARIANT] --workdir=DIR`; also `memgen circle …`."""
 
-from memgen_jax.programs.circle.program import run
+from memgen_jax.programs.launcher import start
 
 if __name__ == "__main__":
-    run()
+    start("circle")

@@ -1,6 +1,6 @@
-"""`python -m experiments.geometry --config=FILE.py[:VARIANT] --workdir=DIR`."""
+"""`python -m experiments.geometry --config=NAME[:VARIANT] --workdir=DIR`; also `memgen geometry …`."""
 
-from memgen_jax.programs.geometry.program import run
+from memgen_jax.programs.launcher import start
 
 if __name__ == "__main__":
-    run()
+    start("geometry")

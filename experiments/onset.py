@@ -1,6 +1,6 @@
-"""`python -m experiments.onset --config=FILE.py[:VARIANT] --workdir=DIR`."""
+"""`python -m experiments.onset --config=NAME[:VARIANT] --workdir=DIR`; also `memgen onset …`."""
 
-from memgen_jax.programs.onset.program import run
+from memgen_jax.programs.launcher import start
 
 if __name__ == "__main__":
-    run()
+    start("onset")

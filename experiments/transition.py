@@ -1,6 +1,6 @@
-"""`python -m experiments.transition --config=FILE.py[:VARIANT] --workdir=DIR`."""
+"""`python -m experiments.transition --config=NAME[:VARIANT] --workdir=DIR`; also `memgen transition …`."""
 
-from memgen_jax.programs.transition.program import run
+from memgen_jax.programs.launcher import start
 
 if __name__ == "__main__":
-    run()
+    start("transition")

@@ -1,14 +1,44 @@
-"""The command `memgen`: `memgen audit …` and `memgen fetch-weights`."""
+"""The command `memgen`: it leads to every program, to the audit and to the configs."""
 
 import argparse
+import difflib
+import importlib
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+import memgen_jax
 from memgen_jax.errors import InputError
+from memgen_jax.programs import exits
 
 if TYPE_CHECKING:
     from memgen_jax.data import Items
+
+HELP = """\
+usage: memgen COMMAND [options]
+
+Does a diffusion model copy its training data, invent, or something between?
+
+  demo           the transition on real 8×8 digits: minutes on a CPU
+  audit          any samples against any training set: which are copies?
+
+  transition     one model per training-set size, and what its samples are
+  circle         models trained on a circle beside the closed-form energy
+  geometry       basins, curvature and energy gaps of a finished transition
+  onset          the size at which the density leaves the training set's
+  compare        finished transitions side by side
+
+  configs        lists the configs; `configs show NAME`, `configs copy NAME`
+  fetch-weights  gets the LPIPS weights (64 MB, once)
+
+  --version      of the package
+  COMMAND --help tells the options of a command
+
+For example: memgen transition --config=digits:smoke --workdir=runs/try
+Exit codes: 0 done, 2 a mistake, 3 a defect of ours, 130 interrupted; 1 is only
+for an audit that finds more copies than --fail-above allows.
+"""
 
 # Written by hand to fit one screen, 24 lines of 80: argparse gives every flag a line of its own.
 AUDIT = """\
@@ -38,16 +68,9 @@ images, an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The flags; their defaults are those of `audit.Settings`."""
-    whole = _Parser(prog="memgen", description="Memorization audits of samples.")
+    whole = exits.OneLineParser(prog="memgen", description="Memorization audits of samples.")
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     one = commands.add_parser(
@@ -121,33 +144,79 @@ def drawing(arguments: dict[str, Any]) -> Callable[[], "Items"] | None:
 
 
 def flag_of(setting: str) -> str:
-    """The flag of one of the audit's settings."""
-    return "--" + {"false_positive_rate": "fpr"}.get(setting, setting.replace("_", "-"))
+    """The flag of one of the audit's settings; any other setting as it is."""
+    (commands,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    flags = {action.dest: action.option_strings[0] for action in commands.choices["audit"]._actions}
+    return flags.get(setting, setting)
+
+
+def audit(argv: Sequence[str]) -> int:
+    """`memgen audit` and `memgen fetch-weights`: 0, 1 (`--fail-above` exceeded) or 2 (a mistake)."""
+    arguments = vars(parser().parse_args(argv))
+    if arguments.pop("command") == "fetch-weights":
+        from memgen_jax import metrics
+
+        print(f"LPIPS weights are in {metrics.fetch_weights(arguments['source'])}")
+        return exits.DONE
+    from memgen_jax import audit
+
+    draw = drawing(arguments)
+    result = audit.run(audit.AuditSettings(**arguments), draw=draw)
+    print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
+    return exits.FAIL_ABOVE if result.failed else exits.DONE
+
+
+def configs(argv: Sequence[str]) -> int:
+    """`memgen configs`: lists them; `show NAME`, `copy NAME`."""
+    return importlib.import_module("memgen_jax.programs.configs").main(argv[1:]) or exits.DONE
+
+
+def compare(argv: Sequence[str]) -> int:
+    """`memgen compare RUN RUN… --out DIR`."""
+    from memgen_jax.programs.compare import program
+
+    program.main(argv[1:])
+    return exits.DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, 1 (`--fail-above` exceeded) or 2 (a user's mistake)."""
-    arguments = vars(parser().parse_args(argv))
-    command = arguments.pop("command")
+    """Runs one command and returns its exit code, see `programs.exits`; a program leaves the process itself."""
+    command, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if command in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return exits.DONE
+    if command == "--version":
+        print(f"memgen_jax {memgen_jax.__version__}")
+        return exits.DONE
+    if command in (*PROGRAMS, "demo"):
+        from memgen_jax.programs import launcher
+
+        if command == "demo":
+            given = {word.partition("=")[0].lstrip("-") for word in rest}
+            own = [f"--{name}={value}" for name, value in DEMO.items() if name not in given]
+            launcher.start("transition", [*own, *rest], "memgen transition")
+        launcher.start(command, rest, f"memgen {command}")
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, [*PROGRAMS, "demo", *COMMANDS], 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        exits.tell("memgen", f"there is no command {command!r}{hint}; see memgen --help")
+        return exits.MISTAKE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if command == "fetch-weights":
-            from memgen_jax import metrics
-
-            print(f"LPIPS weights are in {metrics.fetch_weights(arguments['source'])}")
-            return 0
-        from memgen_jax import audit
-
-        draw = drawing(arguments)
-        result = audit.run(audit.AuditSettings(**arguments), draw=draw)
-        print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
-        return int(result.failed)
+        return COMMANDS[command]([command, *rest])
     except InputError as error:
-        print(f"memgen {command}: {error.named(flag_of)}", file=sys.stderr)
-        return 2
+        exits.tell(f"memgen {command}", error.named(flag_of))
+        return exits.MISTAKE
     except KeyboardInterrupt:
-        print(f"memgen {command}: stopped; nothing was left half-written", file=sys.stderr)
-        return 130
+        exits.tell(f"memgen {command}", "interrupted; nothing was left half-written")
+        return exits.INTERRUPTED
+    except Exception as error:
+        return exits.defect(f"memgen {command}", error)
 
+
+PROGRAMS = ("transition", "circle", "geometry", "onset")
+DEMO = {"config": "digits", "workdir": "runs/digits"}
+COMMANDS = {"audit": audit, "compare": compare, "fetch-weights": audit, "configs": configs}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 import re
 import subprocess
 import sys
@@ -6,7 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+import memgen_jax
 from memgen_jax import audit, cli
+from memgen_jax.errors import InputError
+from memgen_jax.programs import launcher
 
 
 @pytest.fixture
@@ -25,28 +29,106 @@ def test_the_exit_code_tells_whether_more_than_the_limit_are_copies(sets, limit,
     assert "20.0% ±" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["audit"], ["audit", "--train=a"], ["fly"], ["audit", "--metric=l1"]])
+def code_of(argv):
+    try:
+        return cli.main(argv)
+    except SystemExit as stopped:  # as argparse and the launcher leave
+        return stopped.code
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["audit"],
+        ["audit", "--train=a"],
+        ["audit", "--metric=l1"],
+        ["compare"],
+        ["compare", "a", "--out="],
+        ["fly"],
+        ["--fly"],
+    ],
+)
 def test_a_command_line_that_makes_no_sense_is_told_in_one_line(argv, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    assert stopped.value.code == 2
+    assert code_of(argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_help_fits_one_screen_and_needs_no_heavy_import():
-    program = """
+def test_what_the_library_says_of_a_setting_is_told_by_its_flag(capsys):
+    assert cli.main(["compare", "a", "b", "--out="]) == 2
+    assert capsys.readouterr().err == "memgen compare: --out='' must be a folder.\n"
+    error = InputError.setting("false_positive_rate", 1.0, "below 1")
+    assert error.named(cli.flag_of) == "--fpr=1.0 must be below 1."
+    assert InputError.setting("beta", 0.0, "positive").named(cli.flag_of) == "beta=0.0 must be positive."
+
+
+def test_a_command_that_is_nearly_one_is_proposed(capsys):
+    assert cli.main(["transitoin"]) == 2
+    assert "there is no command 'transitoin' (did you mean transition?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["audit", "--help"], ["--help"], []])
+def test_help_fits_one_screen_and_needs_no_heavy_import(argv):
+    program = f"""
 import sys
 from memgen_jax import cli
 try:
-    cli.main(["audit", "--help"])
-except SystemExit:
-    heavy = {"jax", "flax", "matplotlib", "sklearn", "torch", "tensorflow"} & set(sys.modules)
+    cli.main({argv})
+finally:
+    heavy = {{"jax", "flax", "matplotlib", "sklearn", "torch", "tensorflow"}} & set(sys.modules)
     print(heavy or "light")
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *lines, last = done.stdout.splitlines()
     assert last == "light"
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
+
+
+def test_help_names_every_command(capsys):
+    cli.main(["--help"])
+    said = capsys.readouterr().out
+    named = set(re.findall(r"^  ([a-z][a-z-]*)  ", said, re.MULTILINE))
+    assert named == {"demo", *cli.PROGRAMS, *cli.COMMANDS} == {"demo", *launcher.NAMES, *cli.COMMANDS}
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"memgen_jax {memgen_jax.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv,started",
+    [
+        (["circle", "--config=circle"], ("circle", ["--config=circle"])),
+        (["demo"], ("transition", ["--config=digits", "--workdir=runs/digits"])),
+        (["demo", "--workdir", "d"], ("transition", ["--config=digits", "--workdir", "d"])),
+        (["demo", "--workdir=d"], ("transition", ["--config=digits", "--workdir=d"])),
+    ],
+)
+def test_a_program_is_started_with_the_rest_of_the_line(argv, started, monkeypatch):
+    def start(name, rest, command):
+        assert command == f"memgen {name}"
+        raise SystemExit((name, rest))
+
+    monkeypatch.setattr(launcher, "start", start)
+    assert code_of(argv) == started
+
+
+def test_an_interrupted_audit_ends_with_130_and_a_defect_with_3(sets, monkeypatch, capsys):
+    def ends_with(error):
+        def run(*_, **__):
+            raise error
+
+        monkeypatch.setattr(audit, "run", run)
+        return cli.main(sets)
+
+    assert ends_with(KeyboardInterrupt()) == 130
+    capsys.readouterr()
+    assert ends_with(ZeroDivisionError("division by zero")) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "(ZeroDivisionError: division by zero)" in said
+    file = re.search(r"traceback in (\S+)\.\n", said)[1]
+    assert "ZeroDivisionError" in pathlib.Path(file).read_text()
+    pathlib.Path(file).unlink()
 
 
 def test_help_names_every_flag_and_every_default(capsys):

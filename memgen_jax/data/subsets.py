@@ -30,21 +30,20 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
       InputError: when the three numbers are not in that order.
     """
     if not 2 < a < b < total:
-        raise InputError(
-            f"the grid's points a={a}, b={b} must satisfy 2 < a < b < {total} (the number of "
-            "training items): choose them around the sizes where memorization falls"
+        allowed = (
+            f"A and B such that 2 < A < B < {total} (the number of training items), around the sizes where "
+            "memorization falls"
         )
+        raise InputError.setting("grid_ends", (a, b), allowed)
     pieces = (np.linspace(2, a, 5), np.linspace(a, b, 30), np.linspace(b, total, 5))
     return tuple(sorted({int(size) for piece in pieces for size in piece}))
 
 
 def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
     """The search that comes before A and B are known: `first`, doubling, ending at `total`."""
-    if total < 1 or first < 1:
-        raise InputError(
-            f"the coarse grid needs a positive first size and total, not first={first}, "
-            f"total={total}: give the number of training items"
-        )
+    for name, value in (("grid_first", first), ("total", total)):
+        if value < 1:
+            raise InputError.setting(name, value, "at least 1 training item")
     sizes = []
     size = first
     while size < total:

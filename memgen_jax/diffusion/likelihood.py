@@ -90,10 +90,11 @@ def log_likelihood(
     import diffrax
 
     if divergence not in DIVERGENCES:
-        raise InputError(f"divergence={divergence!r} is not one of {', '.join(DIVERGENCES)}.")
+        raise InputError.setting("divergence", divergence, f"one of {', '.join(DIVERGENCES)}")
     require_time(t, process)
-    if not (rtol > 0 and atol > 0):
-        raise InputError(f"rtol={rtol}, atol={atol}: the solver's tolerances must be positive.")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if not tolerance > 0:
+            raise InputError.setting(name, tolerance, "positive: it is a tolerance of the solver")
     if divergence == "exact":
         probes = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
         scale = 1.0
@@ -101,7 +102,7 @@ def log_likelihood(
         if key is None:
             raise InputError('divergence="hutchinson" draws probes: give a key.')
         if num_probes < 1:
-            raise InputError(f"num_probes={num_probes} must be at least 1.")
+            raise InputError.setting("num_probes", num_probes, "at least 1")
         probes = jax.random.rademacher(key, (num_probes, *x.shape), x.dtype)
         scale = 1.0 / num_probes
 
@@ -146,5 +147,5 @@ def bits_per_dim(log_density: Float[Array, "*batch"], num_dims: int) -> Float[Ar
       num_dims: N, the numbers in one image (height x width x channels).
     """
     if num_dims < 1:
-        raise InputError(f"num_dims={num_dims} must be at least 1.")
+        raise InputError.setting("num_dims", num_dims, "at least 1")
     return -log_density / (num_dims * np.log(2)) + np.log2(127.5)

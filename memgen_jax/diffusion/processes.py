@@ -108,7 +108,7 @@ class Process(abc.ABC):
             mean, std = self.mean_coefficient(t), self.std(t)
             # m x - s v = (m^2 + s^2) x_0; the bracket is 1 for variance-preserving processes only.
             return (mean * x - std * output) / (mean**2 + std**2)
-        raise InputError(f"prediction={prediction!r} is not one of {', '.join(PREDICTIONS)}.")
+        raise InputError.setting("prediction", prediction, f"one of {', '.join(PREDICTIONS)}")
 
     def target(self, prediction: str, clean: Item, noise: Item, t: Time) -> Item:
         """What a network with this `prediction` is trained to output; inverse of the above."""
@@ -120,14 +120,14 @@ class Process(abc.ABC):
             return clean
         if prediction == "velocity":
             return self.mean_coefficient(t) * noise - self.std(t) * clean
-        raise InputError(f"prediction={prediction!r} is not one of {', '.join(PREDICTIONS)}.")
+        raise InputError.setting("prediction", prediction, f"one of {', '.join(PREDICTIONS)}")
 
 
 def require_time(t: Time, process: Process) -> None:
     """Refuses a t outside (0, t_max]; one that is traced has no value yet and passes."""
     # Compared as float32, in which time grids hold t_max.
     if not isinstance(t, jax.core.Tracer) and not 0 < float(t) <= np.float32(process.t_max):
-        raise InputError(f"t={float(t):g} must lie in (0, {process.t_max:g}].")
+        raise InputError.setting("t", float(t), f"in (0, {process.t_max:g}]")
 
 
 def denoiser_from_network(
@@ -231,12 +231,10 @@ class DDPM(Process):
 
     def __post_init__(self):
         if self.num_steps < 1:
-            raise InputError(f"num_steps={self.num_steps} must be at least 1.")
+            raise InputError.setting("process.num_steps", self.num_steps, "at least 1")
         if not 0 < self.beta_first <= self.beta_last < 1:
-            raise InputError(
-                f"beta_first={self.beta_first}, beta_last={self.beta_last}: "
-                "the schedule needs 0 < beta_first <= beta_last < 1."
-            )
+            allowed = f"such that 0 < beta_first <= beta_last < 1, with beta_last={self.beta_last}"
+            raise InputError.setting("process.beta_first", self.beta_first, allowed)
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
@@ -294,9 +292,9 @@ class DDPM(Process):
 
 def _require_positive(name: str, value: float) -> None:
     if not value > 0:
-        raise InputError(f"{name}={value} must be positive.")
+        raise InputError.setting(f"process.{name}", value, "positive")
 
 
 def _require_interval(t_min: float, t_max: float) -> None:
     if not 0 <= t_min < t_max:
-        raise InputError(f"t_min={t_min}, t_max={t_max}: the process needs 0 <= t_min < t_max.")
+        raise InputError.setting("process.t_min", t_min, f"such that 0 <= t_min < t_max, with t_max={t_max}")

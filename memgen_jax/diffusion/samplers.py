@@ -137,12 +137,12 @@ def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> St
         return euler_maruyama_step
     if name == "probability_flow":
         return probability_flow_step
-    raise InputError(f"sampler {name!r} is not one of {', '.join(SAMPLERS)}.")
+    raise InputError.setting("sampler.name", name, f"one of {', '.join(SAMPLERS)}")
 
 
 def _require_variance(variance: str) -> None:
     if variance not in ("posterior", "transition"):
-        raise InputError(f"variance={variance!r} must be 'posterior' or 'transition'.")
+        raise InputError.setting("sampler.variance", variance, "'posterior' or 'transition'")
 
 
 def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.ndarray:
@@ -158,20 +158,24 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
         0.8 / num_steps on this one. DDIM leaves none.
     """
     if spacing not in SPACINGS:
-        raise InputError(f"time spacing {spacing!r} is not one of {', '.join(SPACINGS)}.")
+        raise InputError.setting("spacing", spacing, f"one of {', '.join(SPACINGS)}")
     if num_steps < 1:
-        raise InputError(f"sampler steps={num_steps} must be at least 1.")
+        raise InputError.setting("num_steps", num_steps, "at least 1")
     power = 1 if spacing == "uniform" else 2
     ends = process.t_max ** (1 / power), process.t_min ** (1 / power)
     times = np.linspace(*ends, num_steps + 1) ** power
     if isinstance(process, DDPM):
         if num_steps > process.num_steps:
-            raise InputError(f"sampler steps={num_steps} must lie in 1..{process.num_steps}.")
+            raise InputError.setting(
+                "num_steps", num_steps, f"in 1..{process.num_steps}, the steps of the process"
+            )
         times = np.round(times)
         if np.any(np.diff(times) == 0):
-            raise InputError(
-                f"sampler steps={num_steps} with {spacing} spacing fall on the same integer time: "
-                "take fewer steps or uniform spacing."
+            raise InputError.setting(
+                "num_steps",
+                num_steps,
+                f"lower with {spacing} spacing, where some of so many fall on the same integer time; or take "
+                "uniform spacing",
             )
     return times.astype(np.float32)
 

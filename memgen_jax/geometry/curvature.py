@@ -199,10 +199,11 @@ def columns_within(
     """
     dim = clean.size
     if 4 * dim**2 > memory_budget:
-        raise InputError(
-            f"memory budget {memory_budget} bytes: the full {dim} x {dim} matrix alone takes {4 * dim**2}; "
-            "raise the budget or use the matrix-free estimates."
+        allowed = (
+            f"at least {4 * dim**2}, the bytes of the full {dim} x {dim} matrix alone; raise it, or use the "
+            "matrix-free estimates"
         )
+        raise InputError.setting("memory_budget", memory_budget, allowed)
 
     def need(columns: int) -> int:
         def push(x: jax.Array, t: jax.Array, tangents: jax.Array) -> jax.Array:

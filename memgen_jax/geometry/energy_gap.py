@@ -40,7 +40,7 @@ def energy_gap(
       The gap, and the potential at every point of the arc relative to its start.
     """
     if points < 2:
-        raise InputError(f"points={points} must be at least 2, the two ends of the arc.")
+        raise InputError.setting("points", points, "at least 2, the two ends of the arc")
     angles = jnp.linspace(0.0, np.pi / 2, points)
 
     def work(angle: jax.Array) -> jax.Array:

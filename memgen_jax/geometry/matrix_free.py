@@ -76,7 +76,7 @@ def top_singular(
     oversample columns, `columns_at_once` are multiplied together; None takes all.
     """
     if not 1 <= rank <= dim:
-        raise InputError(f"rank={rank} must lie in 1..{dim}, the dimension.")
+        raise InputError.setting("rank", rank, f"in 1..{dim}, the dimension")
     width = min(rank + oversample, dim)
     apply = _over_columns(product, columns_at_once)
     apply_transpose = _over_columns(transpose, columns_at_once)
@@ -136,7 +136,7 @@ def trace(key: jax.Array, product: Product, dim: int, *, probes: int = 32) -> Tr
     the squared off-diagonal entries.
     """
     if probes < 2:
-        raise InputError(f"probes={probes} must be at least 2: the error bar needs two.")
+        raise InputError.setting("probes", probes, "at least 2: the error bar needs two")
 
     def one(probe: jax.Array) -> jax.Array:
         z = jax.random.rademacher(jax.random.fold_in(key, probe), (dim,), jnp.float32)

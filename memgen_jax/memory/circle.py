@@ -63,7 +63,7 @@ def ring_radius(beta: Float64[np.ndarray, "*grid"] | float) -> Float64[np.ndarra
 
     betas = np.asarray(beta, np.float64)
     if not np.all(betas > 0):
-        raise InputError(f"beta={betas.min():g} must be positive.")
+        raise InputError.setting("beta", float(betas.min()), "positive")
 
     def solve(beta: float) -> float:
         if beta <= 1:

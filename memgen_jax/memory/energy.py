@@ -158,7 +158,7 @@ def exact_jacobian(
 def require_temperature(beta: Scalar) -> None:
     """Refuses a beta that is not positive; one that is traced has no value yet and passes."""
     if not isinstance(beta, jax.core.Tracer) and not float(beta) > 0:
-        raise InputError(f"beta={float(beta):g} must be positive.")
+        raise InputError.setting("beta", float(beta), "positive")
 
 
 def _as_memory(x: jax.Array, t: Scalar, process: Process) -> tuple[jax.Array, jax.Array]:
@@ -173,9 +173,9 @@ def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
     if count == 0:
         raise InputError("the memory holds num_patterns=0 patterns: give at least one.")
     if isinstance(num_valid, (int, np.integer)) and not 1 <= num_valid <= count:
-        raise InputError(f"num_valid={num_valid} must lie in 1..{count}, the number of patterns.")
+        raise InputError.setting("num_valid", int(num_valid), f"in 1..{count}, the number of patterns")
     if tile < 1:
-        raise InputError(f"tile={tile} must be at least 1 pattern.")
+        raise InputError.setting("tile", tile, "at least 1 pattern")
     rows = patterns.reshape(count, -1)
     dim = rows.shape[1]
     valid = jnp.arange(count) < (count if num_valid is None else num_valid)

@@ -148,31 +148,28 @@ def unet(
     if len(item_shape) != 3:
         raise InputError(
             f"the U-Net needs images (height, width, channel), not items of shape {item_shape}: "
-            "use the MLP for vectors"
+            "use the MLP for vectors."
         )
-    if not multipliers or min(multipliers) < 1 or num_blocks < 1:
-        raise InputError(
-            f"a U-Net with multipliers {tuple(multipliers)} and {num_blocks} blocks per level cannot "
-            "be built: give at least one of each, all positive"
-        )
+    if not multipliers or min(multipliers) < 1:
+        raise InputError.setting("model.multipliers", tuple(multipliers), "at least one, and all positive")
+    if num_blocks < 1:
+        raise InputError.setting("model.num_blocks", num_blocks, "at least 1")
     halved = 2 ** (len(multipliers) - 1)
     if item_shape[0] % halved or item_shape[1] % halved:
         raise InputError(
             f"images of {item_shape[0]}×{item_shape[1]} cannot be halved {len(multipliers) - 1} times "
-            f"as multipliers {tuple(multipliers)} ask: use fewer levels or sides divisible by {halved}"
+            f"as multipliers {tuple(multipliers)} ask: use fewer levels or sides divisible by {halved}."
         )
     if width < 4 or width % 2:
-        raise InputError(f"width {width} of the U-Net must be an even number >= 4: change it")
+        raise InputError.setting("model.width", width, "an even number from 4 on")
     groups = math.gcd(32, width) if groups is None else groups
     if groups < 1 or width % groups:
-        raise InputError(
-            f"groups={groups} of GroupNorm must divide the width {width}: choose a divisor, or leave "
-            f"groups out for {math.gcd(32, width)}"
-        )
+        allowed = f"a divisor of model.width={width}, or left out for {math.gcd(32, width)}"
+        raise InputError.setting("model.groups", groups, allowed)
     if not 0 <= dropout < 1:
-        raise InputError(f"dropout={dropout} must lie in [0, 1): change it")
+        raise InputError.setting("model.dropout", dropout, "in [0, 1)")
     if dtype not in ("float32", "bfloat16"):
-        raise InputError(f"dtype {dtype!r} is not one of float32, bfloat16: change it")
+        raise InputError.setting("model.dtype", dtype, "one of float32, bfloat16")
     module = UNet(width, tuple(multipliers), num_blocks, tuple(attention_sides), dropout, groups, dtype)
     return from_module(module, tuple(item_shape), convolutional=True)
 

@@ -19,7 +19,9 @@ def sinusoidal(t: Float[Array, ""], dim: int, max_period: float = 10_000.0) -> F
       First the dim/2 sines, then the dim/2 cosines.
     """
     if dim < 4 or dim % 2:
-        raise InputError(f"a time embedding of {dim} features cannot be built: give an even number >= 4")
+        raise InputError.setting(
+            "num_features", dim, "an even number from 4 on: they are pairs of sine and cosine"
+        )
     half = dim // 2
     frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half, dtype=jnp.float32) / (half - 1))
     return jnp.concatenate([jnp.sin(t * frequency), jnp.cos(t * frequency)])
@@ -36,7 +38,9 @@ def gaussian_fourier(t: Float[Array, ""], dim: int, scale: float) -> Float[Array
       dim: number of features, even.
     """
     if dim < 2 or dim % 2:
-        raise InputError(f"a time embedding of {dim} features cannot be built: give an even number >= 2")
+        raise InputError.setting(
+            "num_features", dim, "an even number from 2 on: they are pairs of sine and cosine"
+        )
     frequency = np.random.default_rng(0).normal(scale=scale, size=dim // 2)
     angle = t * jnp.asarray(2 * np.pi * frequency, jnp.float32)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)])

@@ -79,11 +79,11 @@ def mlp(
     Raises:
       InputError: for sizes below one or time features that do not exist.
     """
-    if width < 1 or num_blocks < 0 or math.prod(item_shape) < 1:
-        raise InputError(
-            f"an MLP of width {width} with {num_blocks} blocks on items of shape {item_shape} "
-            "cannot be built: give positive sizes"
-        )
+    for name, value, least in (("width", width, 1), ("num_blocks", num_blocks, 0)):
+        if value < least:
+            raise InputError.setting(f"model.{name}", value, f"at least {least}")
+    if math.prod(item_shape) < 1:
+        raise InputError(f"an MLP cannot be built on items of shape {item_shape}: they hold no numbers.")
     if time_features not in TIME_FEATURES:
-        raise InputError(f"unknown time features {time_features!r}: give one of {', '.join(TIME_FEATURES)}")
+        raise InputError.setting("model.time_features", time_features, f"one of {', '.join(TIME_FEATURES)}")
     return from_module(MLP(width, num_blocks, time_features, num_features, time_in_blocks), item_shape)

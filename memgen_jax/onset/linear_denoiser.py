@@ -108,6 +108,4 @@ def hellinger_floor(dim: int, final_time: float, noise_scale: float, sigma: floa
 def check_covariance(name: str) -> None:
     """Raises InputError unless the name is one of `COVARIANCES`."""
     if name not in COVARIANCES:
-        raise InputError(
-            f"covariance is {name!r}, which is not a known reading; choose one of {', '.join(COVARIANCES)}."
-        )
+        raise InputError.setting("covariance", name, f"one of {', '.join(COVARIANCES)}")

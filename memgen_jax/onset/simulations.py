@@ -54,15 +54,17 @@ class LinearModel:
 
     def __post_init__(self) -> None:
         if self.num_original < 2:
-            raise InputError(f"num_original is {self.num_original}; a kernel width needs at least 2 points.")
+            raise InputError.setting(
+                "num_original", self.num_original, "at least 2: a kernel width needs two points"
+            )
         check_points(self.num_original, self.dim, self.sigma)
         for name in ("final_time", "noise_scale"):
             if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be a number above 0.")
+                raise InputError.setting(name, getattr(self, name), "a finite number above 0")
         if not math.isfinite(self.mean):
-            raise InputError(f"mean is {self.mean}; it must be a finite number.")
+            raise InputError.setting("mean", self.mean, "a finite number")
         if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must be at least 0.")
+            raise InputError.setting("seed", self.seed, "at least 0")
         for width in self.kernel_widths:
             kernel_width(width, 2, 1)
         for covariance in self.covariances:
@@ -72,10 +74,8 @@ class LinearModel:
         """Raises InputError unless n training points can be had."""
         check_points(num_train, self.dim, self.sigma)
         if self.nested and num_train > self.num_original:
-            raise InputError(
-                f"num_train is {num_train} but nested training sets lie within the original set of "
-                f"{self.num_original}; lower num_train or set nested=False."
-            )
+            allowed = f"at most num_original={self.num_original}, of which nested sets are parts; or set nested=False"
+            raise InputError.setting("num_train", num_train, allowed)
 
     def widths(self, num_points: int) -> Float[np.ndarray, " width"]:
         """The kernel widths ε of n points, one for each reading."""

@@ -50,7 +50,7 @@ def compare_small_sets(
       InputError: when a set has fewer items than are to be drawn, or on an unknown integral.
     """
     if integral not in INTEGRALS:
-        raise InputError(f"integral is {integral!r}; choose one of {', '.join(INTEGRALS)}.")
+        raise InputError.setting("integral", integral, f"one of {', '.join(INTEGRALS)}")
     sets = {"train": train, "synthetic": synthetic, "original": original}
     for (name, items), size in zip(sets.items(), sizes, strict=True):
         if not 2 <= size <= len(items):

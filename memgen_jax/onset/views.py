@@ -110,7 +110,7 @@ def compare(
       InputError: on an unknown view, on fewer than 2 items of a kind, or on items that do not match.
     """
     if view not in VIEWS:
-        raise InputError(f"view is {view!r}, which is not a known view; choose one of {', '.join(VIEWS)}.")
+        raise InputError.setting("view", view, f"one of {', '.join(VIEWS)}")
     for name, items in (("train", train), ("synthetic", synthetic), ("held_out", held_out)):
         if len(items) < 2:
             raise InputError(f"{name} holds {len(items)} item(s); a density needs at least 2.")
@@ -203,7 +203,7 @@ def leading_components(
 ) -> tuple[Callable[[Float[np.ndarray, "item dim"]], Float[np.ndarray, "item component"]], int]:
     """A map to the leading components of the held-out items, each with spread 1, and their number."""
     if num_components < 1:
-        raise InputError(f"num_components is {num_components}; at least one component is needed.")
+        raise InputError.setting("num_components", num_components, "at least 1")
     centre = held_out.mean(0)
     _, scale, axes = np.linalg.svd(held_out - centre, full_matrices=False)
     kept = min(num_components, int(np.sum(scale > 1e-6 * scale[0]))) if scale[0] > 0 else 0

@@ -54,16 +54,14 @@ def kernel_width(name: str, num_points: int, dim: int, sigma: float = 1.0) -> fl
         return math.sqrt(2 * mixing_time(num_points, dim, sigma))
     if name == "exact":
         return sigma / math.sqrt(math.expm1(2 * math.log(num_points) / dim))
-    raise InputError(
-        f"kernel_width is {name!r}, which is not a known width; choose one of {', '.join(KERNEL_WIDTHS)}."
-    )
+    raise InputError.setting("kernel_width", name, f"one of {', '.join(KERNEL_WIDTHS)}")
 
 
 def check_points(num_points: int, dim: int, sigma: float) -> None:
     """Raises InputError unless n ≥ 2, d ≥ 1 and σ > 0."""
     if num_points < 2:
-        raise InputError(f"num_train is {num_points}; a kernel width needs at least 2 points.")
+        raise InputError.setting("num_train", num_points, "at least 2: a kernel width needs two points")
     if dim < 1:
-        raise InputError(f"dim is {dim}; the dimension must be at least 1.")
+        raise InputError.setting("dim", dim, "at least 1")
     if not (math.isfinite(sigma) and sigma > 0):
-        raise InputError(f"sigma is {sigma}; the standard deviation must be a number above 0.")
+        raise InputError.setting("sigma", sigma, "a finite number above 0")

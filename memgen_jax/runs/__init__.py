@@ -1,7 +1,7 @@
 """Owns folders, processes and signals: what a run leaves on disk and how it stops."""
 
-from memgen_jax.runs.checkpoints import MemberCheckpoints
-from memgen_jax.runs.interrupts import deferred_interrupts
+from memgen_jax.runs.checkpoints import MemberCheckpoints, checkpoints_are_open
+from memgen_jax.runs.interrupts import deferred_interrupts, interrupt_at_once
 from memgen_jax.runs.processes import join, place, require_shared_folder, wait_for
 from memgen_jax.runs.progress import SILENT, Progress, Stage, duration, stage, table
 from memgen_jax.runs.workdir import Workdir, name_changes
@@ -12,8 +12,10 @@ __all__ = [
     "Progress",
     "Stage",
     "Workdir",
+    "checkpoints_are_open",
     "deferred_interrupts",
     "duration",
+    "interrupt_at_once",
     "join",
     "name_changes",
     "place",

@@ -1,4 +1,4 @@
-"""Training states on disk, one folder per member: the only module that knows Orbax.
+"""Training states on disk, one folder per member: the only module that knows Orbax (but for `private_api`).
 
 A member's state is whole or absent: a save cut short leaves a temporary folder that is passed over, and a
 step whose files cannot be read is passed over with one sentence for the step before it.
@@ -13,8 +13,15 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from memgen_jax.files import absolute
+from memgen_jax.runs import private_api
 
 PyTree = Any
+_open: set[object] = set()  # a token of every manager opened and not closed, also of one that nobody holds
+
+
+def checkpoints_are_open() -> bool:
+    """Whether threads of ours may still be writing checkpoints: some have been opened and not closed."""
+    return len(_open) > 0
 
 
 class MemberCheckpoints:
@@ -30,11 +37,13 @@ class MemberCheckpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         alone = {}
         if jax.process_count() > 1:
-            _hide_other_processes()
+            private_api.hide_other_processes_from_orbax()
             only_this = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
             alone = {"create": False, "multiprocessing_options": only_this}
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, **alone)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._token = object()
+        _open.add(self._token)
 
     def steps(self) -> list[int]:
         """The steps that have a whole checkpoint, oldest first."""
@@ -71,25 +80,7 @@ class MemberCheckpoints:
     def close(self) -> None:
         """Waits, then frees the manager."""
         self._manager.close()
-
-
-def _hide_other_processes() -> None:
-    """Lets Orbax believe that this process is the only one.
-
-    Orbax takes a checkpoint for a work of all processes. Here every process writes the members that it trained,
-    at its own times, and no public setting allows that: with `active_processes` of one process no one waits
-    at a barrier, but NumPy arrays are still written by process 0 alone and arrays on the devices of one
-    process are refused. So the three functions by which Orbax sees the others are replaced.
-    """
-    from orbax.checkpoint._src.multihost import multihost
-
-    alone = {"process_index": 0, "process_count": 1, "is_jax_distributed_client_initialized": False}
-    for name, answer in alone.items():
-        if not callable(getattr(multihost, name, None)):
-            raise RuntimeError(
-                f"this version of Orbax has no multihost.{name}: run without --processes, with --config.shard."
-            )
-        setattr(multihost, name, lambda answer=answer: answer)
+        _open.discard(self._token)
 
 
 def _as_numpy(tree: PyTree) -> PyTree:

@@ -2,8 +2,37 @@
 
 import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Iterator
+
+# Ignored by whoever does not ask for it, and used by nothing else here: it only wakes the main thread.
+_WAKE = signal.SIGURG
+
+
+def interrupt_at_once() -> None:
+    """Makes SIGTERM raise KeyboardInterrupt as SIGINT does, and both of them promptly.
+
+    The system gives a signal to any thread of the process, and JAX has many. Python's handlers run in the main
+    thread alone, when it comes back to Python: one that waits in a system call (`time.sleep`, a read) is
+    not woken by a signal that another thread got. So a thread of our own is told of every signal, through
+    Python's wakeup descriptor, and wakes the main thread. Call it once, from the main thread.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(_WAKE, lambda number, frame: None)
+    told, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def wake() -> None:
+        with told, wakeup:  # `wakeup` lives as long as this thread
+            while numbers := told.recv(64):
+                if set(numbers) - {_WAKE}:
+                    signal.pthread_kill(main, _WAKE)
+
+    threading.Thread(target=wake, name="signals", daemon=True).start()
 
 
 @contextlib.contextmanager

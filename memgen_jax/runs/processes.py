@@ -5,21 +5,17 @@ array does. No mesh spans them and no array is ever sent, so one may be hours ah
 waits for the others' files and writes the report.
 """
 
-import contextlib
 import math
-import os
 import re
 import secrets
-import select
-import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from etils import epath
 
 from memgen_jax.errors import InputError
+from memgen_jax.runs import private_api, rendezvous
 
 _BOARD = "memgen_jax/shared_folder"
 _WEEK = 7 * 24 * 3600
@@ -45,104 +41,33 @@ def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
     else:
         given = re.fullmatch(r"(.+:(\d+)),(\d+)/(\d+)", processes)
         if not given or not 0 < int(given[2]) < 2**16 or int(given[3]) >= int(given[4]):
-            raise InputError(
-                f"--processes={processes!r} must be auto, or HOST:PORT,i/n with i from 0 to n - 1, "
-                "for example 10.0.0.1:8476,0/2."
-            )
+            allowed = "auto, or HOST:PORT,i/n with i from 0 to n - 1, for example 10.0.0.1:8476,0/2"
+            raise InputError.setting("processes", processes, allowed)
         address, index, count = given[1], int(given[3]), int(given[4])
-    # JAX aborts a process that waits for its siblings in vain; so they meet before.
     host, _, port = address.rpartition(":")
     if index == 0:
-        _gather(int(port), count, seconds)
+        rendezvous.gather(int(port), count, seconds)
     else:
-        _call(host.strip("[]"), int(port), f"{index}/{count}", seconds)
-    # Else JAX keeps SIGTERM to itself, and the program would go on until it is killed.
+        rendezvous.call(host.strip("[]"), int(port), f"{index}/{count}", seconds)
+    # JAX's preemption service would keep SIGTERM to itself, and the program would go on until it is killed.
     jax.config.update("jax_enable_preemption_service", False)
-    # Processes end at their own times: none may be called dead for having to wait for another.
+    # Processes end at their own times: the first to end waits for the last, and that is no failure.
     jax.distributed.initialize(address, count, index, shutdown_timeout_seconds=_WEEK)
 
 
 def _detect(seconds: float) -> tuple[str, int, int]:
     """The address of process 0, and which process of how many this is, by the cluster's environment."""
-    from jax._src import clusters  # JAX tells what it detects to nobody but its own `initialize`
-
     trouble = "none of these was found"
     try:
-        address, count, index, _ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
-            os.environ.get("JAX_COORDINATOR_ADDRESS"), None, None, None, None, int(seconds)
-        )
+        address, count, index = private_api.detect_cluster(seconds)
         if address is not None and count is not None and index is not None:
             return address, index, count
     except (RuntimeError, ValueError) as error:
         trouble = str(error).strip().splitlines()[0]
     raise InputError(
-        f"--processes=auto needs a SLURM step, TPU pod, Open MPI run or JobSet ({trouble}): start this in one, "
+        f"processes=auto needs a SLURM step, TPU pod, Open MPI run or JobSet ({trouble}): start this in one, "
         "or give HOST:PORT,i/n."
     )
-
-
-def _gather(port: int, count: int, seconds: float) -> None:
-    """Process 0: waits until all others are on the line at once, then tells each of them to go on."""
-    end = time.monotonic() + seconds
-    names = [f"{i}/{count}" for i in range(1, count)]
-    on_line: dict[socket.socket, str] = {}
-    with contextlib.ExitStack() as stack:
-        both = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if both else socket.AF_INET
-        try:
-            server = socket.create_server(("", port), family=family, backlog=count, dualstack_ipv6=both)
-        except OSError as error:
-            raise InputError(
-                f"--processes: process 0 cannot listen at port {port} ({os.strerror(error.errno or 0)}); "
-                "give all processes another."
-            ) from None
-        stack.enter_context(server)
-        while missing := [name for name in names if name not in on_line.values()]:
-            ready, _, _ = select.select([server, *on_line], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
-                strangers = sorted({name for name in on_line.values() if name and name not in names})
-                raise InputError(
-                    f"--processes: {', '.join(missing)} did not come to port {port} of process 0 within "
-                    f"{seconds:.0f} s{f' (but {strangers} did)' if strangers else ''}; start each of the "
-                    f"{count} processes once, where it reaches that port."
-                )
-            for line in ready:
-                if line is server:
-                    on_line[stack.enter_context(server.accept()[0])] = ""
-                elif said := _hear(line):
-                    on_line[line] = said
-                else:
-                    del on_line[line]
-        by_name = {name: line for line, name in on_line.items()}
-        for name in names:
-            by_name[name].sendall(b"go")
-
-
-def _call(host: str, port: int, name: str, seconds: float) -> None:
-    """Another process: calls process 0, again and again, and stays on the line until told to go on."""
-    end = time.monotonic() + seconds
-    trouble = ""
-    while (left := end - time.monotonic()) > 0:
-        try:
-            with socket.create_connection((host, port), timeout=left) as line:
-                line.sendall(name.encode())
-                if _hear(line) == "go":
-                    return
-                trouble = "whoever listens there does not wait for it, or for others too"
-        except OSError as error:
-            trouble = error.strerror or str(error)
-        time.sleep(0.2)
-    raise InputError(
-        f"--processes: {name} was not let in at {host}:{port} within {seconds:.0f} s ({trouble}); start process 0 "
-        "there, and every other once with the same HOST:PORT and n."
-    )
-
-
-def _hear(line: socket.socket) -> str:
-    """What is said at the other end; "" when it has hung up."""
-    with contextlib.suppress(OSError):
-        return line.recv(64).decode(errors="replace")
-    return ""
 
 
 def place() -> tuple[int, int]:
@@ -161,11 +86,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
     index, count = place()
     if count == 1:
         return
-    # The processes' bulletin board has no public name. The public collectives would need the devices of all
-    # hosts, as many on each, to compare a word.
-    from jax._src import distributed
-
-    board: Any = distributed.global_state.client
+    board = private_api.bulletin_board()
 
     def posted(what: str) -> list[str]:
         return [value for _, value in board.key_value_dir_get(f"{_BOARD}/{what}")]
@@ -185,7 +106,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
         jax.distributed.shutdown()  # all at once: the first to just leave would have the others aborted
         raise InputError(
             f"process {', '.join(blind)} of {count} does not see in {folder} what process 0 wrote there: "
-            "--workdir must be on a file system that all hosts share, or a bucket (gs://…)."
+            "the workdir must be on a file system that all hosts share, or a bucket (gs://…)."
         )
 
 

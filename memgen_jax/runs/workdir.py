@@ -30,6 +30,7 @@ class Workdir:
     Attributes:
       path: the folder.
       shard: (i, n): this process works on part i of n; (0, 1) for the whole.
+      command: the command line that makes the run; "" where Python code called it.
       changed: changeable settings that differ from those of the folder: name -> (there, now).
     """
 
@@ -42,6 +43,7 @@ class Workdir:
         changeable: Iterable[str] = (),
         shard: tuple[int, int] = (0, 1),
         before_creating: Callable[[], object] = lambda: None,
+        command: str = "",
     ):
         """Opens or creates the folder.
 
@@ -51,13 +53,14 @@ class Workdir:
           changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
             what follows from them, and calls `adopt_config`.
           shard: parts of one run may share the folder, each part once.
+          command: the command line that makes the run, for its page.
           before_creating: called before a new run leaves its first trace; what it raises leaves none.
         Raises:
           InputError: the folder cannot be written, belongs to another configuration or to nobody we know,
             or another process is at work in it.
         """
         self.path = absolute(path)
-        self.shard = shard
+        self.shard, self.command = shard, command
         self._config = config = json.loads(json.dumps(config))
         known = self._read_known_config()
         self.changed: dict[str, tuple[Any, Any]] = {}
@@ -76,7 +79,7 @@ class Workdir:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise InputError(
-                f"cannot write in workdir {self.path} ({reason}): choose another --workdir."
+                f"cannot write in workdir {self.path} ({reason}): choose another folder."
             ) from None
 
     def adopt_config(self) -> None:
@@ -91,11 +94,9 @@ class Workdir:
             if file.exists():
                 return json.loads(file.read_text())
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"cannot read {file} ({type(error).__name__}): choose another --workdir."
-            ) from None
+            raise InputError(f"cannot read {file} ({type(error).__name__}): choose another folder.") from None
         if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"workdir {self.path} is a file: choose another --workdir.")
+            raise InputError(f"workdir {self.path} is a file: choose another folder.")
         if any(not name.startswith(".") for name in strangers):
             raise InputError(
                 f"workdir {self.path} is not empty and holds no config.json of a run: "
@@ -119,7 +120,7 @@ class Workdir:
             fcntl.flock(file, kind | fcntl.LOCK_NB)  # freed by the system, also after kill -9
         except BlockingIOError:
             raise InputError(
-                f"another process is at work in {self.path}: wait for it, or choose another --workdir."
+                f"another process is at work in {self.path}: wait for it, or choose another folder."
             ) from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
@@ -239,7 +240,7 @@ def _require_same(differing: Mapping[str, tuple[Any, Any]], path: epath.Path) ->
     if differing:
         raise InputError(
             f"workdir {path} belongs to a run with other settings: {name_changes(differing)}; "
-            "choose another --workdir."
+            "choose another folder."
         )
 
 

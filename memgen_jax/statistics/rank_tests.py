@@ -48,7 +48,7 @@ def trend_test(
       A `Trend`; NaN superiority and p where no pair can be compared.
     """
     if resamples < 1:
-        raise InputError(f"resamples={resamples} must be at least 1.")
+        raise InputError.setting("resamples", resamples, "at least 1")
     measured = ~np.isnan(values)
     strata = np.zeros(len(values), int) if strata is None else strata
     random = np.random.default_rng(seed)

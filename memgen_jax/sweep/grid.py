@@ -29,7 +29,7 @@ def first_sizes(
         return tuple(given)
     if grid == "paper":
         if len(ends) != 2:
-            raise InputError(f"grid_ends={tuple(ends)} must be two sizes, A and B.")
+            raise InputError.setting("grid_ends", tuple(ends), "two sizes, A and B")
         return paper_grid(ends[0], ends[1], total)
     if grid in ("coarse", "auto"):
         return coarse_grid(total, first)
@@ -38,7 +38,7 @@ def first_sizes(
     except (ValueError, SyntaxError):
         sizes = None
     if not isinstance(sizes, tuple) or not all(type(size) is int for size in sizes):
-        raise InputError(f"grid={grid!r} is not one of {', '.join(KINDS)} nor sizes such as (2,500,1000).")
+        raise InputError.setting("grid", grid, f"one of {', '.join(KINDS)}, or sizes such as (2,500,1000)")
     return sizes
 
 

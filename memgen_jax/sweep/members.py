@@ -82,11 +82,10 @@ def make_members(
         raise InputError("the sweep has no members: give at least one num_train and one seed.")
     for size in sizes:
         if not 1 <= size <= total:
-            raise InputError(
-                f"num_train={size} is not in 1..{total}, the number of training items of this data set."
-            )
+            allowed = f"in 1..{total}, the number of training items of this data set"
+            raise InputError.setting("num_train", size, allowed)
     if batch_size < 1:
-        raise InputError(f"batch_size={batch_size} must be at least 1.")
+        raise InputError.setting("train.batch_size", batch_size, "at least 1")
     members = []
     for size, width, seed in itertools.product(sizes, dict.fromkeys(widths), sorted(set(seeds))):
         name = f"{prefix}num_train={size:06d}"
@@ -106,7 +105,7 @@ def take_shard(members: Sequence[Member], index: int, count: int) -> tuple[Membe
     no share has the largest of every round: synthetic sets grow with K.
     """
     if not 0 <= index < count:
-        raise InputError(f"shard={index}/{count}: the index must lie in 0..{count - 1}.")
+        raise InputError.setting("shard", f"{index}/{count}", f"i/n with i in 0..{count - 1}")
     turns = (index, 2 * count - 1 - index)
     own = {place for place in range(len(members)) if place % (2 * count) in turns}
     return tuple(member for place, member in enumerate(reversed(members)) if place in own)[::-1]

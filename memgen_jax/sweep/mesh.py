@@ -41,9 +41,8 @@ def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int 
     """
     devices = list(jax.local_devices() if devices is None else devices)
     if data_parallel < 1 or len(devices) % data_parallel:
-        raise InputError(
-            f"data_parallel={data_parallel} does not divide the {len(devices)} devices of this process."
-        )
+        allowed = f"a divisor of the number of devices of this process, {len(devices)}"
+        raise InputError.setting("train.data_parallel", data_parallel, allowed)
     return jax.make_mesh(
         (len(devices) // data_parallel, data_parallel),
         (MEMBER, DATA),

@@ -145,7 +145,7 @@ def make_advance(
 def steps_per_call(wanted: int, model: Model | None) -> int:
     """Steps in one compiled call; `wanted` = 0 chooses by model (None: no network) and device."""
     if wanted < 0:
-        raise InputError(f"steps_per_call={wanted} must be positive, or 0 to choose.")
+        raise InputError.setting("steps_per_call", wanted, "positive, or 0 to choose")
     if wanted:
         return wanted
     slow_inside_loops = model is not None and model.convolutional and jax.default_backend() == "cpu"

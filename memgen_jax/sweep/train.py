@@ -159,6 +159,6 @@ def _check_finite(loss: np.ndarray, block: list[Member], first_step: int) -> Non
     place, offset = np.argwhere(~np.isfinite(loss))[0]
     raise TrainingDiverged(
         f"the loss of member {block[place].name} is {loss[place, offset]} at step {first_step + offset}: "
-        "lower --config.train.learning_rate or look at the training data, then start in a new workdir "
+        "lower train.learning_rate or look at the training data, then start in a new workdir "
         "(the last good checkpoint is kept)."
     )

@@ -33,7 +33,7 @@ def test_sizes_are_truncated_and_not_rounded():
 
 @pytest.mark.parametrize("points", [(500, 400, 1000), (2, 10, 100), (10, 100, 100), (10, 10, 90)])
 def test_points_out_of_order_are_refused_with_all_three_numbers(points):
-    with pytest.raises(InputError, match=rf"a={points[0]}, b={points[1]}.*{points[2]}"):
+    with pytest.raises(InputError, match=rf"grid_ends=\({points[0]}, {points[1]}\) must be .*{points[2]}"):
         data.paper_grid(*points)
 
 

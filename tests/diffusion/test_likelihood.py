@@ -163,12 +163,12 @@ def test_a_score_that_is_not_finite_is_reported_not_returned_as_a_density():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"t": 0.0}, r"t=0 must lie in \(0, 1\]"),
-        ({"t": 1.5}, r"t=1.5 must lie in \(0, 1\]"),
-        ({"t": jnp.float32(1.5)}, r"t=1.5 must lie in \(0, 1\]"),
-        ({"rtol": 0.0}, r"rtol=0.0, atol=1e-05: the solver's tolerances must be positive"),
+        ({"t": 0.0}, r"t=0.0 must be in \(0, 1\]"),
+        ({"t": 1.5}, r"t=1.5 must be in \(0, 1\]"),
+        ({"t": jnp.float32(1.5)}, r"t=1.5 must be in \(0, 1\]"),
+        ({"rtol": 0.0}, "rtol=0.0 must be positive"),
         ({"divergence": "hutchinson", "key": jax.random.key(0), "num_probes": 0}, "num_probes=0 must be"),
-        ({"divergence": "skilling"}, "'skilling' is not one of exact, hutchinson"),
+        ({"divergence": "skilling"}, "'skilling' must be one of exact, hutchinson"),
         ({"divergence": "hutchinson"}, "give a key"),
     ],
 )

@@ -163,14 +163,14 @@ def test_clipping_bounds_the_denoised_item():
     "make, message",
     [
         (lambda: diffusion.VE(sigma=0.0), "sigma=0.0 must be positive"),
-        (lambda: diffusion.VE(t_min=1.0), "needs 0 <= t_min < t_max"),
-        (lambda: diffusion.OU(t_max=-1.0), "needs 0 <= t_min < t_max"),
+        (lambda: diffusion.VE(t_min=1.0), "such that 0 <= t_min < t_max"),
+        (lambda: diffusion.OU(t_max=-1.0), "such that 0 <= t_min < t_max"),
         (lambda: diffusion.DDPM(num_steps=0), "num_steps=0 must be at least 1"),
         (lambda: diffusion.DDPM(beta_last=1.0), "0 < beta_first <= beta_last < 1"),
-        (lambda: diffusion.VE().target("x0", jnp.ones(2), jnp.ones(2), 0.5), "'x0' is not one of noise"),
+        (lambda: diffusion.VE().target("x0", jnp.ones(2), jnp.ones(2), 0.5), "'x0' must be one of noise"),
         (
             lambda: diffusion.VE().denoised_from_output("eps", jnp.ones(2), jnp.ones(2), 0.5),
-            "'eps' is not one of noise",
+            "'eps' must be one of noise",
         ),
     ],
 )

@@ -269,11 +269,11 @@ def test_the_time_grid_runs_from_t_max_to_t_min():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: diffusion.make_step("heun"), "'heun' is not one of ddim"),
-        (lambda: diffusion.time_grid(diffusion.VE(), 5, "cosine"), "'cosine' is not one of uniform"),
+        (lambda: diffusion.make_step("heun"), "'heun' must be one of ddim"),
+        (lambda: diffusion.time_grid(diffusion.VE(), 5, "cosine"), "'cosine' must be one of uniform"),
         (lambda: diffusion.time_grid(diffusion.DDPM(), 500, "quadratic"), "fall on the same integer"),
         (lambda: diffusion.time_grid(diffusion.VE(), 0), "steps=0 must be at least 1"),
-        (lambda: diffusion.time_grid(diffusion.DDPM(), 1001), r"steps=1001 must lie in 1\.\.1000"),
+        (lambda: diffusion.time_grid(diffusion.DDPM(), 1001), r"steps=1001 must be in 1\.\.1000"),
         (lambda: diffusion.make_step("ancestral", variance="learned"), "variance='learned' must be"),
     ],
 )

@@ -101,10 +101,10 @@ def test_the_ring_is_a_minimum_along_the_radius():
 
 
 def test_a_temperature_that_is_not_positive_is_one_sentence():
-    with pytest.raises(InputError, match=r"beta=0 must be positive"):
+    with pytest.raises(InputError, match=r"beta=0.0 must be positive"):
         memory.circle_energy(jnp.ones(2), 0.0)
-    with pytest.raises(InputError, match=r"beta=-1 must be positive"):
+    with pytest.raises(InputError, match=r"beta=-1.0 must be positive"):
         memory.circle_score(jnp.ones(2), jnp.float32(-1.0))
     for beta in (-2.0, np.nan):
-        with pytest.raises(InputError, match=rf"beta={beta:g} must be positive"):
+        with pytest.raises(InputError, match=rf"beta={float(beta)} must be positive"):
             memory.ring_radius(np.array([1.0, beta]))

@@ -161,19 +161,19 @@ def test_sixty_thousand_patterns_never_become_an_array_per_query_and_dimension(k
 
 def test_wrong_input_is_one_sentence():
     patterns = jnp.ones((3, 2))
-    with pytest.raises(InputError, match=r"num_valid=4 must lie in 1\.\.3"):
+    with pytest.raises(InputError, match=r"num_valid=4 must be in 1\.\.3"):
         memory.exact_denoiser(patterns, diffusion.VE(), num_valid=4)
     with pytest.raises(InputError, match="num_patterns=0"):
         memory.exact_denoiser(patterns[:0], diffusion.VE())
     with pytest.raises(InputError, match="tile=0"):
         memory.posterior(patterns[0], patterns, 1.0, tile=0)
-    with pytest.raises(InputError, match=r"num_valid=0 must lie in 1\.\.3"):
+    with pytest.raises(InputError, match=r"num_valid=0 must be in 1\.\.3"):
         memory.posterior(patterns[0], patterns, 1.0, num_valid=np.int64(0))
     for beta in (0.0, -2.0, float("nan"), jnp.float32(-2.0)):
-        with pytest.raises(InputError, match=rf"beta={float(beta):g} must be positive"):
+        with pytest.raises(InputError, match=rf"beta={float(beta)} must be positive"):
             memory.energy_am(patterns[0], patterns, beta)
     for t in (0.0, 1.5, float("nan"), jnp.float32(1.5)):
-        with pytest.raises(InputError, match=rf"t={float(t):g} must lie in \(0, 1\]"):
+        with pytest.raises(InputError, match=rf"t={float(t)} must be in \(0, 1\]"):
             memory.energy_dm(patterns[0], patterns, t, diffusion.VE())
-        with pytest.raises(InputError, match=rf"t={float(t):g} must lie in \(0, 1\]"):
+        with pytest.raises(InputError, match=rf"t={float(t)} must be in \(0, 1\]"):
             memory.exact_denoiser(patterns, diffusion.VE())(patterns[0], t)

@@ -145,8 +145,8 @@ def test_bfloat16_activations_stay_near_float32(tiny, batch):
     [
         ({"item_shape": (2,)}, "MLP"),
         ({"multipliers": (1, 2, 2, 2, 2)}, "28×28 cannot be halved 4 times"),
-        ({"width": 7}, "width 7"),
-        ({"width": 48, "groups": 32}, "groups=32.*width 48.*16"),
+        ({"width": 7}, "model.width=7 must be"),
+        ({"width": 48, "groups": 32}, "groups=32.*width=48.*16"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"dtype": "float16"}, "float16"),
         ({"multipliers": ()}, "at least one"),

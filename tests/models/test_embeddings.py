@@ -26,5 +26,5 @@ def test_fourier_features_lie_on_circles_and_turn_at_gaussian_rates():
 
 @pytest.mark.parametrize("dim", [0, 3, 2])
 def test_a_number_of_features_that_cannot_be_paired_is_refused(dim):
-    with pytest.raises(InputError, match=f"{dim} features"):
+    with pytest.raises(InputError, match=f"num_features={dim} must be an even number"):
         models.sinusoidal(jnp.asarray(0.0), dim)

@@ -75,5 +75,5 @@ def test_it_learns_a_function_of_both_item_and_time(key):
 def test_settings_that_cannot_work_are_named():
     with pytest.raises(InputError, match=r"'sine'.*log_fourier"):
         models.mlp((2,), time_features="sine")
-    with pytest.raises(InputError, match="width 0"):
+    with pytest.raises(InputError, match=r"model\.width=0 must be at least 1"):
         models.mlp((2,), width=0)

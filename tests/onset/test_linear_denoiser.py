@@ -113,5 +113,5 @@ def test_the_fit_reaches_the_floor_with_many_points():
 
 def test_another_reading_of_the_covariance_is_refused():
     denoiser = fit(*data(5, 2), TIME, SCALE)
-    with pytest.raises(InputError, match="covariance is 'transposed'"):
+    with pytest.raises(InputError, match="covariance='transposed' must be one of"):
         generated(denoiser, "transposed")

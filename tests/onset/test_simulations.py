@@ -170,20 +170,20 @@ def test_the_probability_falls_to_one_half_as_n_nears_the_original_number():
 @pytest.mark.parametrize(
     ("change", "num_train", "names_it"),
     [
-        ({"dim": 0}, (4,), "dim is 0"),
-        ({"sigma": 0.0}, (4,), "sigma is 0"),
-        ({"sigma": -1.0}, (4,), "sigma is -1"),
-        ({"num_original": 1}, (4,), "num_original is 1"),
+        ({"dim": 0}, (4,), "dim=0"),
+        ({"sigma": 0.0}, (4,), "sigma=0"),
+        ({"sigma": -1.0}, (4,), "sigma=-1"),
+        ({"num_original": 1}, (4,), "num_original=1"),
         ({"final_time": 0.0}, (4,), "final_time"),
         ({"noise_scale": math.inf}, (4,), "noise_scale"),
-        ({"mean": math.nan}, (4,), "mean is nan"),
-        ({"seed": -1}, (4,), "seed is -1"),
+        ({"mean": math.nan}, (4,), "mean=nan"),
+        ({"seed": -1}, (4,), "seed=-1"),
         ({"noise_scale": -1.0}, (4,), "noise_scale"),
         ({"kernel_widths": ("wide",)}, (4,), "wide"),
         ({"covariances": ("both",)}, (4,), "both"),
-        ({}, (1,), "num_train is 1"),
+        ({}, (1,), "num_train=1"),
         ({}, (), "nothing to simulate"),
-        ({"nested": True}, (201,), "num_train is 201"),
+        ({"nested": True}, (201,), "num_train=201"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_in_one_sentence(change, num_train, names_it):

@@ -103,7 +103,7 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence():
         compare(TRAIN, FRESH, HELD_OUT[:1])
     with pytest.raises(InputError, match="synthetic items have 39"):
         compare(TRAIN, FRESH[:, :39], HELD_OUT)
-    with pytest.raises(InputError, match="num_components is 0"):
+    with pytest.raises(InputError, match="num_components=0"):
         compare(TRAIN, FRESH, HELD_OUT, view="components", num_components=0)
     with pytest.raises(InputError, match="all held-out items are the same"):
         compare(TRAIN, FRESH, np.ones_like(HELD_OUT), view="components")

@@ -52,10 +52,10 @@ def test_widths_scale_with_the_data_and_fall_with_their_number(name):
     ("name", "num_points", "dim", "sigma", "names_it"),
     [
         ("scott", 10, 2, 1.0, "scott"),
-        ("leading", 1, 2, 1.0, "num_train is 1"),
-        ("leading", 10, 0, 1.0, "dim is 0"),
-        ("leading", 10, 2, 0.0, "sigma is 0"),
-        ("leading", 10, 2, math.nan, "sigma is nan"),
+        ("leading", 1, 2, 1.0, "num_train=1"),
+        ("leading", 10, 0, 1.0, "dim=0"),
+        ("leading", 10, 2, 0.0, "sigma=0"),
+        ("leading", 10, 2, math.nan, "sigma=nan"),
     ],
 )
 def test_what_cannot_be_a_width_is_refused_in_one_sentence(name, num_points, dim, sigma, names_it):

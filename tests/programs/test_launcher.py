@@ -1,9 +1,9 @@
 import dataclasses
+import os
 import pathlib
 import subprocess
 import sys
 
-import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -73,42 +73,93 @@ def test_tables_align_their_columns():
     )
 
 
-def test_what_a_config_file_raised_is_told_without_its_traceback():
-    wrapped = (
-        'flag --config=c.py:x: Error whilst parsing:\n\nTraceback (most recent call last):\n  File "c.py"\n'
+def start(code, *arguments, **options):
+    """Runs a program written as `main`'s body, in a process of its own: the launcher ends it."""
+    whole = (
+        "import sys, time, jax\n"
+        "from memgen_jax.programs import launcher\n"
+        f"def main(config, workdir, invocation):\n    {code}\n"
+        "program = launcher.Program('trial', main, lower='batches', before_joining=lambda config: None)\n"
+        "launcher.enter(program, sys.argv[1:])\n"
     )
-    error = ValueError(wrapped + "ValueError: c.py has no variant 'x'; there is smoke.\n")
-    assert launcher._innermost_line(error) == "c.py has no variant 'x'; there is smoke."
-    assert launcher._innermost_line(ValueError("flag --a: unknown\nhelp")) == "flag --a: unknown"
+    arguments = [sys.executable, "-c", whole, "--config=configs/digits.py:smoke", *arguments]
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
 
 
 @pytest.mark.parametrize(
-    "error,words",
+    "raised,words",
     [
         (
-            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 34359738368 bytes."),
+            "jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 34359738368 bytes.')",
             "out of memory (32.0 GiB more were asked for): lower batches.",
         ),
-        (MemoryError(), "out of memory: lower batches."),
+        ("MemoryError()", "out of memory: lower batches."),
     ],
 )
-def test_memory_that_does_not_suffice_is_one_sentence_on_what_to_lower(error, words, tmp_path):
-    """In a process of its own: a mistake ends it."""
-    code = (
-        "import sys, jax, memgen_jax.programs.launcher as launcher\n"
-        f"def main(config, workdir): raise {type(error).__name__}({str(error)!r})\n"
-        "from jax.errors import JaxRuntimeError\n"
-        "launcher.enter(main, lower='batches')\n"
-    )
-    arguments = ["--config=configs/digits.py", f"--workdir={tmp_path}"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+def test_memory_that_does_not_suffice_is_one_sentence_on_what_to_lower(raised, words, tmp_path):
+    done = start(f"raise {raised}", f"--workdir={tmp_path}")
+    assert (done.returncode, done.stderr) == (2, f"memgen trial: {words}\n")
+
+
+def test_a_full_disk_is_one_sentence_on_where_to_make_room(tmp_path):
+    done = start("raise OSError(28, 'No space left on device', 'a.npz')", f"--workdir={tmp_path}")
     assert done.returncode == 2
-    assert done.stderr == f"memgen_jax: {words}\n"
+    assert done.stderr == (
+        "memgen trial: No space left on device while writing a.npz: "
+        f"make room in {tmp_path}; the same command continues there.\n"
+    )
 
 
-def test_a_program_for_one_process_refuses_several(tmp_path):
-    code = "import memgen_jax.programs.launcher as launcher; launcher.enter(lambda config, workdir: print('begun'))"
-    arguments = ["--config=configs/digits.py", f"--workdir={tmp_path}", "--processes=auto"]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+def test_a_defect_of_ours_is_one_sentence_with_the_traceback_in_a_file_of_the_run(tmp_path):
+    done = start("open(workdir + '/config.json', 'w').close(); 1 / 0", f"--workdir={tmp_path}")
+    assert done.returncode == 3 and done.stderr.count("\n") == 1
+    (file,) = tmp_path.glob("traceback-*.txt")
+    assert str(file) in done.stderr and "issue tracker" in done.stderr
+    assert "ZeroDivisionError: division by zero" in done.stderr and "1 / 0" not in done.stderr
+    assert "Traceback" in file.read_text() and "ZeroDivisionError" in file.read_text()
+
+
+def test_a_defect_before_the_run_has_its_folder_leaves_no_folder_behind(tmp_path):
+    """A stray file would make the workdir one that the next start refuses."""
+    done = start("1 / 0", f"--workdir={tmp_path}/run", env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert done.returncode == 3 and not (tmp_path / "run").exists()
+    (file,) = tmp_path.glob("memgen-traceback-*.txt")
+    assert str(file) in done.stderr and "ZeroDivisionError" in file.read_text()
+
+
+def test_an_interrupt_is_told_with_the_folder_to_continue_in(tmp_path):
+    done = start("raise KeyboardInterrupt", f"--workdir={tmp_path}")
+    assert done.returncode == 130
+    assert done.stderr == f"memgen trial: interrupted; the same command continues from {tmp_path}.\n"
+
+
+@pytest.mark.parametrize("end,code", [("pass", 0), ("raise launcher.InputError('no.')", 2)])
+def test_a_program_without_checkpoints_ends_as_any_other_does(end, code, tmp_path):
+    """What is registered to be done at the end is done."""
+    done = start(f"import atexit; atexit.register(print, 'done at exit'); {end}", f"--workdir={tmp_path}")
+    assert (done.returncode, done.stdout) == (code, "done at exit\n")
+
+
+def test_a_mistake_does_not_wait_for_the_writers_of_checkpoints(tmp_path):
+    """A full disk would make them raise again."""
+    code = (
+        "import atexit; from memgen_jax import runs; atexit.register(print, 'done at exit');"
+        " kept = runs.MemberCheckpoints(workdir); raise launcher.InputError('no.')"
+    )
+    done = start(code, f"--workdir={tmp_path}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "memgen_jax: this program has no --processes.\n"
+
+
+def test_importing_every_program_defines_no_flag():
+    code = (
+        "import importlib; from absl import flags\n"
+        "import absl.logging, orbax.checkpoint, ml_collections, tensorflow_datasets\n"
+        "before = set(flags.FLAGS)\n"
+        "from memgen_jax.programs import launcher\n"
+        "for name in launcher.NAMES:\n"
+        "    program = importlib.import_module(f'memgen_jax.programs.{name}.program').PROGRAM\n"
+        "    assert program.name == name\n"
+        "print(sorted(set(flags.FLAGS) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr

@@ -1,7 +1,10 @@
 """How processes find each other before JAX does: what is missing is told, and those that come early wait."""
 
 import concurrent.futures
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -127,3 +130,18 @@ def test_auto_outside_a_cluster_says_what_to_do(joined):
     (said,) = told("auto")
     assert "needs a SLURM step" in said and "HOST:PORT,i/n" in said
     assert not joined
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [0, 1])
+def test_jax_still_aborts_a_process_that_waits_in_vain(index, port):
+    """When it raises instead, `runs.rendezvous` can go."""
+    code = (
+        "import jax; jax.config.update('jax_enable_preemption_service', False)\n"
+        "try:\n"
+        f"    jax.distributed.initialize('127.0.0.1:{port}', 2, {index}, initialization_timeout=3)\n"
+        "except Exception as error:\n"
+        "    print('raised', error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGABRT and "raised" not in done.stdout

@@ -29,7 +29,7 @@ def test_another_word_is_a_mistake(grid):
 
 @pytest.mark.parametrize("ends", [(16_000, 2_000), (2_000, 2_000), (2, 16_000), (2_000, 50_000)])
 def test_ends_in_the_wrong_order_are_a_mistake(ends):
-    with pytest.raises(InputError, match="2 < a < b < 50000"):
+    with pytest.raises(InputError, match="2 < A < B < 50000"):
         first_sizes("paper", **CIFAR10 | {"ends": ends})
 
 

@@ -34,11 +34,12 @@ from memgen_jax.programs.circle import report, training
 from memgen_jax.programs.circle.report import landscape_name
 from memgen_jax.programs.circle.settings import Run
 from memgen_jax.programs.circle.training import over_members
+from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 
 
-def main(config: ConfigDict, workdir_path: str) -> None:
+def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = Run(config)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config))
+    workdir = runs.Workdir(workdir_path, launcher.plain(config), command=invocation.command)
     if (workdir / "figures" / "landscapes.pdf").exists():
         report.print_outcome(workdir)
         print(f"This run is finished: {workdir / 'figures'}.")
@@ -370,6 +371,10 @@ def draw_phase_diagram(run: Run, workdir: runs.Workdir) -> None:
     workdir.write_csv("phase_diagram.csv", rows)
 
 
-def run() -> None:
-    """Runs the program with the flags of the command line."""
-    launcher.enter(main)
+PROGRAM = launcher.Program(
+    "circle",
+    main,
+    summary="Trains models on K points of a circle and compares what they generate with the "
+    "closed-form energy of dense associative memory.",
+    example="circle",
+)

@@ -4,7 +4,6 @@ Reads the tables of each run; writes compare.csv (critical sizes), differences.c
 intervals), figures/compare.png and .pdf, compare.json (settings that differ) and report.html.
 """
 
-import argparse
 import csv
 import io
 import itertools
@@ -24,6 +23,7 @@ from memgen_jax.programs.compare.runs_read import (
     names_of,
     read_run,
 )
+from memgen_jax.programs.exits import OneLineParser
 from memgen_jax.statistics import ratio
 
 WRITTEN = ("compare.csv", "differences.csv", "compare.json")
@@ -31,7 +31,7 @@ WRITTEN = ("compare.csv", "differences.csv", "compare.json")
 
 def main(argv: Sequence[str]) -> None:
     """Reads the command line after `memgen compare`, and compares."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="memgen compare", description="Which sizes K differ between finished transition runs?"
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workdir of a finished transition run")

@@ -21,12 +21,13 @@ from memgen_jax.programs import launcher
 from memgen_jax.programs.geometry import report, sources
 from memgen_jax.programs.geometry.settings import Settings, check, levels_of
 from memgen_jax.programs.geometry.sources import Group, Source
+from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 
 
-def main(config: ConfigDict, workdir_path: str) -> None:
+def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = launcher.settings(Settings, config)
     check(settings)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config))
+    workdir = runs.Workdir(workdir_path, launcher.plain(config), command=invocation.command)
     if (workdir / "report.html").exists():
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
@@ -225,6 +226,10 @@ class Measurement:
         }
 
 
-def run() -> None:
-    """Runs the program with the flags of the command line."""
-    launcher.enter(main)
+PROGRAM = launcher.Program(
+    "geometry",
+    main,
+    summary="Measures basins, curvature and energy gaps around the samples of a finished run "
+    "(--config.run=DIR) or of a pipeline folder (--config.pipeline=PATH).",
+    example="geometry_digits",
+)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from typing import Any
 
 import numpy as np
@@ -188,7 +187,7 @@ def render(
         against_size=pictures.get("quantities"),
         pictures=[picture for name, picture in pictures.items() if name.startswith("returns_")],
         limits=limits,
-        command=" ".join(["python -m experiments.geometry", *sys.argv[1:]]),
+        command=workdir.command,
         settings=json.loads((workdir / "config.json").read_text()),
         environment=json.loads((workdir / "environment.json").read_text()),
     )

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from memgen_jax import onset, runs
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs import launcher
+from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 
 BLOCK = 8  # simulations in one file and in memory at once, on each device
 
@@ -89,9 +90,11 @@ class Settings:
         )
 
 
-def main(config: ConfigDict, workdir_path: str) -> None:
+def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = launcher.settings(Settings, config)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config), free=("num_simulations",))
+    workdir = runs.Workdir(
+        workdir_path, launcher.plain(config), command=invocation.command, free=("num_simulations",)
+    )
     workdir.write_environment()
     measured = {dim: simulate(settings, workdir, dim) for dim in settings.dims}
     readings = {}

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from memgen_jax import data, diffusion, models, onset, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs import launcher
+from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
 # (kernel width, integral); "whole" compares all items at once with the bootstrap of `onset.compare`.
@@ -166,9 +167,11 @@ class Run:
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
-def main(config: ConfigDict, workdir_path: str) -> None:
+def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = Run(config)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config), free=("metric.reading",))
+    workdir = runs.Workdir(
+        workdir_path, launcher.plain(config), command=invocation.command, free=("metric.reading",)
+    )
     workdir.write_environment()
     workdir.write_csv("members.csv", [dataclasses.asdict(member) for member in run.members])
     print(f"A network of {run.num_parameters():,} parameters for each of {len(run.members)} members.")

@@ -3,26 +3,15 @@
 import math
 from typing import NamedTuple
 
-from absl import flags
 from ml_collections import ConfigDict
 
 from memgen_jax import runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
+from memgen_jax.programs.launcher import AT_HAND, Machine
 from memgen_jax.programs.transition.settings import Plan, Run, Settings, parse_shard
 from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
-
-_FLOPS = flags.DEFINE_float(
-    "flops_per_second", None, "Dry run: what one device really does (benchmarks/unet_step.py measures it)."
-)
-_DEVICES = flags.DEFINE_integer("devices", None, "Dry run: count with so many devices, not the visible ones.")
-_MEMORY = flags.DEFINE_float(
-    "device_memory_gb", None, "Dry run: memory of one device, where JAX cannot tell."
-)
-_DEADLINE = flags.DEFINE_float(
-    "deadline_hours", None, "Dry run: how many images a second a deadline asks for."
-)
 
 # Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
 ASSUMED_SHARE = 0.3
@@ -47,12 +36,12 @@ class Stage(NamedTuple):
     balance: float
 
 
-def dry_run(config: ConfigDict) -> None:
+def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
     """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
     plan = make_plan(config)
     share = Share(plan)
     print(describe(plan, share.costs))
-    devices = count_devices(plan)
+    devices = count_devices(plan, machine)
     stages = [
         stage
         for stage in (share.train(devices), share.sample(devices), share.control(), share.compare())
@@ -63,7 +52,7 @@ def dry_run(config: ConfigDict) -> None:
         for s in stages
     )
     print(runs.table(("stage", "work", "FLOPs", "disk", "memory/device", "balance"), rows))
-    print(*verdict(share, stages, devices), sep="\n")
+    print(*verdict(share, stages, devices, machine), sep="\n")
 
 
 def make_plan(config: ConfigDict) -> Plan:
@@ -89,16 +78,15 @@ def make_plan(config: ConfigDict) -> Plan:
     return plan
 
 
-def count_devices(plan: Plan) -> int:
+def count_devices(plan: Plan, machine: Machine) -> int:
     """Devices that share this process's members."""
-    if _DEVICES.value is None:
-        return sweep.member_mesh(data_parallel=plan.settings.train.data_parallel).size
-    if _DEVICES.value < 1 or _DEVICES.value % plan.settings.train.data_parallel:
-        raise InputError(
-            f"--devices={_DEVICES.value} must be at least 1 and divisible by "
-            f"train.data_parallel={plan.settings.train.data_parallel}."
-        )
-    return _DEVICES.value
+    parallel = plan.settings.train.data_parallel
+    if machine.devices is None:
+        return sweep.member_mesh(data_parallel=parallel).size
+    if machine.devices < 1 or machine.devices % parallel:
+        allowed = f"at least 1 and divisible by train.data_parallel={parallel}"
+        raise InputError.setting("devices", machine.devices, allowed)
+    return machine.devices
 
 
 class Share:
@@ -234,7 +222,7 @@ def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
     return "\n".join(lines)
 
 
-def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
+def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -> list[str]:
     """What the counts mean on the devices at hand: disk, memory, time, a deadline."""
     import jax
 
@@ -246,7 +234,7 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
 
     need = max(stage.memory for stage in stages)
     known = (first.memory_stats() or {}).get("bytes_limit")
-    limit = known if _MEMORY.value is None else _MEMORY.value * 1e9
+    limit = known if machine.device_memory_gb is None else machine.device_memory_gb * 1e9
     if limit is None:
         lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
     else:
@@ -254,12 +242,12 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
         fits = "it fits" if need <= limit else f"it does NOT fit: {advice}"
         lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
 
-    speed, source = _FLOPS.value, "given"
+    speed, source = machine.flops_per_second, "given"
     if speed is None and first.device_kind in PEAK_FLOPS:
         speed = ASSUMED_SHARE * PEAK_FLOPS[first.device_kind]
         source = f"assumed: {ASSUMED_SHARE:.0%} of the peak of {first.device_kind}"
     if speed is None:
-        lines.append("time: give --flops_per_second of one device; benchmarks/unet_step.py measures it")
+        lines.append("time: say the flops_per_second of one device; benchmarks/unet_step.py measures it")
     else:
         hours = [stage.flops / speed / 3600 for stage in stages]
         wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
@@ -267,13 +255,13 @@ def verdict(share: Share, stages: list[Stage], devices: int) -> list[str]:
             f"time: {sum(hours):,.1f} device-hours at {speed:.3g} FLOP/s a device ({source}); "
             f"{wall:,.1f} h on {devices} devices"
         )
-    if _DEADLINE.value is not None and share.costs:
+    if machine.deadline_hours is not None and share.costs:
         waited = [stage.flops / stage.balance for stage in stages]  # with what idle places could have done
         images = share.settings.train.num_steps * sum(m.batch_size for m in share.members)
-        seconds = 3600 * _DEADLINE.value * waited[0] / sum(waited)  # training's share of the time
+        seconds = 3600 * machine.deadline_hours * waited[0] / sum(waited)  # training's share of the time
         lines.append(
-            f"a deadline of {_DEADLINE.value:g} h asks for {images / seconds:,.0f} training images/s on all "
-            f"devices together, {sum(waited) / (3600 * _DEADLINE.value) / devices:.2e} FLOP/s on each"
+            f"a deadline of {machine.deadline_hours:g} h asks for {images / seconds:,.0f} training images/s on all "
+            f"devices together, {sum(waited) / (3600 * machine.deadline_hours) / devices:.2e} FLOP/s on each"
         )
     return lines
 

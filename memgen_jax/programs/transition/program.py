@@ -18,6 +18,7 @@ from memgen_jax import runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
+from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.transition import cost, densities, report, steps, tables
 from memgen_jax.programs.transition.settings import Run, Settings, parse_shard
 from memgen_jax.sweep import grid
@@ -34,7 +35,8 @@ MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chu
 OUTCOME = ("report.html", "fractions.csv", "transition.json")
 
 
-def main(config: ConfigDict, workdir_path: str) -> None:
+def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
+    refuse_idle_sizes(config, invocation)
     run = Run(config)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = runs.Workdir(
@@ -44,6 +46,7 @@ def main(config: ConfigDict, workdir_path: str) -> None:
         changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
         shard=run.shard,
         before_creating=make_mesh,  # refuses devices that the data axis does not divide
+        command=invocation.command,
     )
     runs.require_shared_folder(workdir.path)
     take_changes(workdir)
@@ -79,9 +82,23 @@ def refuse_shard(config: ConfigDict) -> None:
     settings = launcher.settings(Settings, config)
     if parse_shard(settings.shard) != (0, 1):
         raise InputError(
-            f"shard={settings.shard} and --processes: processes share the members among themselves; give one "
+            f"shard={settings.shard} beside processes: processes share the members among themselves; give one "
             "of the two."
         )
+
+
+def refuse_idle_sizes(config: ConfigDict, invocation: Invocation) -> None:
+    """Refuses sizes K that were typed and would not count, because the grid says the sizes."""
+    if config.grid not in (None, "given") and "num_train" in invocation.given:
+        raise InputError(
+            f"num_train={config.num_train} counts where grid is 'given', and it is {config.grid!r}: set grid to "
+            "the sizes, as in grid=(2,500,1000), or to given besides."
+        )
+
+
+def dry_run(config: ConfigDict, invocation: Invocation) -> None:
+    refuse_idle_sizes(config, invocation)
+    cost.dry_run(config, invocation.machine)
 
 
 def is_finished(workdir: runs.Workdir) -> bool:
@@ -227,12 +244,13 @@ def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
             stage.advance(1)
 
 
-def run() -> None:
-    """Runs the program with the flags of the command line."""
-    launcher.enter(
-        main,
-        dry_run=cost.dry_run,
-        before_joining=refuse_shard,
-        lower="train.members_per_step (in training) or sampler.chunk_size (in sampling), which may be changed "
-        "between runs in one workdir, or model.width in another",
-    )
+PROGRAM = launcher.Program(
+    "transition",
+    main,
+    summary="Trains one model per training-set size K, samples each, and finds the sizes at which the samples turn "
+    "from copies into inventions.",
+    dry_run=dry_run,
+    before_joining=refuse_shard,
+    lower="train.members_per_step (in training) or sampler.chunk_size (in sampling), which may be changed "
+    "between runs in one workdir, or model.width in another",
+)

@@ -7,8 +7,6 @@ named so: histograms and examples, with those of the others folded below, and bo
 import csv
 import itertools
 import json
-import shlex
-import sys
 from typing import Any
 
 import numpy as np
@@ -139,7 +137,7 @@ def report(run: Run, workdir: runs.Workdir) -> None:
             )
         ],
         num_steps=None if run.exact else run.settings.train.num_steps,
-        command="python -m experiments.transition " + shlex.join(sys.argv[1:]),
+        command=workdir.command,
         settings=json.loads((workdir / "config.json").read_text()),
         environment=environment,
         **pictures,

@@ -183,11 +183,6 @@ class Plan:
             )
         if s.phases.rule not in phases.RULES:
             raise InputError.setting("phases.rule", s.phases.rule, f"one of {', '.join(phases.RULES)}")
-        if s.grid != "given" and "num_train" in launcher.given_settings():
-            raise InputError(
-                f"num_train={s.num_train} counts where grid is 'given', and it is {s.grid!r}: give the sizes as "
-                "--config.grid=(2,500,1000), or --config.grid=given besides."
-            )
         self.use_sizes(
             grid.first_sizes(s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first)
         )

@@ -202,7 +202,9 @@ def test_the_command_line_tells_a_mistake_in_one_line_and_exits_with_2(tmp_path)
     command += ["--config.num_train=(2,5000)", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("memgen_jax: num_train=5000 must lie in 1..1000")
+    assert (
+        done.stderr.strip().splitlines()[-1].startswith("memgen circle: num_train=5000 must lie in 1..1000")
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -18,7 +18,7 @@ from memgen_jax.programs.onset import program as onset
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 
 
 def tiny_linear(**changes):
@@ -96,13 +96,13 @@ def test_another_setting_refuses_the_same_folder(finished):
 @pytest.mark.parametrize(
     ("change", "names_it"),
     [
-        ({"num_train": (1, 4)}, "num_train is 1"),
-        ({"dims": (0,)}, "dim is 0"),
+        ({"num_train": (1, 4)}, "num_train=1"),
+        ({"dims": (0,)}, "dim=0"),
         ({"dims": ()}, "dims"),
         ({"dims": (4.5,)}, "4.5"),
         ({"readings_num_train": ("a",)}, "readings_num_train"),
-        ({"sigma": 0.0}, "sigma is 0"),
-        ({"nested": True, "num_train": (41,)}, "num_train is 41"),
+        ({"sigma": 0.0}, "sigma=0"),
+        ({"nested": True, "num_train": (41,)}, "num_train=41"),
         ({"kernel_width": "broad"}, "'broad'"),
         ({"covariance": "both"}, "'both'"),
         ({"num_simulations": 0}, "num_simulations"),

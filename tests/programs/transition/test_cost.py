@@ -2,7 +2,6 @@ import importlib
 import re
 import subprocess
 import sys
-import types
 
 import jax
 import numpy as np
@@ -11,6 +10,7 @@ from ml_collections import ConfigDict
 
 from configs import digits
 from memgen_jax.errors import InputError
+from memgen_jax.programs.launcher import Machine
 from memgen_jax.programs.transition import cost as transition_cost
 
 
@@ -77,16 +77,24 @@ def test_sizes_that_would_not_count_are_refused():
     assert "num_train=(2, 500) counts where grid is 'given', and it is 'paper'" in refused.stderr
 
 
-def test_a_deadline_and_the_time_allow_for_places_that_stay_empty(monkeypatch, capsys):
+def test_devices_that_the_data_axis_does_not_divide_are_refused_by_name():
+    config = digits.get_config("smoke")
+    config.train.data_parallel = 2
+    plan = transition_cost.make_plan(config)
+    assert transition_cost.count_devices(plan, Machine(devices=4)) == 4
+    for devices in (0, 3):
+        with pytest.raises(InputError, match=f"devices={devices} must be .* divisible by") as raised:
+            transition_cost.count_devices(plan, Machine(devices=devices))
+        assert (raised.value.field, raised.value.value) == ("devices", devices)
+
+
+def test_a_deadline_and_the_time_allow_for_places_that_stay_empty(capsys):
     """At the speed that a deadline asks for, the time on the devices is the deadline."""
     config = digits.get_config("smoke")
     config.expect = ConfigDict({"num_train": 1437, "item_shape": (8, 8, 1)})
-    flags = {"_DEVICES": 4, "_DEADLINE": 2.0, "_FLOPS": None, "_MEMORY": None}
-    for name, value in flags.items():
-        monkeypatch.setattr(transition_cost, name, types.SimpleNamespace(value=value))
+    machine = Machine(devices=4, deadline_hours=2.0)
     with jax.numpy_dtype_promotion("standard"):
-        transition_cost.dry_run(config)
+        transition_cost.dry_run(config, machine)
         asked = re.search(r"([\d.e+]+) FLOP/s on each", capsys.readouterr().out)[1]
-        transition_cost._FLOPS.value = float(asked)
-        transition_cost.dry_run(config)
+        transition_cost.dry_run(config, machine._replace(flops_per_second=float(asked)))
     assert "; 2.0 h on 4 devices" in capsys.readouterr().out

@@ -1,0 +1,271 @@
+"""From arguments to a locked config and back: flags and settings in, mistakes told by their flags.
+
+Flags are defined for one command line at a time, never by an import; nothing below the programs knows of them.
+"""
+
+import difflib
+import importlib.util
+import os
+import pathlib
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from memgen_jax.errors import InputError
+from memgen_jax.programs.program import AT_HAND, Invocation, Machine, Program
+
+
+class CommandLine(NamedTuple):
+    """The arguments, read: a locked config and the values of the flags."""
+
+    config: ConfigDict
+    workdir: str
+    processes: str
+    dry_run: bool
+    invocation: Invocation
+
+
+def define_flags(program: Program, values: flags.FlagValues) -> None:
+    """The flags of the program, beside its settings."""
+    flags.DEFINE_string(
+        "workdir", None, "folder of the run; an interrupted run continues there", flag_values=values
+    )
+    if program.before_joining:
+        text = "share the run with processes on other hosts: auto in a SLURM step, TPU pod or JobSet; or HOST:PORT,i/n"
+        flags.DEFINE_string("processes", "", text, flag_values=values)
+    if program.dry_run:
+        flags.DEFINE_bool("dry_run", False, "print what the run would cost, and stop", flag_values=values)
+        flags.DEFINE_integer(
+            "devices",
+            None,
+            "dry run: count with so many devices, not the visible ones",
+            1,
+            flag_values=values,
+        )
+        text = "dry run: what one device really does (benchmarks/unet_step.py measures it)"
+        flags.DEFINE_float("flops_per_second", None, text, 0.0, flag_values=values)
+        text = "dry run: memory of one device, where JAX cannot tell"
+        flags.DEFINE_float("device_memory_gb", None, text, 0.0, flag_values=values)
+        text = "dry run: how many images a second a deadline asks for"
+        flags.DEFINE_float("deadline_hours", None, text, 0.0, flag_values=values)
+
+
+# The flags that are not settings of the config.
+_KINDS: Final[dict[type, tuple[flags.ArgumentParser, str]]] = {
+    int: (flags.IntegerParser(), "a whole number"),
+    float: (flags.FloatParser(), "a number"),
+    bool: (flags.BooleanParser(), "true or false"),
+}
+OWN_FLAGS: Final = ("config", "workdir", "processes", "dry_run", *Machine._fields)
+
+
+def usage(program: Program, command: str) -> str:
+    """The text of --help, one screen."""
+    values = flags.FlagValues()
+    define_flags(program, values)
+    lines = [
+        f"usage: {command} --config=NAME[:VARIANT] --workdir=DIR [options]",
+        "",
+        *textwrap.wrap(program.summary, 80),
+        "",
+    ]
+    rows = [("config", "NAME[:VARIANT]", "the settings: a name of `memgen configs`, or a FILE.py")]
+    rows += [("config.NAME", "VALUE", "another value for one setting, such as config.seed=1")]
+    types = {"string": "", "bool": "", "int": "N", "float": "X"}
+    placeholders = {"workdir": "DIR", "processes": "auto"}
+    for name in values:
+        value = placeholders.get(name, types.get(values[name].flag_type(), ""))
+        rows.append((name, value, values[name].help.partition("\n")[0]))
+    rows.append(("help", "", "this text"))
+    for name, value, text in rows:
+        flag = f"  --{name}{'=' if value else ''}{value}"
+        words, first = text.split(), True
+        while words:
+            line = f"{flag if first else '':<26}"
+            while words and len(line) + 1 + len(words[0]) <= 80:
+                line += f" {words.pop(0)}"
+            lines.append(line.rstrip())
+            first = False
+    lines += ["", f"For example: {command} --config={program.example}:smoke --workdir=runs/try"]
+    return "\n".join(lines)
+
+
+def read_command_line(program: Program, argv: Sequence[str], command: str = "") -> CommandLine:
+    """The arguments as a locked config and the values of the flags.
+
+    Raises:
+      InputError: they make no sense.
+    """
+    values = flags.FlagValues()
+    define_flags(program, values)
+    argv = values.read_flags_from_files(list(argv), force_gnu=False)
+    where, rest = _take_config(argv)
+    if where is None:
+        raise InputError(f"no --config given; for example --config={program.example}:smoke.")
+    config = load_config(where)
+    overrides = list(_overrides(rest))
+    for name, given in overrides:
+        _require_setting(config, name, given)
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["", *rest])
+        _, *left = values(["", *rest])
+    except flags.UnrecognizedFlagError as error:
+        close = difflib.get_close_matches(error.flagname, list(values), 1)
+        hint = f" (did you mean --{close[0]}?)" if close else ""
+        raise InputError(f"there is no flag --{error.flagname}{hint}; see --help.") from None
+    except flags.Error as error:
+        raise InputError(_first_line(error)) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--config: {_first_line(error)}") from None
+    if left:
+        raise InputError(f"unexpected argument {left[0]!r}: settings are given as --config.NAME=VALUE.")
+    dry_run = bool(program.dry_run and values.dry_run)
+    if not values.workdir and not dry_run:
+        raise InputError(
+            f"no --workdir given; name the folder for the results, for example --workdir=runs/{program.name}."
+        )
+    return CommandLine(
+        values.config,
+        values.workdir or "",
+        values.processes if program.before_joining else "",
+        dry_run,
+        Invocation(
+            shlex.join([*command.split(), *argv]),
+            frozenset(name for name, _ in overrides),
+            Machine(*(getattr(values, name) for name in Machine._fields)) if program.dry_run else AT_HAND,
+        ),
+    )
+
+
+def _take_config(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The last value of --config, and the other arguments."""
+    found, rest = None, []
+    words = iter(argv)
+    for word in words:
+        if word in ("--config", "-config"):
+            found = next(words, "")
+        elif word.startswith(("--config=", "-config=")):
+            found = word.partition("=")[2]
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def _overrides(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """(name, value) of every --config.NAME=VALUE; None for a value that is an argument of its own."""
+    for word in argv:
+        if match := re.match(r"--?(?:no)?config\.([^=]*)(?:=(.*))?$", word, re.DOTALL):
+            yield match[1], match[2]
+
+
+def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
+    """Refuses an override of what is no setting, or by what the setting cannot be."""
+    found: Any = config
+    for part in (part.partition("[")[0] for part in name.split(".")):  # num_train[0] is an item of a tuple
+        known = list(found) if isinstance(found, ConfigDict) else []
+        if part not in known:
+            close = difflib.get_close_matches(part, known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise InputError(f"the config has no field {name!r}{hint}; see `memgen configs show`.")
+        kind = found.get_type(part)
+        found = found[part]
+    if isinstance(found, ConfigDict) and not (given or "").lstrip().startswith("{"):
+        raise InputError(
+            f"--config.{name} is a group of settings: name one of them, as in --config.{name}.NAME=VALUE."
+        )
+    parser, words = _KINDS.get(kind, (None, ""))
+    if parser and given is not None:
+        try:
+            parser.parse(given)
+        except (TypeError, ValueError):
+            raise InputError(f"--config.{name}={given} must be {words}.") from None
+
+
+def load_config(where: str) -> ConfigDict:
+    """The config NAME[:VARIANT] or FILE.py[:VARIANT], not locked yet.
+
+    Raises:
+      InputError: there is none, or it has no such variant.
+    """
+    path, _, variant = where.partition(":")
+    file = path if path.endswith(".py") else _file_of(path)
+    try:
+        specification = importlib.util.spec_from_file_location("config_file", file)
+        assert specification and specification.loader
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module.get_config(variant) if variant else module.get_config()
+    except OSError:
+        raise InputError(
+            f"cannot read the config file of --config={where}: give the name or FILE.py of one that exists, "
+            "with or without :VARIANT."
+        ) from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{_first_line(error)}.") from None
+    except Exception as error:
+        what = f"{type(error).__name__}: {_first_line(error)}"
+        raise InputError(f"the config file of --config={where} does not work ({what}).") from None
+
+
+def _file_of(name: str) -> str:
+    """Where the config of that name lies."""
+    import memgen_jax
+
+    package = pathlib.Path(memgen_jax.__file__).parent
+    for folder in (package / "configs", package.parent / "configs"):  # the wheel's, a checkout's
+        if (folder / f"{name}.py").is_file():
+            return os.fspath(folder / f"{name}.py")
+    raise InputError(f"there is no config {name!r}; `memgen configs` lists those that there are.")
+
+
+def sentence(error: InputError, config: ConfigDict | None = None) -> str:
+    """What the library says, every setting called by its flag."""
+
+    def flag_of(setting: str) -> str:
+        if setting in OWN_FLAGS:
+            return f"--{setting}"
+        path = _path_of(setting, error.value, config)
+        return f"--config.{path}" if path else setting
+
+    return error.named(flag_of)
+
+
+def _path_of(setting: str, value: Any, config: ConfigDict | None) -> str:
+    """The dotted name in the config of a setting that was given `value`; "" where it cannot be told.
+
+    A function of the library knows its own argument, not the group of the config that it came from: that is
+    the one with this name and value, where there is a single one.
+    """
+    leaves = dict(_leaves(config)) if config is not None else {}
+    if setting in leaves:
+        return setting
+    same = [
+        path
+        for path, there in leaves.items()
+        if path.rpartition(".")[2] == setting and repr(value) in (repr(there), *map(repr, _items(there)))
+    ]
+    return same[0] if len(same) == 1 else ""
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, tuple | list) else ()
+
+
+def _leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

@@ -1,0 +1,79 @@
+"""How a command ends: the exit codes, and the one sentence on stderr that goes with each.
+
+0 done; 1 only from `memgen audit --fail-above`; 2 a mistake in what was given; 3 a defect of ours; 130
+interrupted.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+import traceback
+from typing import NoReturn
+
+from etils import epath
+
+DONE, FAIL_ABOVE, MISTAKE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+_OUTPUT_CLOSED = 141  # what a shell gives to a command whose reader, such as `head`, has gone
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with a mistake as one line instead of the usage besides."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def tell(command: str, sentence: str) -> None:
+    """Prints one line on stderr, after everything on stdout."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    print(f"{command}: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+
+
+def defect(command: str, error: BaseException, folder: epath.PathLike | None = None) -> int:
+    """Tells a defect of ours in one sentence, with the traceback in a file; returns the exit code.
+
+    Args:
+      folder: of the run, where it exists and is ours to write in; else the file goes to the temporary folder.
+    """
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left must not fail again
+        return _OUTPUT_CLOSED
+    file = _write_traceback("".join(traceback.format_exception(error)), folder)
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:300].rstrip(" .:")
+    tell(
+        command,
+        f"a defect of this program, not of what you gave ({what}); please report it in the project's issue "
+        f"tracker, with the command and the traceback in {file}.",
+    )
+    return DEFECT
+
+
+def _write_traceback(text: str, folder: epath.PathLike | None) -> str:
+    if folder is not None:
+        file = epath.Path(folder) / f"traceback-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+        with contextlib.suppress(Exception):  # a full disk, or a remote folder that cannot be reached
+            file.write_text(text)
+            return os.fspath(file)
+    handle, name = tempfile.mkstemp(prefix="memgen-traceback-", suffix=".txt", text=True)
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+    return name
+
+
+def leave(code: int, at_once: bool) -> NoReturn:
+    """Ends the process.
+
+    Args:
+      at_once: without waiting for background threads and other processes: what they still hold, a restart
+        does again, and on a full disk they would raise again.
+    """
+    if at_once:
+        sys.stderr.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

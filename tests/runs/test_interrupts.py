@@ -1,0 +1,50 @@
+import subprocess
+import sys
+
+import pytest
+
+SLEEPER = """
+import os, signal, sys, threading, time
+from memgen_jax import runs
+
+runs.interrupt_at_once()
+number = signal.Signals[sys.argv[1]]
+other = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+other.start()
+# The system may give a signal for the process to any of its threads: here it is the other one.
+threading.Timer(0.5, signal.pthread_kill, (other.ident, number)).start()
+start = time.monotonic()
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start < 20)
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("wait", ["time.sleep(30)", "os.read(os.pipe()[0], 1)", "threading.Event().wait(30)"])
+def test_a_signal_that_another_thread_got_wakes_the_main_thread(number, wait):
+    code = SLEEPER.replace("{wait}", wait)
+    done = subprocess.run([sys.executable, "-c", code, number], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "interrupted True\n", done.stdout + done.stderr
+
+
+def test_the_first_signal_only_asks_and_the_second_stops():
+    """A signal counts once, though the main thread is woken by another besides."""
+    code = """
+import os, signal, time
+from memgen_jax import runs
+
+runs.interrupt_at_once()
+with runs.deferred_interrupts() as asked:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.5)
+    print("asked", asked.is_set())
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "asked True\nstopped\n", done.stdout + done.stderr
