@@ -202,7 +202,7 @@ def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
     sets = (*run.own_members, *run.snapshots(run.own_members))
     with runs.stage("sample", sum(map(run.num_samples, sets)), "samples", workdir) as stage:
         for width in run.widths:
-            source = run.source(width, workdir)
+            source = run.source(width, workdir.path)
             draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
 
 

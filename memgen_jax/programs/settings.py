@@ -1,0 +1,140 @@
+"""From a config to frozen settings and back: a config states what differs, dataclasses hold the rest.
+
+A setting whose type is a union of dataclasses (`MLPSettings | UNetSettings`) is one of several things told apart
+by its field `name`, of which each class has its own default.
+"""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Any, TypeVar
+
+from ml_collections import ConfigDict, config_dict
+
+from memgen_jax.errors import InputError
+
+Settings = TypeVar("Settings")
+
+
+def settings_from(cls: type[Settings], config: ConfigDict | Mapping[str, Any], group: str = "") -> Settings:
+    """The frozen dataclass of a config, nested ones included.
+
+    A field that is absent or None keeps its default.
+
+    Args:
+      group: where the config stands in the whole one, "train.".
+    Raises:
+      InputError: the config has a field that the settings lack, or lacks one that has no default.
+    """
+    hints, known = typing.get_type_hints(cls), _fields(cls)
+    for name in config:
+        if name not in known:
+            raise _unknown(cls, f"{group}{name}", list(known))
+    values = {}
+    for name, field in known.items():
+        value = config[name] if name in config else None
+        if value is None:
+            if _default(field) is dataclasses.MISSING:
+                raise InputError("the config lacks the field {0}.", f"{group}{name}")
+            continue
+        kinds = _kinds(hints[name])
+        if kinds:
+            value = settings_from(chosen(kinds, value, f"{group}{name}."), value, f"{group}{name}.")
+        elif isinstance(value, list | tuple):
+            value = _tuple(value)
+        values[name] = value
+    return cls(**values)
+
+
+def complete(cls: type, config: ConfigDict, names: Mapping[str, str] | None = None, group: str = "") -> None:
+    """Adds to a config, in place, every setting that it leaves at its default, so that a flag finds it.
+
+    Args:
+      names: dotted `name` fields that the command line gives ("process.name"): whose settings to add.
+    Raises:
+      InputError: a group has a name that it cannot have.
+    """
+    hints = typing.get_type_hints(cls)
+    for name, field in _fields(cls).items():
+        kinds, path = _kinds(hints[name]), f"{group}{name}"
+        if kinds:
+            own = config.get(name)
+            if own is None:
+                own = config[name] = ConfigDict()
+            given = (names or {}).get(f"{path}.name")
+            if given is not None:
+                own["name"] = given
+            complete(chosen(kinds, own, f"{path}."), own, names, f"{path}.")
+        elif config.get(name) is None:
+            default = _default(field)
+            if default is None:
+                config[name] = config_dict.placeholder(_one_type(hints[name]))
+            elif default is not dataclasses.MISSING:
+                config[name] = default
+
+
+def chosen(kinds: tuple[type, ...], config: ConfigDict | Mapping[str, Any], group: str) -> type:
+    """Of several classes the one with the config's `name`; the first where it has none."""
+    if len(kinds) == 1:
+        return kinds[0]
+    by_name = {_default(_fields(kind)["name"]): kind for kind in kinds}
+    name = config["name"] if config.get("name") is not None else next(iter(by_name))
+    if name not in by_name:
+        raise InputError.setting(f"{group}name", name, f"one of {', '.join(by_name)}")
+    return by_name[name]
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings as nested dicts of JSON values, for `config.json`."""
+    return json.loads(json.dumps(dataclasses.asdict(settings)))
+
+
+def flat(settings: Any, group: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, value, default) of every setting; the default is MISSING where there is none."""
+    for name, field in _fields(type(settings)).items():
+        value = getattr(settings, name)
+        if dataclasses.is_dataclass(value):
+            yield from flat(value, f"{group}{name}.")
+        else:
+            yield f"{group}{name}", value, _default(field)
+
+
+def _unknown(cls: type, field: str, known: list[str]) -> InputError:
+    group, _, name = field.rpartition(".")
+    if "name" in known:
+        own = _default(_fields(cls)["name"])
+        others = ", ".join(other for other in known if other != "name") or "none"
+        return InputError(
+            f"{{0}}={own!r} has no setting {name!r} (it has {others}): give the config file, or a variant of it, "
+            "the settings of that name.",
+            f"{group}.name",
+        )
+    return InputError(f"config field {{0}} is not a setting; there are {', '.join(known)}.", field)
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(cls) if field.init}
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The dataclasses that a setting may be; () for a plain value."""
+    options = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return tuple(option for option in options if dataclasses.is_dataclass(option) and isinstance(option, type))
+
+
+def _one_type(hint: Any) -> type:
+    """int for `int | None`."""
+    options = [option for option in typing.get_args(hint) or (hint,) if option is not type(None)]
+    return typing.get_origin(options[0]) or options[0]
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list | tuple) else value
