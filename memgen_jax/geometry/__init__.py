@@ -21,7 +21,7 @@ from memgen_jax.geometry.curvature import (
     sharpness,
     spectrum,
 )
-from memgen_jax.geometry.energy_gap import energy_gap, potential_gradient
+from memgen_jax.geometry.energy_gaps import energy_gap, potential_gradient
 from memgen_jax.geometry.matrix_free import (
     FlatDirections,
     Trace,
