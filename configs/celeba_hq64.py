@@ -13,7 +13,7 @@ Variants: `:small`, ten sizes at width 32, 1.6e17 FLOPs: an hour on one GPU that
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.
 """
 
-from configs import paper
+from memgen_jax.configs import paper
 
 
 def get_config(variant: str = ""):

@@ -15,102 +15,76 @@ Variants: `:smoke` runs the whole path in seconds; `:paper` is the recipe of App
 
 from ml_collections import ConfigDict
 
+from memgen_jax.configs import parts
+
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = ConfigDict()
-    config.num_train = (2, 4, 9, 1000, 10_000, 60_000)
-    config.total = 60_000
-    config.seed = 0
-    config.model = ConfigDict(
+    config = ConfigDict(
         {
-            "width": 128,
-            "num_blocks": 4,
-            "time_features": "log_fourier",
-            "num_features": 64,
-            "time_in_blocks": False,
+            "num_train": (2, 4, 9, 1000, 10_000, 60_000),
+            "total": 60_000,
+            "model": {
+                "width": 128,
+                "num_blocks": 4,
+                "time_features": "log_fourier",
+                "time_in_blocks": False,
+            },
+            "train": {
+                "num_steps": 3000,
+                "batch_size": 256,
+                "learning_rate": 2e-3,
+                "repeat_small": True,
+                "warmup_steps": 200,
+                "schedule": "cosine",
+                "ema_decay": 0.99,
+                "prediction": "denoised",
+                "times": "mixed",
+                "weight": "inverse_time",
+                "steps_per_call": 100,
+                "checkpoint_seconds": 60.0,
+            },
+            "landscape": {"time": 0.15, "theory_beta": 20.0},  # beta = 3.33; Pham et al. 2025, App. B
+            "sampler": {"num_samples": 1000, "num_steps": 500},
+            "attractors": {},
+            "phase_diagram": {},
         }
     )
-    config.sigma = 1.0
-    config.train = ConfigDict(
-        {
-            "num_steps": 3000,
-            "batch_size": 256,
-            "learning_rate": 2e-3,
-            "repeat_small": True,
-            "warmup_steps": 200,
-            "schedule": "cosine",
-            "grad_clip": 1.0,
-            "ema_decay": 0.99,
-            "prediction": "denoised",
-            "times": "mixed",
-            "weight": "inverse_time",
-            "steps_per_call": 100,
-            "checkpoint_seconds": 60.0,
-        }
-    )
-    config.landscape = ConfigDict(
-        {
-            "time": 0.15,  # beta = 3.33; Pham et al. 2025, App. B
-            "side": 20,
-            "reach": 1.8,
-            "theory_beta": 20.0,
-            "prior": "exact",
-            "tolerance": 1e-5,
-        }
-    )
-    config.sampler = ConfigDict({"num_samples": 1000, "num_steps": 500, "cluster_distance": 0.3})
-    config.attractors = ConfigDict(
-        {
-            "time": 1e-3,
-            "distance": 0.05,
-            "flat_below": 0.05,  # over three seeds 0.09 to 1 at isolated minima, at most 0.02 on the ring
-            "merge_distance": 0.01,
-            "times": (0.001, 0.005, 0.02, 0.07, 0.15, 0.3, 0.45, 0.7),
-            "ring_starts": 96,
-            "grid_side": 5,
-            "max_steps": 40,
-        }
-    )
-    config.delta = 0.02
-    config.phase_diagram = ConfigDict(
-        {
-            "num_patterns": (2, 3, 4, 6, 9, 13, 18, 25),
-            "betas": (0.5, 1.0, 2.0, 10 / 3, 6.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0),
-            "draws": 20,
-        }
-    )
+    return parts.with_variants(config, variant, VARIANTS)
 
-    if variant == "smoke":
-        config.num_train = (2, 9, 1000)
-        config.total = 1000
-        config.model.update({"width": 32, "num_blocks": 2})
-        config.train.update({"num_steps": 300, "batch_size": 64, "warmup_steps": 50, "ema_decay": 0.95})
-        config.landscape.side = 8
-        config.sampler.update({"num_samples": 100, "num_steps": 50})
-        config.attractors.update(
-            {"times": (0.001, 0.15, 0.6), "ring_starts": 32, "grid_side": 3, "max_steps": 30}
-        )
-        config.phase_diagram.update({"num_patterns": (2, 4, 9), "betas": (0.5, 10 / 3, 20.0), "draws": 3})
-    elif variant == "paper":
-        config.model.update({"width": 256, "num_blocks": 8, "time_features": "fourier"})
-        config.train.update(
-            {
-                "num_steps": 800_000,
-                "batch_size": 500,
-                "learning_rate": 1e-4,
-                "repeat_small": False,
-                "warmup_steps": 0,
-                "schedule": "constant",
-                "grad_clip": 0.0,
-                "ema_decay": 0.0,
-                "prediction": "noise",
-                "times": "uniform",
-                "weight": "unit",
-                "steps_per_call": 1000,
-                "checkpoint_seconds": 300.0,
-            }
-        )
-        config.sampler.num_steps = 1000
-    elif variant:
-        raise ValueError(f"configs/circle.py has no variant {variant!r}; there are smoke and paper.")
-    return config
+
+def smoke(config: ConfigDict) -> None:
+    config.num_train = (2, 9, 1000)
+    config.total = 1000
+    config.model.update({"width": 32, "num_blocks": 2})
+    config.train.update({"num_steps": 300, "batch_size": 64, "warmup_steps": 50, "ema_decay": 0.95})
+    config.landscape.side = 8
+    config.sampler.update({"num_samples": 100, "num_steps": 50})
+    config.attractors.update(
+        {"times": (0.001, 0.15, 0.6), "ring_starts": 32, "grid_side": 3, "max_steps": 30}
+    )
+    config.phase_diagram.update({"num_patterns": (2, 4, 9), "betas": (0.5, 10 / 3, 20.0), "draws": 3})
+
+
+def paper(config: ConfigDict) -> None:
+    config.model.update({"width": 256, "num_blocks": 8, "time_features": "fourier"})
+    config.train.update(
+        {
+            "num_steps": 800_000,
+            "batch_size": 500,
+            "learning_rate": 1e-4,
+            "repeat_small": False,
+            "warmup_steps": 0,
+            "schedule": "constant",
+            "grad_clip": 0.0,
+            "ema_decay": 0.0,
+            "prediction": "noise",
+            "times": "uniform",
+            "weight": "unit",
+            "steps_per_call": 1000,
+            "checkpoint_seconds": 300.0,
+        }
+    )
+    config.sampler.num_steps = 1000
+
+
+VARIANTS = {"smoke": smoke, "paper": paper}

@@ -11,13 +11,12 @@ Variant: `:smoke` measures a few samples coarsely, in seconds.
 
 from ml_collections import ConfigDict
 
+from memgen_jax.configs import parts
+
 
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.run = ""
-    config.seed = 0
-    config.samples_at_once = 8
-    config.resamples = 1999
     # All three phases must occur somewhere in the run; sizes where one is missing compare the others.
     config.select = ConfigDict(
         {"per_phase": 16, "phases": ("memorized", "spurious", "generalized"), "num_train": (), "width": 0}
@@ -51,13 +50,15 @@ def get_config(variant: str = "") -> ConfigDict:
         }
     )
     config.energy_gap = ConfigDict({"time": 0.1, "references": 8, "points": 65})
+    return parts.with_variants(config, variant, VARIANTS)
 
-    if variant == "smoke":
-        config.select.update({"per_phase": 4, "phases": ()})
-        config.basins.update({"levels": 5, "copies": 4, "num_steps": 5})
-        config.curvature.update({"times": (0.05, 0.2), "draws": 2})
-        config.energy_gap.update({"references": 2, "points": 17})
-        config.resamples = 199
-    elif variant:
-        raise ValueError(f"configs/geometry_digits.py has no variant {variant!r}; there is smoke.")
-    return config
+
+def smoke(config: ConfigDict) -> None:
+    config.select.update({"per_phase": 4, "phases": ()})
+    config.basins.update({"levels": 5, "copies": 4, "num_steps": 5})
+    config.curvature.update({"times": (0.05, 0.2), "draws": 2})
+    config.energy_gap.update({"references": 2, "points": 17})
+    config.resamples = 199
+
+
+VARIANTS = {"smoke": smoke}

@@ -12,15 +12,13 @@ Variant: `:smoke` draws and measures a few samples coarsely.
 
 from ml_collections import ConfigDict
 
+from memgen_jax.configs import parts
+
 
 def get_config(variant: str = "") -> ConfigDict:
     config = ConfigDict()
     config.pipeline = ""
-    config.prompts = ""
-    config.train = ""
-    config.seed = 0
     config.samples_at_once = 1
-    config.resamples = 1999
     config.sampling = ConfigDict(
         {
             "samples_per_prompt": 8,
@@ -63,16 +61,18 @@ def get_config(variant: str = "") -> ConfigDict:
         }
     )
     config.energy_gap = ConfigDict({"time": 0.1, "references": 4, "points": 33})
+    return parts.with_variants(config, variant, VARIANTS)
 
-    if variant == "smoke":
-        config.sampling.update({"samples_per_prompt": 3, "num_steps": 5, "delta_m": 2.0, "delta_s": 3.0})
-        config.select.per_phase = 2
-        config.basins.update({"metric": "l2", "delta": 5.0, "levels": 4, "copies": 3, "num_steps": 4})
-        config.curvature.update(
-            {"times": (0.05,), "rank": 6, "columns_at_once": 64, "iterations": 3, "probes": 4, "draws": 2}
-        )
-        config.energy_gap.update({"references": 2, "points": 9})
-        config.resamples = 199
-    elif variant:
-        raise ValueError(f"configs/geometry_pipeline.py has no variant {variant!r}; there is smoke.")
-    return config
+
+def smoke(config: ConfigDict) -> None:
+    config.sampling.update({"samples_per_prompt": 3, "num_steps": 5, "delta_m": 2.0, "delta_s": 3.0})
+    config.select.per_phase = 2
+    config.basins.update({"metric": "l2", "delta": 5.0, "levels": 4, "copies": 3, "num_steps": 4})
+    config.curvature.update(
+        {"times": (0.05,), "rank": 6, "columns_at_once": 64, "iterations": 3, "probes": 4, "draws": 2}
+    )
+    config.energy_gap.update({"references": 2, "points": 9})
+    config.resamples = 199
+
+
+VARIANTS = {"smoke": smoke}

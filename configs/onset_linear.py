@@ -13,42 +13,42 @@ figures/readings.png lays all readings side by side.
 Variants: `:smoke` takes seconds, `:paper` 1,000 simulations.
 """
 
-import math
-
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = ConfigDict()
-    config.model = "linear"
-    config.dims = (16, 100)
-    config.num_train = (2, 4, 6, 8, 10, 12, 14, 16, 17, 20, 24, 28, 32, 40, 45, 50, 55, 60, 64, 80, 100)
-    config.num_train += (101, 110, 128, 160, 256, 512, 1000, 2000)
-    # Sizes up to N, for the first of `dims` alone: Fig. 3, right.
-    config.num_train_large = (3000, 4500, 6000, 8000, 10_000)
-    config.num_original = 10_000
-    config.num_simulations = 200
-    config.kernel_width = "silverman"
-    config.covariance = "derived"
-    # Independent of the original set; nested sets approach it as n nears N.
-    config.nested = False
-    config.mean = 10.0
-    config.sigma = 1.0
-    config.final_time = 2.0
-    config.noise_scale = math.exp(-4)
-    config.seed = 0
-    # All readings of width and covariance, side by side; no sizes to leave it out.
-    config.readings_num_train = (2, 4, 8, 12, 16, 17, 20, 24, 28, 32, 40, 50, 60, 80, 101, 160, 300, 1000)
+    config = ConfigDict(
+        {
+            "model": "linear",
+            "dims": (16, 100),
+            "num_train": (
+                *(2, 4, 6, 8, 10, 12, 14, 16, 17, 20, 24, 28, 32, 40, 45, 50, 55, 60, 64, 80, 100),
+                *(101, 110, 128, 160, 256, 512, 1000, 2000),
+            ),
+            # Sizes up to N, for the first of `dims` alone: Fig. 3, right.
+            "num_train_large": (3000, 4500, 6000, 8000, 10_000),
+            "num_original": 10_000,
+            "num_simulations": 200,
+            # All readings of width and covariance, side by side; no sizes to leave it out.
+            "readings_num_train": (2, 4, 8, 12, 16, 17, 20, 24, 28, 32, 40, 50, 60, 80, 101, 160, 300, 1000),
+        }
+    )
+    return parts.with_variants(config, variant, VARIANTS)
 
-    if variant == "smoke":
-        config.dims = (4,)
-        config.num_train = (2, 4, 8, 32)
-        config.num_train_large = (200,)
-        config.num_original = 200
-        config.num_simulations = 8
-        config.readings_num_train = (2, 8)
-    elif variant == "paper":
-        config.num_simulations = 1000
-    elif variant:
-        raise ValueError(f"configs/onset_linear.py has no variant {variant!r}; there are smoke and paper.")
-    return config
+
+def smoke(config: ConfigDict) -> None:
+    config.dims = (4,)
+    config.num_train = (2, 4, 8, 32)
+    config.num_train_large = (200,)
+    config.num_original = 200
+    config.num_simulations = 8
+    config.readings_num_train = (2, 8)
+
+
+def paper(config: ConfigDict) -> None:
+    config.num_simulations = 1000
+
+
+VARIANTS = {"smoke": smoke, "paper": paper}

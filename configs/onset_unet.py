@@ -18,86 +18,67 @@ Variants: `:smoke` takes seconds; `:small` is a network of 163,985 parameters, 1
 
 from ml_collections import ConfigDict
 
+from memgen_jax.configs import parts
+
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = ConfigDict()
-    config.model = "network"
-    config.data = ConfigDict({"side": 16, "num_original": 100_000, "mean": 0.5, "std": 0.1, "seed": 0})
-    config.num_train = (10, 20, 50, 100, 200, 500, 1000)
-    config.seeds = (0,)
-    config.unet = ConfigDict(
+    config = ConfigDict(
         {
-            "width": 78,
-            "multipliers": (1, 2, 2, 2),
-            "num_blocks": 2,
-            "attention_sides": (16,),
-            "dropout": 0.0,
-            "groups": 26,
+            "model": "network",
+            "data": {"side": 16, "num_original": 100_000, "mean": 0.5, "std": 0.1},
+            "num_train": (10, 20, 50, 100, 200, 500, 1000),
+            "unet": {"width": 78, "groups": 26},
+            "process": {"num_steps": 10, "beta_first": 0.02, "beta_last": 0.9},
+            "epochs": 20,
+            "train": {
+                "num_steps": 2000,  # of `:equal_steps`; epochs decide otherwise
+                "batch_size": 128,
+                "learning_rate": 2e-4,
+                "warmup_steps": 0,
+                "ema_decay": 0.99,  # the paper's networks see at most 160 steps
+                "log_every": 20,
+            },
+            "sampler": {"name": "ancestral", "num_steps": 10},
+            "metric": {"reading": "whole"},
         }
     )
-    config.process = ConfigDict({"num_steps": 10, "beta_first": 0.02, "beta_last": 0.9})
-    config.epochs = 20
-    config.train = ConfigDict(
-        {
-            "num_steps": 2000,  # of `:equal_steps`; epochs decide otherwise
-            "batch_size": 128,
-            "repeat_small": False,
-            "prediction": "noise",
-            "learning_rate": 2e-4,
-            "warmup_steps": 0,
-            "schedule": "constant",
-            "grad_clip": 1.0,
-            "ema_decay": 0.99,  # the paper's networks see at most 160 steps
-            "members_per_step": 1,
-            "steps_per_call": 0,
-            "data_parallel": 1,
-            "checkpoint_seconds": 300.0,
-            "log_every": 20,
-        }
-    )
-    config.sampler = ConfigDict(
-        {
-            "name": "ancestral",
-            "num_steps": 10,
-            "variance": "posterior",
-            "num_samples": 1000,
-            "chunk_size": 250,
-        }
-    )
-    config.metric = ConfigDict({"num_simulations": 200, "small_sets": (10, 10, 100), "reading": "whole"})
+    return parts.with_variants(config, variant, VARIANTS)
 
-    if variant == "smoke":
-        config.data.update({"side": 8, "num_original": 400})
-        config.num_train = (10, 40)
-        config.unet.update(
-            {"width": 8, "multipliers": (1, 2), "num_blocks": 1, "attention_sides": (), "groups": 8}
-        )
-        config.epochs = 2
-        config.train.batch_size = 16
-        config.sampler.update({"num_samples": 20, "chunk_size": 20})
-        config.metric.num_simulations = 10
-    elif variant == "small":
-        config.data.num_original = 10_000
-        config.num_train = (10, 30, 100, 300, 1000)
-        config.unet.update(
-            {"width": 16, "multipliers": (1, 2), "num_blocks": 1, "attention_sides": (), "groups": 16}
-        )
-        config.epochs = 0
-        config.train.update(
-            {
-                "num_steps": 1000,
-                "batch_size": 32,
-                "repeat_small": True,
-                "learning_rate": 1e-3,
-                "log_every": 100,
-            }
-        )
-        config.train.schedule = "cosine"
-        config.sampler.update({"num_samples": 400, "chunk_size": 200})
-    elif variant == "equal_steps":
-        config.epochs = 0
-    elif variant:
-        raise ValueError(
-            f"configs/onset_unet.py has no variant {variant!r}; there are smoke, small and equal_steps."
-        )
-    return config
+
+def smoke(config: ConfigDict) -> None:
+    config.data.update({"side": 8, "num_original": 400})
+    config.num_train = (10, 40)
+    config.unet.update(
+        {"width": 8, "multipliers": (1, 2), "num_blocks": 1, "attention_sides": (), "groups": 8}
+    )
+    config.epochs = 2
+    config.train.batch_size = 16
+    config.sampler.update({"num_samples": 20, "chunk_size": 20})
+    config.metric.num_simulations = 10
+
+
+def small(config: ConfigDict) -> None:
+    config.data.num_original = 10_000
+    config.num_train = (10, 30, 100, 300, 1000)
+    config.unet.update(
+        {"width": 16, "multipliers": (1, 2), "num_blocks": 1, "attention_sides": (), "groups": 16}
+    )
+    config.epochs = 0
+    config.train.update(
+        {
+            "num_steps": 1000,
+            "batch_size": 32,
+            "repeat_small": True,
+            "learning_rate": 1e-3,
+            "log_every": 100,
+            "schedule": "cosine",
+        }
+    )
+    config.sampler.update({"num_samples": 400, "chunk_size": 200})
+
+
+def equal_steps(config: ConfigDict) -> None:
+    config.epochs = 0
+
+
+VARIANTS = {"smoke": smoke, "small": small, "equal_steps": equal_steps}

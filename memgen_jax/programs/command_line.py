@@ -4,9 +4,6 @@ Flags are defined for one command line at a time, never by an import; nothing be
 """
 
 import difflib
-import importlib.util
-import os
-import pathlib
 import re
 import shlex
 import textwrap
@@ -17,7 +14,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from memgen_jax.errors import InputError
+from memgen_jax.programs.configs import load_config
 from memgen_jax.programs.program import AT_HAND, Invocation, Machine, Program
+from memgen_jax.programs.settings import complete
 
 
 class CommandLine(NamedTuple):
@@ -109,6 +108,7 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
         raise InputError(f"no --config given; for example --config={program.example}:smoke.")
     config = load_config(where)
     overrides = list(_overrides(rest))
+    complete(program.settings_of(config), config, {name: value for name, value in overrides if value})
     for name, given in overrides:
         _require_setting(config, name, given)
     try:
@@ -184,45 +184,6 @@ def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
             parser.parse(given)
         except (TypeError, ValueError):
             raise InputError(f"--config.{name}={given} must be {words}.") from None
-
-
-def load_config(where: str) -> ConfigDict:
-    """The config NAME[:VARIANT] or FILE.py[:VARIANT], not locked yet.
-
-    Raises:
-      InputError: there is none, or it has no such variant.
-    """
-    path, _, variant = where.partition(":")
-    file = path if path.endswith(".py") else _file_of(path)
-    try:
-        specification = importlib.util.spec_from_file_location("config_file", file)
-        assert specification and specification.loader
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        return module.get_config(variant) if variant else module.get_config()
-    except OSError:
-        raise InputError(
-            f"cannot read the config file of --config={where}: give the name or FILE.py of one that exists, "
-            "with or without :VARIANT."
-        ) from None
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{_first_line(error)}.") from None
-    except Exception as error:
-        what = f"{type(error).__name__}: {_first_line(error)}"
-        raise InputError(f"the config file of --config={where} does not work ({what}).") from None
-
-
-def _file_of(name: str) -> str:
-    """Where the config of that name lies."""
-    import memgen_jax
-
-    package = pathlib.Path(memgen_jax.__file__).parent
-    for folder in (package / "configs", package.parent / "configs"):  # the wheel's, a checkout's
-        if (folder / f"{name}.py").is_file():
-            return os.fspath(folder / f"{name}.py")
-    raise InputError(f"there is no config {name!r}; `memgen configs` lists those that there are.")
 
 
 def sentence(error: InputError, config: ConfigDict | None = None) -> str:

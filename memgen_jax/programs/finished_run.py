@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from memgen_jax import data, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import tables
-from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.settings import TransitionRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FinishedRun:
     """
 
     folder: epath.Path
-    run: Run
+    run: TransitionRun
     delta_m: float
     delta_s: float
     sizes: tuple[int, ...]
@@ -73,7 +73,7 @@ def open_run(path: str) -> FinishedRun:
             f"{folder} holds no finished transition run (config.json and fractions.csv): "
             "run the program transition there first."
         )
-    run = Run(ConfigDict(json.loads((folder / "config.json").read_text())))
+    run = TransitionRun(ConfigDict(json.loads((folder / "config.json").read_text())))
     with (folder / "fractions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     sizes = tuple(sorted({int(row["num_train"]) for row in rows}))

@@ -6,16 +6,14 @@
 A mistake in a setting comes up as `InputError` with the setting's name; `command_line` tells it by its flag.
 """
 
-import dataclasses
 import errno
 import importlib
 import os
 import re
 import sys
 import threading
-import typing
 from collections.abc import Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 from absl import logging as absl_logging
 from ml_collections import ConfigDict
@@ -32,12 +30,9 @@ __all__ = [
     "Machine",
     "Program",
     "enter",
-    "plain",
-    "settings",
     "start",
 ]
 
-Settings = TypeVar("Settings")
 NAMES = ("transition", "circle", "geometry", "onset")
 
 
@@ -55,6 +50,24 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
     command = command or f"python -m experiments.{name}"
     module = importlib.import_module(f"memgen_jax.programs.{name}.program")
     enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command)
+
+
+def program_of(config: ConfigDict) -> Program:
+    """The program that a config is for: the first to whose settings it belongs.
+
+    Raises:
+      InputError: it belongs to none.
+    """
+    from memgen_jax.programs.settings import settings_from
+
+    for name in NAMES:
+        program = importlib.import_module(f"memgen_jax.programs.{name}.program").PROGRAM
+        try:
+            settings_from(program.settings_of(config), config)
+        except InputError:
+            continue
+        return program
+    raise InputError(f"the config has not the settings of any program ({', '.join(NAMES)}).")
 
 
 def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
@@ -157,38 +170,3 @@ def _memory_trouble(error: Exception, lower: str) -> str:
     size = re.search(r"([\d,]{7,}) bytes", str(error))
     more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
     return f"out of memory{more}: lower {lower}."
-
-
-def settings(cls: type[Settings], config: ConfigDict | dict) -> Settings:
-    """Turns a config into the frozen dataclass of the same shape, nested dataclasses included.
-
-    A field left at None keeps the default of its setting.
-
-    Raises:
-      InputError: the config has a field that the settings lack, or lacks one that has no default.
-    """
-    hints = typing.get_type_hints(cls)
-    known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(config) - set(known))
-    if unknown:
-        raise InputError(f"config field {unknown[0]!r} is not a setting; there are {', '.join(known)}.")
-    values = {}
-    for name, field in known.items():
-        if name not in config or config[name] is None:
-            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-                raise InputError(f"the config lacks the field {name!r}.")
-            continue
-        value = config[name]
-        if dataclasses.is_dataclass(hints[name]):
-            value = settings(hints[name], value)
-        elif isinstance(value, ConfigDict):
-            value = value.to_dict()
-        elif isinstance(value, list) or (isinstance(value, tuple) and hints[name] is not tuple):
-            value = tuple(value)
-        values[name] = value
-    return cls(**values)
-
-
-def plain(config: ConfigDict) -> dict[str, Any]:
-    """The config as nested dicts of JSON values, for `config.json`."""
-    return config.to_dict()

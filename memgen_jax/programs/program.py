@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -49,6 +49,7 @@ class Program:
 
     Attributes:
       name: of its folder in memgen_jax/programs and of its command.
+      settings: the dataclass of its settings, or a function that chooses it by the config.
       main: runs it, with the locked config, the path of the workdir and the invocation.
       summary: what it finds out, in a line or two of its --help.
       example: a config by its name, for the --help.
@@ -59,9 +60,14 @@ class Program:
     """
 
     name: str
+    settings: Callable[..., Any]
     main: Callable[[ConfigDict, str, Invocation], None]
     summary: str = ""
     example: str = "digits"
     dry_run: Callable[[ConfigDict, Invocation], None] | None = None
     before_joining: Callable[[ConfigDict], None] | None = None
     lower: str = "a setting that says how many are done at once"
+
+    def settings_of(self, config: ConfigDict) -> type:
+        """The dataclass of a config's settings."""
+        return self.settings if isinstance(self.settings, type) else self.settings(config)

@@ -34,7 +34,7 @@ def settings_from(cls: type[Settings], config: ConfigDict | Mapping[str, Any], g
             raise _unknown(cls, f"{group}{name}", list(known))
     values = {}
     for name, field in known.items():
-        value = config[name] if name in config else None
+        value = config.get(name)
         if value is None:
             if _default(field) is dataclasses.MISSING:
                 raise InputError("the config lacks the field {0}.", f"{group}{name}")
@@ -127,7 +127,9 @@ def _default(field: dataclasses.Field) -> Any:
 def _kinds(hint: Any) -> tuple[type, ...]:
     """The dataclasses that a setting may be; () for a plain value."""
     options = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return tuple(option for option in options if dataclasses.is_dataclass(option) and isinstance(option, type))
+    return tuple(
+        option for option in options if dataclasses.is_dataclass(option) and isinstance(option, type)
+    )
 
 
 def _one_type(hint: Any) -> type:

@@ -32,14 +32,15 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 from memgen_jax.programs.circle import report, training
 from memgen_jax.programs.circle.report import landscape_name
-from memgen_jax.programs.circle.settings import Run
+from memgen_jax.programs.circle.settings import CircleRun, CircleSettings
 from memgen_jax.programs.circle.training import over_members
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.settings import plain
 
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    run = Run(config)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config), command=invocation.command)
+    run = CircleRun(config)
+    workdir = runs.Workdir(workdir_path, plain(run.settings), command=invocation.command)
     if (workdir / "figures" / "landscapes.pdf").exists():
         report.print_outcome(workdir)
         print(f"This run is finished: {workdir / 'figures'}.")
@@ -63,7 +64,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     print(f"Figures: {workdir / 'figures'}; the table: {workdir / 'circle.csv'}.")
 
 
-def train(run: Run, workdir: runs.Workdir) -> Any:
+def train(run: CircleRun, workdir: runs.Workdir) -> Any:
     """Stage 1: the ensemble; `training.npz` holds its last saved state."""
     s = run.settings
     with runs.stage("train", s.train.num_steps * len(s.num_train), "model-steps", workdir) as stage:
@@ -79,11 +80,11 @@ def train(run: Run, workdir: runs.Workdir) -> Any:
         )
 
 
-def landscape_files(run: Run) -> list[str]:
+def landscape_files(run: CircleRun) -> list[str]:
     return [landscape_name(size) for size in (*run.settings.num_train, None)]
 
 
-def draw_landscapes(run: Run, workdir: runs.Workdir, params: Any) -> None:
+def draw_landscapes(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
     """Stage 2: energies and scores on the grid, generated points, their attractors and clusters."""
     s, process = run.settings, run.process
     t, sizes = s.landscape.time, jnp.asarray(s.num_train, jnp.int32)
@@ -121,7 +122,7 @@ def draw_landscapes(run: Run, workdir: runs.Workdir, params: Any) -> None:
 
 
 def energy_by_likelihood(
-    run: Run, denoiser: diffusion.Denoiser, prior: Callable[[jax.Array], jax.Array], t: float
+    run: CircleRun, denoiser: diffusion.Denoiser, prior: Callable[[jax.Array], jax.Array], t: float
 ) -> tuple[jax.Array, jax.Array]:
     """E = -2 sigma^2 t log p(x, t) (Eq. 22) at the grid's points, and whether the solver came to its end."""
     tolerance = run.settings.landscape.tolerance
@@ -133,12 +134,12 @@ def energy_by_likelihood(
     return jax.vmap(one)(run.points)
 
 
-def score_on_grid(run: Run, denoiser: diffusion.Denoiser, t: float) -> jax.Array:
+def score_on_grid(run: CircleRun, denoiser: diffusion.Denoiser, t: float) -> jax.Array:
     time = jnp.float32(t)
     return jax.vmap(lambda x: run.process.score_from_denoised(denoiser(x, time), x, time))(run.points)
 
 
-def generate(run: Run, denoiser: diffusion.Denoiser, key: jax.Array) -> jax.Array:
+def generate(run: CircleRun, denoiser: diffusion.Denoiser, key: jax.Array) -> jax.Array:
     """Points [num_samples, 2] by Euler-Maruyama on the reverse SDE, from N(0, sigma^2 I) at t = 1.
 
     The paper's start; the exact marginal at t = 1 is wider by the circle itself.
@@ -152,7 +153,7 @@ def generate(run: Run, denoiser: diffusion.Denoiser, key: jax.Array) -> jax.Arra
     return jax.vmap(draw)(jax.random.split(key, sampler.num_samples))
 
 
-def draw_closed_form(run: Run, workdir: runs.Workdir) -> None:
+def draw_closed_form(run: CircleRun, workdir: runs.Workdir) -> None:
     """K -> infinity: the closed form's score where the others have a network, a control of every step."""
     s = run.settings
     t = 1 / (2 * s.sigma**2 * s.landscape.theory_beta)
@@ -175,7 +176,7 @@ def draw_closed_form(run: Run, workdir: runs.Workdir) -> None:
 
 
 def write_landscape(
-    run: Run,
+    run: CircleRun,
     workdir: runs.Workdir,
     num_train: int | None,
     energy: np.ndarray,
@@ -207,7 +208,7 @@ def require_finite(sizes: tuple[int | None, ...], score: np.ndarray, solved: np.
             )
 
 
-def exact_landscape(run: Run, num_train: int | None, generated: np.ndarray) -> dict[str, np.ndarray]:
+def exact_landscape(run: CircleRun, num_train: int | None, generated: np.ndarray) -> dict[str, np.ndarray]:
     """The closed-form half of a landscape file; `num_train` None is the continuous circle."""
     s = run.settings
     if num_train is None:
@@ -258,7 +259,7 @@ def gather_clusters(points: np.ndarray, distance: float) -> tuple[np.ndarray, np
     return labels, np.stack([points[labels == c].mean(axis=0) for c in range(len(order))])
 
 
-def make_descents(run: Run, denoiser_of: Callable[[Any], diffusion.Denoiser]) -> Callable:
+def make_descents(run: CircleRun, denoiser_of: Callable[[Any], diffusion.Denoiser]) -> Callable:
     """descents(landscape, starts, t) -> one `memory.Attractor` per start."""
 
     def descents(landscape, starts, t):
@@ -272,7 +273,7 @@ def make_descents(run: Run, denoiser_of: Callable[[Any], diffusion.Denoiser]) ->
     return descents
 
 
-def find_attractors(run: Run, workdir: runs.Workdir, params: Any) -> None:
+def find_attractors(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
     """Stage 3: attractors.csv, and in minima.npz where the minima lie, of both landscapes at every time."""
     s = run.settings.attractors
     sizes = run.settings.num_train
@@ -308,7 +309,7 @@ def find_attractors(run: Run, workdir: runs.Workdir, params: Any) -> None:
 
 
 def count_attractors(
-    run: Run, train: np.ndarray, ends: memory.Attractor
+    run: CircleRun, train: np.ndarray, ends: memory.Attractor
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Minima by kind with the mean radius at which descents from the unit circle end; and the minima."""
     s = run.settings.attractors
@@ -328,7 +329,7 @@ def count_attractors(
     }, minima.x
 
 
-def draw_phase_diagram(run: Run, workdir: runs.Workdir) -> None:
+def draw_phase_diagram(run: CircleRun, workdir: runs.Workdir) -> None:
     """Stage 4: phase_diagram.csv, the minima of E_AM of random memories on the circle."""
     if (workdir / "phase_diagram.csv").exists():
         return
@@ -373,6 +374,7 @@ def draw_phase_diagram(run: Run, workdir: runs.Workdir) -> None:
 
 PROGRAM = launcher.Program(
     "circle",
+    CircleSettings,
     main,
     summary="Trains models on K points of a circle and compares what they generate with the "
     "closed-form energy of dense associative memory.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from memgen_jax import memory, phases, runs, statistics
 from memgen_jax.errors import InputError
-from memgen_jax.programs.circle.settings import Run
+from memgen_jax.programs.circle.settings import CircleRun
 
 
 def landscape_name(num_train: int | None) -> str:
@@ -23,7 +23,7 @@ def read_csv(workdir: runs.Workdir, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((workdir / name).read_text())))
 
 
-def summarize(run: Run, workdir: runs.Workdir, num_train: int | None) -> dict[str, Any]:
+def summarize(run: CircleRun, workdir: runs.Workdir, num_train: int | None) -> dict[str, Any]:
     """One row of circle.csv, from the files of one K; None, the closed form, is held against all points.
 
     Columns:
@@ -86,7 +86,7 @@ def summarize(run: Run, workdir: runs.Workdir, num_train: int | None) -> dict[st
     return row
 
 
-def draw_figures(run: Run, workdir: runs.Workdir) -> None:
+def draw_figures(run: CircleRun, workdir: runs.Workdir) -> None:
     """Stage 6: figures/*.png and .pdf; landscapes last, as the sign that the run is finished."""
     from memgen_jax.report import circle_figures, style
 
@@ -109,7 +109,7 @@ def draw_figures(run: Run, workdir: runs.Workdir) -> None:
         style.save(figure, workdir / "figures" / name)
 
 
-def energy_along_the_ring(run: Run, num_train: int) -> dict[str, np.ndarray]:
+def energy_along_the_ring(run: CircleRun, num_train: int) -> dict[str, np.ndarray]:
     """beta (E - min E) of the exact energy against angle and time, smallest over the radius."""
     patterns = jnp.asarray(run.train[:num_train])
     angle = np.linspace(-np.pi, np.pi, 181).astype(np.float32)

@@ -19,15 +19,16 @@ from ml_collections import ConfigDict
 from memgen_jax import geometry, phases, runs
 from memgen_jax.programs import launcher
 from memgen_jax.programs.geometry import report, sources
-from memgen_jax.programs.geometry.settings import Settings, check, levels_of
+from memgen_jax.programs.geometry.settings import GeometrySettings, check, levels_of
 from memgen_jax.programs.geometry.sources import Group, Source
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.settings import plain, settings_from
 
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    settings = launcher.settings(Settings, config)
+    settings = settings_from(GeometrySettings, config)
     check(settings)
-    workdir = runs.Workdir(workdir_path, launcher.plain(config), command=invocation.command)
+    workdir = runs.Workdir(workdir_path, plain(settings), command=invocation.command)
     if (workdir / "report.html").exists():
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
@@ -52,7 +53,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
 class Measurement:
     """Everything that is measured about a group's samples, compiled once for all groups."""
 
-    def __init__(self, settings: Settings, source: Source):
+    def __init__(self, settings: GeometrySettings, source: Source):
         self.settings, self.source, self.process = settings, source, source.process
         self.levels = levels_of(settings.basins, self.process)
         self.times = np.asarray(settings.curvature.times, np.float32) * np.float32(self.process.t_max)
@@ -228,6 +229,7 @@ class Measurement:
 
 PROGRAM = launcher.Program(
     "geometry",
+    GeometrySettings,
     main,
     summary="Measures basins, curvature and energy gaps around the samples of a finished run "
     "(--config.run=DIR) or of a pipeline folder (--config.pipeline=PATH).",

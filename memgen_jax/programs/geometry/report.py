@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs
-from memgen_jax.programs.geometry.settings import Settings
+from memgen_jax.programs.geometry.settings import GeometrySettings
 from memgen_jax.programs.geometry.sources import Source
 from memgen_jax.programs.geometry.tables import (
     LABELS,
@@ -26,7 +26,7 @@ from memgen_jax.report import geometry_figures, page, style
 PICTURE_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
-def report(settings: Settings, source: Source, workdir: runs.Workdir) -> None:
+def report(settings: GeometrySettings, source: Source, workdir: runs.Workdir) -> None:
     """Writes basins.csv, spectra.npz, geometry.csv, geometry.json, figures/ and report.html."""
     measured = load(source, workdir)
     values = values_of(measured, settings.curvature.near_zero)
@@ -58,7 +58,7 @@ def report(settings: Settings, source: Source, workdir: runs.Workdir) -> None:
 
 
 def draw(
-    settings: Settings, source: Source, measured: Measured, values: dict, rows: list
+    settings: GeometrySettings, source: Source, measured: Measured, values: dict, rows: list
 ) -> dict[str, tuple]:
     """The figures by name, each with its description and caption."""
     labels = measured.arrays["label"]
@@ -142,7 +142,7 @@ def _galleries(measured: Measured, count: int = 3) -> dict[str, dict[str, np.nda
 
 
 def render(
-    settings: Settings,
+    settings: GeometrySettings,
     source: Source,
     workdir: runs.Workdir,
     measured: Measured,

@@ -7,8 +7,6 @@ import numpy as np
 from memgen_jax import diffusion, geometry, metrics
 from memgen_jax.errors import InputError, require_at_least
 
-# The distances that recovery and labels can be taken in, as the page calls them.
-
 
 @dataclasses.dataclass(frozen=True)
 class SelectSettings:
@@ -21,7 +19,7 @@ class SelectSettings:
       width: width of the networks, where the run has several; 0 takes the one that its page speaks of first.
     """
 
-    per_phase: int
+    per_phase: int = 16
     phases: tuple = ()
     num_train: tuple = ()
     width: int = 0
@@ -36,8 +34,8 @@ class BasinSettings:
       levels_at_once: levels in memory together; 0 for all.
     """
 
-    metric: str
-    delta: float
+    metric: str = "l2"
+    delta: float = 0.5
     levels: int | tuple = 20
     copies: int = geometry.basins.COPIES
     num_steps: int = geometry.basins.STEPS
@@ -60,7 +58,7 @@ class CurvatureSettings:
       draws: noise draws of the sharpness.
     """
 
-    times: tuple
+    times: tuple = (0.05, 0.02, 0.1, 0.2)
     near_zero: float = geometry.curvature.NEAR_ZERO
     full_up_to: int = 3072
     memory_megabytes: int = 512
@@ -81,7 +79,7 @@ class EnergyGapSettings:
       points: of the trapezoid rule.
     """
 
-    time: float
+    time: float = 0.1
     references: int = 8
     points: int = 65
 
@@ -107,7 +105,7 @@ class SamplingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class GeometrySettings:
     """One geometry run; exactly one of `run` and `pipeline` is given.
 
     Attributes:
@@ -118,11 +116,11 @@ class Settings:
       resamples: permutations of the rank tests.
     """
 
-    select: SelectSettings
-    basins: BasinSettings
-    curvature: CurvatureSettings
-    energy_gap: EnergyGapSettings
-    sampling: SamplingSettings = SamplingSettings()
+    select: SelectSettings = dataclasses.field(default_factory=SelectSettings)
+    basins: BasinSettings = dataclasses.field(default_factory=BasinSettings)
+    curvature: CurvatureSettings = dataclasses.field(default_factory=CurvatureSettings)
+    energy_gap: EnergyGapSettings = dataclasses.field(default_factory=EnergyGapSettings)
+    sampling: SamplingSettings = dataclasses.field(default_factory=SamplingSettings)
     run: str = ""
     pipeline: str = ""
     prompts: str = ""
@@ -132,7 +130,7 @@ class Settings:
     resamples: int = 1999
 
 
-def check(settings: Settings) -> None:
+def check(settings: GeometrySettings) -> None:
     """Refuses settings that cannot work before anything is loaded."""
     sampling = settings.sampling
     if bool(settings.run) == bool(settings.pipeline):

@@ -17,7 +17,7 @@ from etils import epath
 from memgen_jax import bridges, data, diffusion, metrics, phases, runs
 from memgen_jax.errors import InputError
 from memgen_jax.programs.finished_run import open_run
-from memgen_jax.programs.geometry.settings import Settings
+from memgen_jax.programs.geometry.settings import GeometrySettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ def ready_metric(field: str, name: str, shape: tuple[int, ...]) -> metrics.Metri
     return metric
 
 
-def from_run(settings: Settings) -> Source:
+def from_run(settings: GeometrySettings) -> Source:
     """A finished transition run: its models, and samples by the labels it gave them.
 
     Raises:
@@ -170,7 +170,7 @@ def from_run(settings: Settings) -> Source:
             )
         )
     return Source(
-        f"{run.settings.data['name']}, models of {folder.name}",
+        f"{run.settings.data.name}, models of {folder.name}",
         "the run: " + _thresholds(run.metric.phrase, *deltas),
         run.process,
         tuple(groups),
@@ -181,7 +181,7 @@ def from_run(settings: Settings) -> Source:
     )
 
 
-def from_pipeline(settings: Settings, workdir: runs.Workdir) -> Source:
+def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:
     """A diffusers folder: many samples per prompt, labelled by the prompts' file or by what they repeat.
 
     Raises:

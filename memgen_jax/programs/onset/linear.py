@@ -18,14 +18,14 @@ from ml_collections import ConfigDict
 
 from memgen_jax import onset, runs
 from memgen_jax.errors import InputError, require_at_least
-from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.settings import plain, settings_from
 
 BLOCK = 8  # simulations in one file and in memory at once, on each device
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class LinearOnsetSettings:
     """One run.
 
     Attributes:
@@ -43,18 +43,18 @@ class Settings:
     model: str
     dims: tuple
     num_train: tuple
-    num_train_large: tuple
-    num_original: int
-    num_simulations: int
-    kernel_width: str
-    covariance: str
-    nested: bool
-    mean: float
-    sigma: float
-    final_time: float
-    noise_scale: float
-    seed: int
-    readings_num_train: tuple
+    num_train_large: tuple = ()
+    num_original: int = 10_000
+    num_simulations: int = 200
+    kernel_width: str = "silverman"
+    covariance: str = "derived"
+    nested: bool = False
+    mean: float = 10.0
+    sigma: float = 1.0
+    final_time: float = 2.0
+    noise_scale: float = math.exp(-4)
+    seed: int = 0
+    readings_num_train: tuple = ()
 
     def __post_init__(self) -> None:
         require_at_least("", self, num_simulations=1)
@@ -90,10 +90,13 @@ class Settings:
         )
 
 
+SETTINGS = LinearOnsetSettings
+
+
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    settings = launcher.settings(Settings, config)
+    settings = settings_from(LinearOnsetSettings, config)
     workdir = runs.Workdir(
-        workdir_path, launcher.plain(config), command=invocation.command, free=("num_simulations",)
+        workdir_path, plain(settings), command=invocation.command, free=("num_simulations",)
     )
     workdir.write_environment()
     measured = {dim: simulate(settings, workdir, dim) for dim in settings.dims}
@@ -119,7 +122,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
 
 
 def simulate(
-    settings: Settings, workdir: runs.Workdir, dim: int, *, all_readings: bool = False
+    settings: LinearOnsetSettings, workdir: runs.Workdir, dim: int, *, all_readings: bool = False
 ) -> dict[int, onset.Outcome]:
     """Stage 1 and 2: simulations/*.npz, a block at a time on every device; what is there is kept.
 
@@ -159,7 +162,7 @@ def simulate(
 
 
 def table(
-    settings: Settings, dim: int, outcomes: dict[int, onset.Outcome], *, all_readings: bool = False
+    settings: LinearOnsetSettings, dim: int, outcomes: dict[int, onset.Outcome], *, all_readings: bool = False
 ) -> list[dict[str, Any]]:
     """Rows of onset.csv: one for each n and reading."""
     model = settings.linear_model(dim, all_readings=all_readings)
@@ -203,7 +206,7 @@ def mean_and_error(name: str, values: Any) -> dict[str, float | None]:
     return {name: float(values.mean()), f"{name}_se": error}
 
 
-def summarize(settings: Settings, measured: dict[int, dict[int, onset.Outcome]]) -> dict[str, Any]:
+def summarize(settings: LinearOnsetSettings, measured: dict[int, dict[int, onset.Outcome]]) -> dict[str, Any]:
     """onset.json: for each d the floor of H² and where P(Δ > 0) turns to one."""
     summary = {}
     for dim, outcomes in measured.items():
@@ -219,7 +222,9 @@ def summarize(settings: Settings, measured: dict[int, dict[int, onset.Outcome]])
     return summary
 
 
-def draw(settings: Settings, workdir: runs.Workdir, rows, compared, summary: dict[str, Any]) -> None:
+def draw(
+    settings: LinearOnsetSettings, workdir: runs.Workdir, rows, compared, summary: dict[str, Any]
+) -> None:
     """figures/*.png and .pdf."""
     from memgen_jax.report import onset_figures, style
 

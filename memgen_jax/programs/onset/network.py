@@ -16,10 +16,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, models, onset, runs, sweep
+from memgen_jax import data, diffusion, onset, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
-from memgen_jax.programs import launcher
+from memgen_jax.programs.choices import DDPMSettings, UNetSettings
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.settings import plain, settings_from
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
 # (kernel width, integral); "whole" compares all items at once with the bootstrap of `onset.compare`.
@@ -36,11 +37,11 @@ SOURCES = ("model", "fresh", "copies")
 class DataSettings:
     """Gaussian pixels N(mean, std²) of `side` × `side` images; N originals beside the training items."""
 
-    side: int
-    num_original: int
-    mean: float
-    std: float
-    seed: int
+    side: int = 16
+    num_original: int = 100_000
+    mean: float = 0.5
+    std: float = 0.1
+    seed: int = 0
 
     def __post_init__(self) -> None:
         require_at_least("data", self, side=1, seed=0)
@@ -52,11 +53,11 @@ class DataSettings:
 class SamplerSettings:
     """Samples of every member: how many, and how drawn (see `diffusion.make_step`)."""
 
-    name: str
-    num_steps: int
-    variance: str
-    num_samples: int
-    chunk_size: int
+    name: str = "ancestral"
+    num_steps: int = 10
+    variance: str = "posterior"
+    num_samples: int = 1000
+    chunk_size: int = 250
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +70,9 @@ class MetricSettings:
       reading: of figures/network and the printed table, one of READINGS.
     """
 
-    num_simulations: int
-    small_sets: tuple
-    reading: str
+    num_simulations: int = 200
+    small_sets: tuple = (10, 10, 100)
+    reading: str = "whole"
 
     def __post_init__(self) -> None:
         require_at_least("metric", self, num_simulations=1)
@@ -82,38 +83,37 @@ class MetricSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class NetworkOnsetSettings:
     """One run.
 
     Attributes:
       model: "network".
       num_train: the sizes n.
       seeds: replicates of every size; their simulations are pooled.
-      unet: arguments of `models.unet`.
-      process: arguments of `diffusion.DDPM`.
+      unet, process: see `models.unet`, `diffusion.DDPM`.
       epochs: passes over the n items; 0 gives every member train.num_steps steps instead.
     """
 
     model: str
-    data: DataSettings
     num_train: tuple
-    seeds: tuple
-    unet: dict
-    process: dict
-    epochs: int
+    unet: UNetSettings
+    process: DDPMSettings
     train: sweep.SweepTrainSettings
-    sampler: SamplerSettings
-    metric: MetricSettings
+    epochs: int = 0
+    seeds: tuple = (0,)
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    sampler: SamplerSettings = dataclasses.field(default_factory=SamplerSettings)
+    metric: MetricSettings = dataclasses.field(default_factory=MetricSettings)
 
     def __post_init__(self) -> None:
         require_at_least("", self, epochs=0)
 
 
-class Run:
+class NetworkOnsetRun:
     """The settings resolved into data, members, network and process."""
 
     def __init__(self, config: ConfigDict):
-        self.settings = s = launcher.settings(Settings, config)
+        self.settings = s = settings_from(NetworkOnsetSettings, config)
         if not s.num_train or min(s.num_train) < s.metric.small_sets[0]:
             raise InputError(
                 f"num_train={s.num_train} must hold sizes of at least {s.metric.small_sets[0]}, "
@@ -140,8 +140,8 @@ class Run:
             seed=s.data.seed,
         )
         self.train, self.original = pixels.train, pixels.held_out
-        self.process = diffusion.DDPM(**s.process)
-        self.network = models.unet(self.train.shape[1:], **s.unet)
+        self.process = s.process.build()
+        self.network = s.unet.build(self.train.shape[1:])
         self.members = sweep.make_members(
             s.num_train,
             total=total,
@@ -167,10 +167,13 @@ class Run:
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
+SETTINGS = NetworkOnsetSettings
+
+
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    run = Run(config)
+    run = NetworkOnsetRun(config)
     workdir = runs.Workdir(
-        workdir_path, launcher.plain(config), command=invocation.command, free=("metric.reading",)
+        workdir_path, plain(run.settings), command=invocation.command, free=("metric.reading",)
     )
     workdir.write_environment()
     workdir.write_csv("members.csv", [dataclasses.asdict(member) for member in run.members])
@@ -187,7 +190,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     print(f"Table and figures: {workdir / 'onset.csv'}, {workdir / 'figures'}.")
 
 
-def train(run: Run, workdir: runs.Workdir, mesh) -> None:
+def train(run: NetworkOnsetRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 1: members with the same number of steps are trained together."""
     total = sum(run.num_steps(member.num_train) for member in run.members)
     with runs.stage("train", total, "model-steps", workdir) as stage:
@@ -204,7 +207,7 @@ def train(run: Run, workdir: runs.Workdir, mesh) -> None:
             )
 
 
-def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
+def synthesize(run: NetworkOnsetRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 2: samples/<member>.npz in the network's unit."""
     s = run.settings
 
@@ -246,7 +249,7 @@ def from_network(pixels: np.ndarray) -> np.ndarray:
 
 
 def compare(
-    run: Run, workdir: runs.Workdir, stage: runs.Stage
+    run: NetworkOnsetRun, workdir: runs.Workdir, stage: runs.Stage
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Stage 3: the rows of onset.csv, and onset.json."""
     s = run.settings
@@ -300,7 +303,7 @@ def compare(
 
 
 def one_reading(
-    run: Run, reading: str, train_set: np.ndarray, samples: np.ndarray, original: np.ndarray
+    run: NetworkOnsetRun, reading: str, train_set: np.ndarray, samples: np.ndarray, original: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """E_TG, E_OG and Δ of every simulation; of the whole sets, single distances and the bootstrap's Δ."""
     s = run.settings
@@ -337,14 +340,14 @@ def mean_and_error(name: str, values: np.ndarray) -> dict[str, float]:
     return {name: float(values.mean()), f"{name}_se": error}
 
 
-def draw(run: Run, workdir: runs.Workdir, rows: list[dict[str, Any]]) -> None:
+def draw(run: NetworkOnsetRun, workdir: runs.Workdir, rows: list[dict[str, Any]]) -> None:
     """figures/network.png and .pdf."""
     from memgen_jax.report import onset_figures, style
 
     style.save(onset_figures.network(rows, run.settings.metric.reading), workdir / "figures" / "network")
 
 
-def print_outcome(run: Run, rows: list[dict[str, Any]]) -> None:
+def print_outcome(run: NetworkOnsetRun, rows: list[dict[str, Any]]) -> None:
     chosen = [row for row in rows if row["reading"] == run.settings.metric.reading]
     by_source = {source: [row for row in chosen if row["source"] == source] for source in SOURCES}
     lines = [

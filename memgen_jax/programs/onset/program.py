@@ -13,17 +13,24 @@ from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import linear, network
 
+PARTS = {"linear": linear, "network": network}
+
+
+def part_of(config: ConfigDict):
+    """The module that the config's `model` names."""
+    name = config.get("model", None)
+    if name not in PARTS:
+        raise InputError.setting("model", name, f"one of {', '.join(PARTS)}; take the config onset_linear")
+    return PARTS[name]
+
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    programs = {"linear": linear.main, "network": network.main}
-    name = config.get("model", None)
-    if name not in programs:
-        raise InputError.setting("model", name, f"one of {', '.join(programs)}; take configs/onset_linear.py")
-    programs[name](config, workdir_path, invocation)
+    part_of(config).main(config, workdir_path, invocation)
 
 
 PROGRAM = launcher.Program(
     "onset",
+    lambda config: part_of(config).SETTINGS,
     main,
     summary="Finds the training-set size at which the generated density comes closer to the "
     "truth than to the training set.",

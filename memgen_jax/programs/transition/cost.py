@@ -7,9 +7,14 @@ from ml_collections import ConfigDict
 
 from memgen_jax import runs, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import AT_HAND, Machine
-from memgen_jax.programs.transition.settings import Plan, Run, Settings, parse_shard
+from memgen_jax.programs.settings import settings_from
+from memgen_jax.programs.transition.settings import (
+    TransitionPlan,
+    TransitionRun,
+    TransitionSettings,
+    parse_shard,
+)
 from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
 
@@ -55,19 +60,18 @@ def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
     print(*verdict(share, stages, devices, machine), sep="\n")
 
 
-def make_plan(config: ConfigDict) -> Plan:
-    settings = launcher.settings(Settings, config)
+def make_plan(config: ConfigDict) -> TransitionPlan:
+    settings = settings_from(TransitionSettings, config)
     known = settings.expect
-    if "num_train" not in known or "item_shape" not in known:
-        return Run(config)
-    if not known.get("strict", True):  # other data will do: those that are there count
+    if known.num_train is None or known.item_shape is None:
+        return TransitionRun(config)
+    if not known.strict:  # other data will do: those that are there count
         try:
-            return Run(config)
+            return TransitionRun(config)
         except InputError as error:
             print(f"The data are not read ({error}): counted is what the config expects.")
-    shape = tuple(known["item_shape"])
-    plan = Plan(
-        settings, total=known["num_train"], item_shape=shape, is_image=True, name=settings.data["name"]
+    plan = TransitionPlan(
+        settings, total=known.num_train, item_shape=known.item_shape, is_image=True, name=settings.data.name
     )
     if settings.grid == "auto":  # as if the search were to propose the ends that the config gives
         searched = [m.num_train for m in plan.members]
@@ -78,7 +82,7 @@ def make_plan(config: ConfigDict) -> Plan:
     return plan
 
 
-def count_devices(plan: Plan, machine: Machine) -> int:
+def count_devices(plan: TransitionPlan, machine: Machine) -> int:
     """Devices that share this process's members."""
     parallel = plan.settings.train.data_parallel
     if machine.devices is None:
@@ -97,7 +101,7 @@ class Share:
       sets: synthetic sets as (member, number of samples), those of earlier training steps included.
     """
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: TransitionPlan):
         self.plan, self.settings = plan, plan.settings
         train = self.settings.train
         self.costs = {
@@ -204,7 +208,7 @@ class Share:
         )
 
 
-def describe(plan: Plan, costs: dict[int | None, sweep.ModelCost]) -> str:
+def describe(plan: TransitionPlan, costs: dict[int | None, sweep.ModelCost]) -> str:
     """What will be trained."""
     sizes = [member.num_train for member in plan.members]
     lines = [

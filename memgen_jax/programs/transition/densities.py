@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import data, onset, runs, sweep
-from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import each_width, load_samples, of_width, read_table, shown_width
 from memgen_jax.report import onset_figures
 from memgen_jax.report.transition_figures import CriticalSize
@@ -27,7 +27,7 @@ NUM_RESAMPLES = 200  # of samples and unseen items; fewer where phases.num_boots
 CROSSING = "P(Δ > 0) crosses one half, {}"
 
 
-def tabulate(run: Run, workdir: runs.Workdir) -> None:
+def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Writes the tables. After `transition_tables.classify`; nothing where fewer than 2 items are unseen."""
     rows: list[dict[str, Any]] = []
     critical: dict[int | None, dict[str, Any]] = {}
@@ -54,7 +54,7 @@ def tabulate(run: Run, workdir: runs.Workdir) -> None:
 
 
 def compare_sizes(
-    run: Run, workdir: runs.Workdir, members: list[sweep.Member], view: str
+    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str
 ) -> dict[int, list[onset.Comparison]]:
     """K -> the comparison of every seed. Unseen are the held-out items and the training items beyond K."""
     found: dict[int, list[onset.Comparison]] = {}
@@ -78,7 +78,7 @@ def compare_sizes(
     return found
 
 
-def compare_fresh(run: Run, size: int, view: str) -> dict[str, float | None]:
+def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float | None]:
     """The control's columns: held-out items as samples, against S and the training items beyond K."""
     columns = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
     held_out, beyond = as_vectors(run.dataset.held_out), as_vectors(run.train[size:])
@@ -97,7 +97,7 @@ def compare_fresh(run: Run, size: int, view: str) -> dict[str, float | None]:
     return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]
 
 
-def num_resamples(run: Run) -> int:
+def num_resamples(run: TransitionRun) -> int:
     return min(NUM_RESAMPLES, run.settings.phases.num_bootstrap)
 
 
@@ -166,7 +166,7 @@ def marks(outcome: dict[str, Any], width: int | None = None) -> list[CriticalSiz
     ]
 
 
-def draw(run: Run, workdir: runs.Workdir) -> tuple[Any, str, str]:
+def draw(run: TransitionRun, workdir: runs.Workdir) -> tuple[Any, str, str]:
     """Both papers' views over one axis of K, for the shown width: the figure, its description, its caption."""
     width = shown_width(run)
     critical = json.loads((workdir / "transition.json").read_text())["onset"]

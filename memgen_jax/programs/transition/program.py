@@ -19,29 +19,30 @@ from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.settings import plain, settings_from
 from memgen_jax.programs.transition import cost, densities, report, steps, tables
-from memgen_jax.programs.transition.settings import Run, Settings, parse_shard
+from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
 
-# Settings that say where and how a run is done, not what it is.
+# TransitionSettings that say where and how a run is done, not what it is.
 FREE_SETTINGS = ("shard", "data.data_dir")
-# Settings of the labels alone: with others the same samples are labelled and reported anew.
+# TransitionSettings of the labels alone: with others the same samples are labelled and reported anew.
 LABEL_SETTINGS = tuple(
     f"phases.{name}"
     for name in ("rule", "table", "delta_m", "delta_s", "false_positive_rate", "num_bootstrap")
 )
-# Settings that decide how much memory is needed, and of the result the rounding only.
+# TransitionSettings that decide how much memory is needed, and of the result the rounding only.
 MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chunk_size")
 OUTCOME = ("report.html", "fractions.csv", "transition.json")
 
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     refuse_idle_sizes(config, invocation)
-    run = Run(config)
+    run = TransitionRun(config)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = runs.Workdir(
         workdir_path,
-        launcher.plain(config),
+        plain(run.settings),
         free=FREE_SETTINGS,
         changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
         shard=run.shard,
@@ -79,7 +80,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
 
 def refuse_shard(config: ConfigDict) -> None:
     """Refuses, beside what no settings may be, a part of a run that `--processes` is to divide itself."""
-    settings = launcher.settings(Settings, config)
+    settings = settings_from(TransitionSettings, config)
     if parse_shard(settings.shard) != (0, 1):
         raise InputError(
             f"shard={settings.shard} beside processes: processes share the members among themselves; give one "
@@ -113,14 +114,14 @@ def take_changes(workdir: runs.Workdir) -> None:
     consequence = (
         "samples are labelled and reported anew." if labels else "rounding may change single labels."
     )
-    print(f"Settings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
+    print(f"TransitionSettings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
     for name in OUTCOME if labels else ():
         (workdir / name).unlink(missing_ok=True)
     workdir.append_json_line("metrics.jsonl", {"stage": "settings", "changed": workdir.changed})
     workdir.adopt_config()
 
 
-def make_sets(run: Run, workdir: runs.Workdir, mesh) -> bool:
+def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     """The stages of this process's members; False where other shards' members are still to be done.
 
     Processes that were started together wait for each other here.
@@ -146,7 +147,7 @@ def make_sets(run: Run, workdir: runs.Workdir, mesh) -> bool:
     return not waiting
 
 
-def refine_grid(run: Run, workdir: runs.Workdir) -> None:
+def refine_grid(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Adds to the coarse search the paper's grid around the A and B that the search proposes."""
     file = workdir / "grid.json"
     if not file.exists():
@@ -160,7 +161,7 @@ def refine_grid(run: Run, workdir: runs.Workdir) -> None:
     run.use_sizes((*found["searched"], *paper_grid(found["a"], found["b"], run.total)))
 
 
-def train_and_sample(run: Run, workdir: runs.Workdir, mesh) -> None:
+def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stages 1 and 2; a member whose last checkpoint turns out to be damaged is trained on from the one before."""
     repaired = set()
     while True:
@@ -175,7 +176,7 @@ def train_and_sample(run: Run, workdir: runs.Workdir, mesh) -> None:
             print(f"A damaged checkpoint was set aside as {sweep.set_aside(damaged)}; training continues.")
 
 
-def train(run: Run, workdir: runs.Workdir, mesh) -> None:
+def train(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 1: checkpoints/<member>/<step> for every member, one compiled program a width."""
     total = len(run.own_members) * run.settings.train.num_steps
     with runs.stage("train", total, "model-steps", workdir) as stage:
@@ -197,7 +198,7 @@ def of_width(members: Sequence[sweep.Member], width: int | None) -> tuple[sweep.
     return tuple(member for member in members if member.width == width)
 
 
-def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
+def synthesize(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 2: samples/<member>.npz, and samples/<member>,step=<step>.npz of the earlier steps kept."""
     sets = (*run.own_members, *run.snapshots(run.own_members))
     with runs.stage("sample", sum(map(run.num_samples, sets)), "samples", workdir) as stage:
@@ -206,7 +207,7 @@ def synthesize(run: Run, workdir: runs.Workdir, mesh) -> None:
             draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
 
 
-def synthesize_controls(run: Run, workdir: runs.Workdir, mesh) -> None:
+def synthesize_controls(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """The same sampler with the exact score in place of a network: samples/exact,<member>.npz."""
     if not run.own_controls:
         return
@@ -216,7 +217,7 @@ def synthesize_controls(run: Run, workdir: runs.Workdir, mesh) -> None:
 
 
 def draw_sets(
-    run: Run,
+    run: TransitionRun,
     workdir: runs.Workdir,
     mesh,
     members: Sequence[sweep.Member],
@@ -228,7 +229,7 @@ def draw_sets(
     sweep.synthesize(members, size, source, run.sampler, mesh=mesh, workdir=workdir, progress=stage)
 
 
-def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
+def find_neighbors(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Stage 3: neighbors/<member>.npz, exact nearest items in S and in S' (itself excluded)."""
     members = (*run.own_members, *run.own_controls, *run.snapshots(run.own_members))
     needed = ("train_distance", "train_index", "synthetic_distance", "synthetic_index")
@@ -246,6 +247,7 @@ def find_neighbors(run: Run, workdir: runs.Workdir) -> None:
 
 PROGRAM = launcher.Program(
     "transition",
+    TransitionSettings,
     main,
     summary="Trains one model per training-set size K, samples each, and finds the sizes at which the samples turn "
     "from copies into inventions.",

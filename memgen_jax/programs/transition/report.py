@@ -13,7 +13,7 @@ import numpy as np
 
 from memgen_jax import data, phases, runs, sweep
 from memgen_jax.programs.transition import densities, steps
-from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     each_width,
     labels_of,
@@ -50,7 +50,7 @@ def sensitivity_sentence(rows: dict[int | None, list[dict[str, Any]]], delta_m: 
     return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
 
 
-def report(run: Run, workdir: runs.Workdir) -> None:
+def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Stage 5: figures/ and report.html, from the files of the stages before."""
     outcome = json.loads((workdir / "transition.json").read_text())
     results = each_width(run, outcome)
@@ -152,7 +152,7 @@ def figure(workdir: runs.Workdir, name: str, drawn, alt: str, caption: str = "")
 
 
 def pictures_of_samples(
-    run: Run, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
 ) -> dict[str, Any]:
     """The histograms and, of images, the examples of one width, whose `rows` of fractions.csv these are.
 
@@ -215,7 +215,7 @@ def critical_marks(critical: dict[str, Any], width: int | None) -> list[transiti
     return marks
 
 
-def seed_rows(run: Run, workdir: runs.Workdir, width: int | None) -> list[list[dict[str, float]]]:
+def seed_rows(run: TransitionRun, workdir: runs.Workdir, width: int | None) -> list[list[dict[str, float]]]:
     """The fractions of every seed on its own, where there are several."""
     if len(run.settings.seeds) < 2:
         return []
@@ -224,13 +224,13 @@ def seed_rows(run: Run, workdir: runs.Workdir, width: int | None) -> list[list[d
     return [[row for row in numeric if row["seed"] == seed] for seed in run.settings.seeds]
 
 
-def member_of_size(run: Run, width: int | None, size: float) -> sweep.Member:
+def member_of_size(run: TransitionRun, width: int | None, size: float) -> sweep.Member:
     """The member of that width and K whose pictures are shown: that of the first seed."""
     return next(m for m in run.members if (m.width, m.num_train) == (width, int(size)))
 
 
 def histogram_panel(
-    run: Run, workdir: runs.Workdir, width: int | None, size: int, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, size: int, thresholds: phases.Thresholds
 ) -> histogram_figures.HistogramPanel:
     """One size's two histograms, with the first sample of either side of each threshold as an inset."""
     member = member_of_size(run, width, size)
@@ -260,7 +260,9 @@ def histogram_panel(
     )
 
 
-def choose_examples(run: Run, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds):
+def choose_examples(
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+):
     """The first samples of each phase at one width, whose `rows` these are, in the order in which they were drawn.
 
     Memorized ones are taken at the largest K where they are still half of the samples, the other two where
@@ -283,7 +285,7 @@ def choose_examples(run: Run, workdir: runs.Workdir, width: int | None, rows, th
     return groups, sizes
 
 
-def make_targets(run: Run, samples: np.ndarray, chosen: np.ndarray, num_train: int):
+def make_targets(run: TransitionRun, samples: np.ndarray, chosen: np.ndarray, num_train: int):
     """The chosen samples with their nearest items of S and their nearest other samples."""
     train, comparable = run.train[:num_train], run.metric.vectors(samples)
     near = run.metric.search(
@@ -306,7 +308,7 @@ def make_targets(run: Run, samples: np.ndarray, chosen: np.ndarray, num_train: i
     return targets
 
 
-def draw_curves(run: Run, workdir: runs.Workdir):
+def draw_curves(run: TransitionRun, workdir: runs.Workdir):
     """Loss against step for every member; a step logged again after a restart counts once."""
     losses: dict[str, dict[int, float]] = {m.name: {} for m in run.members}
     for record in workdir.read_json_lines("metrics.jsonl"):

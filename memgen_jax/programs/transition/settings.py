@@ -2,19 +2,24 @@
 
 import dataclasses
 import functools
-import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax import data, diffusion, metrics, models, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
-from memgen_jax.programs import launcher
+from memgen_jax.programs.choices import (
+    DataSettings,
+    DDPMSettings,
+    ExactSettings,
+    ModelSettings,
+    ProcessSettings,
+    network_on,
+)
+from memgen_jax.programs.settings import settings_from
 from memgen_jax.sweep import grid
 
 
@@ -66,7 +71,7 @@ class PhaseSettings:
       table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
     """
 
-    rule: str
+    rule: str = "held_out"
     metric: str = "l2"
     table: str = ""
     delta_m: float = 0.0
@@ -90,42 +95,55 @@ class ControlSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ExpectSettings:
+    """What the config was written for; None where anything will do.
+
+    Attributes:
+      num_train, item_shape: of the training data.
+      strict: whether other data are refused; else only a dry run counts with them.
+    """
+
+    num_train: int | None = None
+    item_shape: tuple | None = None
+    strict: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class TransitionSettings:
     """One transition run.
 
     Attributes:
-      data: `name` and further arguments of `data.load`.
+      data: see `data.load`.
       num_train: the sizes K where `grid` is "given".
       seeds: replicates of every size.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
-      model: `name` ("mlp", "unet" or "exact") and arguments of that function of `models`.
-      process: `name` ("ddpm", "ve" or "ou") and arguments of that class of `diffusion`.
+      model: by its name, "mlp", "unet" or "exact" (the exact score).
+      process: by its name, "ddpm", "ve" or "ou".
       grid: the sizes K: "given", "paper" (38 around A and B), "coarse" (a search that doubles), "auto" (the
         search, then the paper's grid around the A and B that it proposes), or sizes such as "(2,500,1000)".
       grid_ends: A and B of "paper".
       grid_first: the smallest size of the search.
       widths: widths of the network, each with all sizes; empty for that of `model` alone.
       onset_items: of each kind, at most so many are compared in onset.csv; its cost grows with their square.
-      expect: `num_train` and `item_shape` of the data, checked when they are loaded unless `strict` is false;
-        with both, --dry_run does without the data.
+      expect: what the data must turn out to be; with all of it, a dry run does without the data.
     """
 
-    data: dict
-    num_train: tuple
-    seeds: tuple
-    shard: str
-    model: dict
-    process: dict
+    data: DataSettings
+    model: ModelSettings
     train: sweep.SweepTrainSettings
-    sampler: SamplerSettings
     phases: PhaseSettings
-    control: ControlSettings
+    process: ProcessSettings = dataclasses.field(default_factory=DDPMSettings)
+    sampler: SamplerSettings = dataclasses.field(default_factory=SamplerSettings)
+    control: ControlSettings = dataclasses.field(default_factory=ControlSettings)
+    num_train: tuple = ()
+    seeds: tuple = (0,)
+    shard: str = "0/1"
     grid: str = "given"
     grid_ends: tuple = ()
     grid_first: int = 500
     widths: tuple = ()
     onset_items: int = 4096
-    expect: dict = dataclasses.field(default_factory=dict)
+    expect: ExpectSettings = dataclasses.field(default_factory=ExpectSettings)
 
     def __post_init__(self):
         require_at_least("", self, onset_items=2)
@@ -140,7 +158,7 @@ class Settings:
                 raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
 
 
-class Plan:
+class TransitionPlan:
     """What a run will do, as far as its settings and the shape of its data tell.
 
     Attributes:
@@ -152,22 +170,25 @@ class Plan:
     """
 
     def __init__(
-        self, settings: Settings, *, total: int, item_shape: tuple[int, ...], is_image: bool, name: str
+        self,
+        settings: TransitionSettings,
+        *,
+        total: int,
+        item_shape: tuple[int, ...],
+        is_image: bool,
+        name: str,
     ):
         self.settings = s = settings
         self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
-        self.process = build_process(s.process)
+        self.process = s.process.build()
         # Embeddings of whole data sets are kept: half the room.
         self.metric = metrics.make_metric(s.phases.metric, item_shape, dtype="float16", field="phases.metric")
-        self.exact = s.model["name"] == "exact"
+        self.exact = isinstance(s.model, ExactSettings)
         self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
         if self.exact and s.widths:
             raise InputError("widths are those of a network, and model.name='exact' has none.")
         self.models: dict[int | None, models.Model | None] = {
-            width: None
-            if self.exact
-            else on_process(build_model(with_width(s.model, width), item_shape), s.model, self.process)
-            for width in self.widths
+            width: network_on(self.process, s.model, item_shape, width) for width in self.widths
         }
         self.model = self.models[self.widths[0]]
         self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
@@ -219,7 +240,7 @@ class Plan:
         return phases.paper(table, self.metric.name)
 
 
-class Run(Plan):
+class TransitionRun(TransitionPlan):
     """A plan with its data, and this process's share of the members.
 
     Attributes:
@@ -228,11 +249,8 @@ class Run(Plan):
     """
 
     def __init__(self, config: ConfigDict):
-        settings = launcher.settings(Settings, config)
-        try:
-            self.dataset = data.load(**set_ones(settings.data))
-        except InputError as error:
-            raise error.within("data") from None
+        settings = settings_from(TransitionSettings, config)
+        self.dataset = settings.data.load()
         self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
         check_expected(settings.expect, self.dataset)
         super().__init__(
@@ -326,20 +344,17 @@ class Run(Plan):
             phases.held_out(unseen, real, s.false_positive_rate)
 
 
-def check_expected(expect: Mapping[str, Any], dataset: data.Dataset) -> None:
+def check_expected(expect: ExpectSettings, dataset: data.Dataset) -> None:
     """Refuses data that are not what the config was written for."""
     found = {"num_train": dataset.num_train, "item_shape": dataset.item_shape}
-    for name, value in expect.items() if expect.get("strict", True) else ():
-        wanted = value if isinstance(value, int) else tuple(value)
-        if name in found and wanted != found[name]:
+    for name, value in found.items() if expect.strict else ():
+        wanted = getattr(expect, name)
+        if wanted is not None and wanted != value:
             raise InputError(
-                f"the data set {dataset.name} has {name} {found[name]}, and this config expects {wanted}: "
-                f"give the right data, or --config.expect.{name} with sizes K that fit."
+                f"the data set {dataset.name} has {name} {value}, and this config expects {wanted}: "
+                "give the right data, or {0} with sizes K that fit.",
+                f"expect.{name}",
             )
-
-
-def with_width(model: Mapping[str, Any], width: int | None) -> dict[str, Any]:
-    return dict(model) if width is None else dict(model) | {"width": width}
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
@@ -348,54 +363,3 @@ def parse_shard(shard: str) -> tuple[int, int]:
     except ValueError:
         raise InputError(f"shard={shard!r} must look like 0/4, the first of four parts.") from None
     return index, count
-
-
-def set_ones(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are set: one left at None keeps the default of whatever it belongs to."""
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def on_process(model: models.Model, settings: Mapping[str, Any], process: diffusion.Process) -> models.Model:
-    """The network as it looks at a process in continuous time; nothing changes for DDPM.
-
-    Networks embed a time from 0 to 1000, as the DDPM schedule counts. Of VE and OU they are shown log t spread
-    over that range (unless `time_features` says how t itself is embedded), and x_t over sqrt(m^2 + s^2), which
-    is of the clean items' size.
-    """
-    if isinstance(process, diffusion.DDPM):
-        return model
-    low, high = math.log(process.t_min), math.log(process.t_max)
-    raw_time = settings.get("time_features") in ("fourier", "log_fourier")
-
-    def apply_fn(params, x, t, dropout_key=None):
-        size = jnp.sqrt(process.mean_coefficient(t) ** 2 + process.std(t) ** 2)
-        time = t if raw_time else 1000.0 * (jnp.log(t) - low) / (high - low)
-        return model.apply_fn(params, x / size, time, dropout_key)
-
-    return model._replace(apply_fn=apply_fn)
-
-
-def build_process(settings: dict[str, Any]) -> diffusion.Process:
-    """{"name": "ddpm", **arguments} -> the process."""
-    kinds = {"ddpm": diffusion.DDPM, "ve": diffusion.VE, "ou": diffusion.OU}
-    return _build("process", kinds, settings)
-
-
-def build_model(settings: dict[str, Any], item_shape: tuple[int, ...]) -> models.Model:
-    """{"name": "mlp", **arguments} -> the network for items of that shape."""
-    return _build("model", {"mlp": models.mlp, "unet": models.unet}, settings, item_shape)
-
-
-def _build(what: str, kinds: Mapping[str, Callable], settings: dict[str, Any], *arguments) -> Any:
-    settings = set_ones(settings)
-    name = settings.pop("name")
-    if name not in kinds:
-        raise InputError(f"{what}.name={name!r} is not one of {', '.join(kinds)}.")
-    known = list(inspect.signature(kinds[name]).parameters)[len(arguments) :]
-    foreign = [setting for setting in settings if setting not in known]
-    if foreign:
-        raise InputError(
-            f"{what}.name={name!r} has no setting {foreign[0]!r} (it has {', '.join(known)}): "
-            "give the config file, or a variant of it, the settings of that name."
-        )
-    return kinds[name](*arguments, **settings)

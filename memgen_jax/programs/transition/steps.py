@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs, sweep
-from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     across_seeds,
     each_width,
@@ -26,7 +26,7 @@ from memgen_jax.report import phase_diagram_figures
 GOOD = 1.1
 
 
-def tabulate(run: Run, workdir: runs.Workdir) -> None:
+def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Writes the two files; nothing where no snapshots were kept."""
     if not run.snapshots(run.members):
         return
@@ -46,7 +46,7 @@ def tabulate(run: Run, workdir: runs.Workdir) -> None:
     workdir.write_json("training_time.json", join_widths(run, times))
 
 
-def by_step(run: Run) -> dict[tuple[int | None, int, int], list[sweep.Member]]:
+def by_step(run: TransitionRun) -> dict[tuple[int | None, int, int], list[sweep.Member]]:
     """(width, K, step) -> the members of all seeds at that step, the last step included."""
     groups: dict[tuple[int | None, int, int], list[sweep.Member]] = {}
     for width in run.widths:
@@ -114,7 +114,7 @@ def exists(workdir: runs.Workdir) -> bool:
     return (workdir / "training_time.json").exists()
 
 
-def draw(run: Run, workdir: runs.Workdir) -> tuple[Any, str, str]:
+def draw(run: TransitionRun, workdir: runs.Workdir) -> tuple[Any, str, str]:
     """The phase diagram in (K, steps), one line of panels a width, its description, and its caption."""
     times = each_width(run, json.loads((workdir / "training_time.json").read_text()))
     rows = read_table(workdir, "fractions_by_step.csv")

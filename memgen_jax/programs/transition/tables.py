@@ -15,7 +15,7 @@ from scipy import stats
 
 from memgen_jax import phases, runs, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.programs.transition.settings import Run
+from memgen_jax.programs.transition.settings import TransitionRun
 
 
 def labels_of(workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
@@ -41,7 +41,7 @@ def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
 class RunEvidence:
     """The distances of a run that a rule for the thresholds asks for; see `phases.Evidence`."""
 
-    def __init__(self, run: Run, workdir: runs.Workdir):
+    def __init__(self, run: TransitionRun, workdir: runs.Workdir):
         self._run, self._workdir = run, workdir
 
     def of_samples(self) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ class RunEvidence:
         return unseen.distance[:, 0], real.distance[:, 0]
 
 
-def make_thresholds(run: Run, workdir: runs.Workdir) -> phases.Thresholds:
+def make_thresholds(run: TransitionRun, workdir: runs.Workdir) -> phases.Thresholds:
     """The two thresholds by the rule of the settings."""
     s = run.settings.phases
     rule = phases.Rule(s.rule, s.delta_m, s.delta_s, s.table, run.metric.name, s.false_positive_rate)
@@ -79,7 +79,9 @@ def make_thresholds(run: Run, workdir: runs.Workdir) -> phases.Thresholds:
         ) from None
 
 
-def fraction_rows(run: Run, workdir: runs.Workdir, thresholds: phases.Thresholds) -> list[dict[str, Any]]:
+def fraction_rows(
+    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
+) -> list[dict[str, Any]]:
     """One row of fractions.csv per K, and per width where there are several, which is then a column."""
     rows = []
     for width, size, replicates in by_size(run, workdir, thresholds):
@@ -89,7 +91,7 @@ def fraction_rows(run: Run, workdir: runs.Workdir, thresholds: phases.Thresholds
 
 
 def by_size(
-    run: Run, workdir: runs.Workdir, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
 ) -> list[tuple[int | None, int, list[np.ndarray]]]:
     """(width, K, labels of each seed), widths in the config's order and sizes ascending."""
     groups: dict[tuple[int | None, int], list[np.ndarray]] = {}
@@ -122,14 +124,14 @@ def across_seeds(
     return phases.Fractions(**values)
 
 
-def interval_phrase(run: Run) -> str:
+def interval_phrase(run: TransitionRun) -> str:
     """What the intervals of this run are."""
     if len(run.settings.seeds) < 2:
         return "Wilson's, over the samples of one trained model"
     return f"Student's over {len(run.settings.seeds)} seeds, or Wilson's over all samples where wider"
 
 
-def classify(run: Run, workdir: runs.Workdir) -> None:
+def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Stage 4: fractions.csv, control.csv and transition.json."""
     thresholds = make_thresholds(run, workdir)
     deltas = (thresholds.delta_m, thresholds.delta_s)
@@ -215,7 +217,7 @@ def sensitivity(
     return rows
 
 
-def held_out_distances(run: Run) -> dict[int, float]:
+def held_out_distances(run: TransitionRun) -> dict[int, float]:
     """K -> median distance of real held-out items to S; empty where none are held out."""
     if not len(run.dataset.held_out):
         return {}
@@ -252,13 +254,13 @@ def quality(
     return rows
 
 
-def shown_width(run: Run) -> int | None:
+def shown_width(run: TransitionRun) -> int | None:
     """The width that the page speaks of first: the config's `model.width` if it is swept, else the largest."""
-    own = run.settings.model.get("width")
+    own = getattr(run.settings.model, "width", None)
     return own if own in run.widths else max(run.widths, key=lambda width: width or 0)
 
 
-def join_widths(run: Run, results: Mapping[int | None, dict[str, Any]]) -> dict[str, Any]:
+def join_widths(run: TransitionRun, results: Mapping[int | None, dict[str, Any]]) -> dict[str, Any]:
     """The results of each width as one JSON object: with several, the shown one's on top and all by width."""
     shown = shown_width(run)
     if len(results) == 1:
@@ -267,7 +269,7 @@ def join_widths(run: Run, results: Mapping[int | None, dict[str, Any]]) -> dict[
     return {"width": shown} | results[shown] | {"by_width": by_width}
 
 
-def each_width(run: Run, joined: Mapping[str, Any]) -> dict[int | None, dict[str, Any]]:
+def each_width(run: TransitionRun, joined: Mapping[str, Any]) -> dict[int | None, dict[str, Any]]:
     """The results of each width, in the config's order, from what `join_widths` made and JSON kept."""
     by_width = joined.get("by_width", {})
     return {width: by_width.get(str(width), joined) for width in run.widths}

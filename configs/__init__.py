@@ -1,0 +1,1 @@
+"""The configs: a file per published result; `parts.py` holds what they share."""

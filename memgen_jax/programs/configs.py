@@ -1,0 +1,154 @@
+"""Configs by name or by path: `memgen configs` lists them, shows one, copies one.
+
+A config is a Python file with `get_config(variant)`; the project's own lie in `configs/` of a checkout and in
+`memgen_jax/configs` of an installation.
+"""
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from memgen_jax.errors import InputError
+from memgen_jax.programs.exits import OneLineParser
+
+NOT_CONFIGS = ("__init__", "parts", "paper")
+
+
+def load_config(where: str) -> ConfigDict:
+    """The config NAME[:VARIANT] or FILE.py[:VARIANT], not locked yet; it states what differs from defaults.
+
+    Raises:
+      InputError: there is none, it has no such variant, or its own code fails.
+    """
+    name, _, variant = where.partition(":")
+    file = pathlib.Path(name).expanduser() if name.endswith(".py") else file_of(name)
+    try:
+        specification = importlib.util.spec_from_file_location("config_file", file)
+        assert specification and specification.loader
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module.get_config(variant) if variant else module.get_config()
+    except FileNotFoundError:
+        raise InputError(
+            f"cannot read the config file of --config={where}: give the name or FILE.py of one that exists, "
+            "with or without :VARIANT."
+        ) from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"--config={where}: {_first_line(error)}.") from None
+    except Exception as error:
+        what = f"{type(error).__name__}: {_first_line(error)}"
+        raise InputError(f"the config file of --config={where} does not work ({what}).") from None
+
+
+def folder() -> pathlib.Path:
+    """Where the project's configs lie."""
+    package = pathlib.Path(__file__).parent.parent
+    places = (package / "configs", package.parent / "configs")  # an installation's, a checkout's
+    return next(place for place in places if (place / "parts.py").is_file())
+
+
+def names() -> list[str]:
+    """The project's configs."""
+    files = sorted(folder().glob("*.py"))
+    return [file.stem for file in files if file.stem not in NOT_CONFIGS]
+
+
+def file_of(name: str) -> pathlib.Path:
+    """The file of one of the project's configs.
+
+    Raises:
+      InputError: there is no such config.
+    """
+    if name in names():
+        return folder() / f"{name}.py"
+    close = difflib.get_close_matches(name, names(), 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(f"there is no config {name!r}{hint}; there are {', '.join(names())}.")
+
+
+def list_configs() -> str:
+    """A line a config: its name and what it is."""
+    width = max(map(len, names()))
+    lines = []
+    for name in names():
+        text = ast.get_docstring(ast.parse(file_of(name).read_text())) or ""
+        lines.append(f"{name:<{width}}  {text.partition(chr(10))[0]}")
+    return "\n".join(lines)
+
+
+def show(where: str) -> str:
+    """The config's text, and every setting with its value, those that differ from the default marked."""
+    # The programs import JAX; listing and copying do without.
+    from memgen_jax.programs.launcher import program_of
+    from memgen_jax.programs.settings import flat, settings_from
+
+    config = load_config(where)
+    program = program_of(config)
+    settings: Any = settings_from(program.settings_of(config), config)
+    rows = [(name, value, default) for name, value, default in flat(settings)]
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"memgen {program.name} --config={where} --workdir=DIR", ""]
+    for name, value, default in rows:
+        if default is dataclasses.MISSING:
+            mark = "  *"
+        else:
+            mark = "" if value == default else f"  * default {default!r}"
+        lines.append(f"{name:<{width}}  {value!r}{mark}")
+    return "\n".join([*lines, "", "* differs from its default, or has none"])
+
+
+def copy(name: str, to: str = ".") -> pathlib.Path:
+    """Writes an editable copy of a config, which runs from wherever it lies.
+
+    Args:
+      to: a folder, made where missing, or a file that does not exist yet.
+    Returns:
+      The file written.
+    Raises:
+      InputError: there is no such config, or the file exists.
+    """
+    source = file_of(name)
+    target = pathlib.Path(to).expanduser()
+    if target.suffix != ".py":
+        target = target / source.name
+    if target.exists():
+        raise InputError(f"{target} exists; name another file or folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(source.read_text())
+    return target
+
+
+def main(argv: Sequence[str]) -> None:
+    """`memgen configs [show NAME[:VARIANT] | copy NAME [DIR]]`."""
+    parser = OneLineParser(prog="memgen configs", description="The configs that programs can be given.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    one = commands.add_parser("show", help="every setting of one with its value")
+    one.add_argument("name", metavar="NAME[:VARIANT]", help="a name of the list, or a FILE.py")
+    one = commands.add_parser("copy", help="an editable copy of one")
+    one.add_argument("name", metavar="NAME")
+    one.add_argument("to", metavar="DIR", nargs="?", default=".", help="folder or FILE.py (here)")
+    given = parser.parse_args(argv)
+    if given.command == "show":
+        print(show(given.name))
+    elif given.command == "copy":
+        print(f"Written: {copy(given.name, given.to)}")
+    else:
+        print(list_configs())
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
