@@ -1,6 +1,6 @@
 """Reads the sets that an audit compares, and refuses those that cannot be compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from memgen_jax import metrics, phases
@@ -28,6 +28,19 @@ def load(
         place = getattr(settings, name) or f"held out in {settings.train}"
         note = f" ({items.note})" if items.note else ""
         say(f"{name}: {_count(items)} from {place}{note}")
+    require_comparable(settings, sets)
+    return train, samples, holdout
+
+
+def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> None:
+    """Refuses sets of different shapes, or too few items for what is asked.
+
+    Args:
+      sets: "train", "samples" and perhaps "holdout".
+    """
+    train = sets["train"]
+    for name, items in sets.items():
+        place = getattr(settings, name) or f"held out in {settings.train}"
         if len(items.values) < 2:
             raise InputError(f"{{0}} {place} holds one item; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
@@ -48,7 +61,7 @@ def load(
             name,
             "size",
         )
-    if holdout is not None and settings.thresholds == "auto" and settings.delta_m is None:
+    if "holdout" in sets and settings.thresholds == "auto" and settings.delta_m is None:
         fewest = phases.fewest_held_out(settings.false_positive_rate)
         for name, items in sets.items():
             if len(items.values) < fewest:
@@ -60,7 +73,6 @@ def load(
                     "delta_m",
                     "delta_s",
                 )
-    return train, samples, holdout
 
 
 def _count(items: Items) -> str:

@@ -222,7 +222,17 @@ def sample(
     *,
     spacing: str = "uniform",
 ) -> Float[Array, "*item"]:
-    """Draws one item x_{t_min}: from the prior at t_max along the whole time grid."""
+    """Draws one item x_{t_min}: from the prior at t_max along the whole time grid.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from memgen_jax import diffusion, exact_denoiser, sample
+    >>> process = diffusion.DDPM()
+    >>> denoiser = exact_denoiser(jnp.array([[-1.0, 0.0], [1.0, 0.0]]), process)
+    >>> step = diffusion.make_step("ddim")
+    >>> item = sample(jax.random.key(0), denoiser, process, step, 20, (2,))
+    >>> [round(abs(float(x)), 3) for x in item]  # the exact score can only copy
+    [1.0, 0.0]
+    """
     times = jnp.asarray(time_grid(process, num_steps, spacing))
     x = draw_prior(key, item_shape, process)
     return advance(key, x, times, 0, step, denoiser, process)

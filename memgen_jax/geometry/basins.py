@@ -105,6 +105,14 @@ class Basins:
       levels_at_once: levels whose copies are in memory together; None takes all.
     Raises:
       InputError: a number is out of range.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from memgen_jax import Basins, diffusion, exact_denoiser
+    >>> patterns, process = jnp.array([[-1.0, 0.0], [1.0, 0.0]]), diffusion.DDPM()
+    >>> measure = Basins(exact_denoiser(patterns, process), process, jnp.array([100.0, 900.0]), delta=0.3)
+    >>> found = measure(jax.random.key(0), patterns[0])
+    >>> float(found.critical_time)  # back from t = 100 of 1000, not from 900
+    100.0
     """
 
     denoiser: Denoiser

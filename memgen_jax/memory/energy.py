@@ -84,6 +84,13 @@ def exact_denoiser(
     """E[x_0 | x_t] when x_0 is one of the patterns: the perfect memorizer, as a `Denoiser`.
 
     It is the answer of `posterior` to x / m at beta = m^2 / (2 s^2).
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import diffusion, exact_denoiser
+    >>> patterns = jnp.array([[-1.0, 0.0], [1.0, 0.0]])
+    >>> denoiser = exact_denoiser(patterns, diffusion.VE())
+    >>> [round(float(x), 4) for x in denoiser(jnp.array([0.9, 0.3]), jnp.float32(0.1))]
+    [1.0, 0.0]
     """
     tiles = _tiles(patterns, num_valid, tile)
 

@@ -144,6 +144,13 @@ def unet(
       The other settings are those of `UNet`.
     Raises:
       InputError: when the settings and the image do not fit together.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from memgen_jax import unet
+    >>> model = unet((8, 8, 1), width=16, multipliers=(1, 2), num_blocks=1, attention_sides=())
+    >>> params = model.init_fn(jax.random.key(0))
+    >>> model.apply_fn(params, jnp.zeros((8, 8, 1)), jnp.float32(10)).shape
+    (8, 8, 1)
     """
     if len(item_shape) != 3:
         raise InputError(

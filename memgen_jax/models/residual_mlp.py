@@ -78,6 +78,12 @@ def mlp(
 
     Raises:
       InputError: for sizes below one or time features that do not exist.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from memgen_jax import mlp
+    >>> model = mlp((2,), width=32, num_blocks=2)
+    >>> model.apply_fn(model.init_fn(jax.random.key(0)), jnp.zeros(2), jnp.float32(10)).shape
+    (2,)
     """
     for name, value, least in (("width", width, 1), ("num_blocks", num_blocks, 0)):
         if value < least:

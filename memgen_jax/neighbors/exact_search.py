@@ -81,6 +81,13 @@ def search(
 
     Raises:
       InputError: shapes differ, an array is empty or holds NaN or infinity, or k is too large.
+
+    >>> import numpy as np
+    >>> from memgen_jax import search
+    >>> references = np.array([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], np.float32)
+    >>> found = search(np.array([[3.0, 3.0]], np.float32), references, k=2)
+    >>> found.index.tolist(), [round(d, 3) for d in found.distance[0].tolist()]
+    ([[1, 0]], [1.0, 4.243])
     """
     queries, references = _rows("queries", queries), _rows("references", references)
     if queries.shape[1] != references.shape[1]:

@@ -33,6 +33,12 @@ def classify(
 
     Raises:
       InputError: a threshold is negative or not a number, or a distance is not a number.
+
+    >>> import numpy as np
+    >>> from memgen_jax import classify, phases
+    >>> to_train, to_others = np.array([0.2, 5.0, 5.0]), np.array([4.0, 0.1, 4.0])
+    >>> [phases.NAMES[label] for label in classify(to_train, to_others, delta_m=1.0, delta_s=0.5)]
+    ['memorized', 'spurious', 'generalized']
     """
     check_thresholds(delta_m, delta_s)
     if np.isnan(train_distance).any() or np.isnan(synthetic_distance).any():

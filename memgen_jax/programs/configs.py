@@ -7,9 +7,9 @@ A config is a Python file with `get_config(variant)`; the project's own lie in `
 import ast
 import dataclasses
 import difflib
+import importlib
 import importlib.util
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +19,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs.exits import OneLineParser
 
 NOT_CONFIGS = ("__init__", "parts", "paper")
+PROGRAMS = ("transition", "circle", "geometry", "onset")
 
 
 def load_config(where: str) -> ConfigDict:
@@ -75,6 +76,24 @@ def file_of(name: str) -> pathlib.Path:
     raise InputError(f"there is no config {name!r}{hint}; there are {', '.join(names())}.")
 
 
+def program_of(config: ConfigDict) -> Any:
+    """The program that a config is for: the first to whose settings it belongs.
+
+    Raises:
+      InputError: it belongs to none.
+    """
+    from memgen_jax.programs.settings import settings_from
+
+    for name in PROGRAMS:
+        program = importlib.import_module(f"memgen_jax.programs.{name}.program").PROGRAM
+        try:
+            settings_from(program.settings_of(config), config)
+        except InputError:
+            continue
+        return program
+    raise InputError(f"the config has not the settings of any program ({', '.join(PROGRAMS)}).")
+
+
 def list_configs() -> str:
     """A line a config: its name and what it is."""
     width = max(map(len, names()))
@@ -87,8 +106,6 @@ def list_configs() -> str:
 
 def show(where: str) -> str:
     """The config's text, and every setting with its value, those that differ from the default marked."""
-    # The programs import JAX; listing and copying do without.
-    from memgen_jax.programs.launcher import program_of
     from memgen_jax.programs.settings import flat, settings_from
 
     config = load_config(where)
@@ -148,7 +165,3 @@ def main(argv: Sequence[str]) -> None:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0].rstrip(".") if text else type(error).__name__
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

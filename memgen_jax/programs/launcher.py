@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import logging as absl_logging
-from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
 from memgen_jax.programs import exits
@@ -33,8 +32,6 @@ __all__ = [
     "start",
 ]
 
-NAMES = ("transition", "circle", "geometry", "onset")
-
 
 def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> NoReturn:
     """Runs the program of that name with a command line, and leaves with its exit code.
@@ -50,24 +47,6 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
     command = command or f"python -m experiments.{name}"
     module = importlib.import_module(f"memgen_jax.programs.{name}.program")
     enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command)
-
-
-def program_of(config: ConfigDict) -> Program:
-    """The program that a config is for: the first to whose settings it belongs.
-
-    Raises:
-      InputError: it belongs to none.
-    """
-    from memgen_jax.programs.settings import settings_from
-
-    for name in NAMES:
-        program = importlib.import_module(f"memgen_jax.programs.{name}.program").PROGRAM
-        try:
-            settings_from(program.settings_of(config), config)
-        except InputError:
-            continue
-        return program
-    raise InputError(f"the config has not the settings of any program ({', '.join(NAMES)}).")
 
 
 def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:

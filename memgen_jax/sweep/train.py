@@ -60,6 +60,16 @@ def train_members(
     Raises:
       TrainingDiverged: a loss is not finite; names the member and the step. Good checkpoints stay.
       KeyboardInterrupt: after a signal, once the state has been saved.
+
+    >>> import tempfile
+    >>> from memgen_jax import diffusion, load, mlp, sweep, train_members
+    >>> digits, model = load("digits").train[:40], mlp((8, 8, 1), width=16, num_blocks=1)
+    >>> settings = sweep.SweepTrainSettings(num_steps=20, batch_size=8)
+    >>> members = sweep.make_members((2, 8), total=len(digits), batch_size=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     train_members(members, digits, model=model, process=diffusion.DDPM(), settings=settings,
+    ...                   mesh=sweep.member_mesh(), folder=folder)
+    ...     params = sweep.load_ema(members[0], model, settings, folder)
     """
     if not members:
         return

@@ -35,6 +35,13 @@ def held_out(
 
     Raises:
       InputError: too few distances for the rate.
+
+    >>> import numpy as np
+    >>> from memgen_jax import held_out
+    >>> unseen, real = np.linspace(1.0, 2.0, 99), np.linspace(0.5, 1.0, 99)
+    >>> found = held_out(unseen, real, false_positive_rate=0.1)
+    >>> round(found.delta_m, 3), round(found.delta_s, 3)  # the tenth smallest of each
+    (1.092, 0.546)
     """
     if not 0 < false_positive_rate < 1:
         raise InputError(f"false_positive_rate = {false_positive_rate} is outside (0, 1); 0.01 is usual")
