@@ -29,10 +29,10 @@ def jax_milliseconds(steps: int, together: bool) -> float:
     import jax
 
     from configs.circle import get_config
-    from memgen_jax.programs.circle.settings import Run
+    from memgen_jax.programs.circle.settings import CircleRun
     from memgen_jax.programs.circle.training import start_ensemble
 
-    run = Run(get_config())
+    run = CircleRun(get_config())
     groups = [SIZES] if together else [(size,) for size in SIZES[-2:]]
     seconds = []
     for sizes in groups:

@@ -24,14 +24,13 @@ def measure(plan, width: int, members_per_step: int, dtype: str, calls: int, ste
     import numpy as np
 
     from memgen_jax import sweep
-    from memgen_jax.programs.transition.settings import build_model
     from memgen_jax.sweep.blocks import stack_inputs
     from memgen_jax.sweep.mesh import stack_over_members
     from memgen_jax.sweep.step import init_state, make_advance
     from memgen_jax.training import make_optimizer
 
     settings = dataclasses.replace(plan.settings.train, members_per_step=members_per_step, num_steps=10**6)
-    model = build_model(dict(plan.settings.model) | {"width": width, "dtype": dtype}, plan.item_shape)
+    model = dataclasses.replace(plan.settings.model, width=width, dtype=dtype).build(plan.item_shape)
     mesh = sweep.member_mesh(jax.local_devices()[:1])
     sizes = range(1000, 1000 + members_per_step)
     members = sweep.make_members(sizes, total=2000, batch_size=settings.batch_size)

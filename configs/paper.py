@@ -54,7 +54,8 @@ def get_config(
                 "attention_sides": (16,),
                 "dropout": dropout,
             },
-            "process": {"name": "ddpm", "num_steps": 1000, "beta_first": 1e-4, "beta_last": 2e-2},
+            # 1,000 steps, beta from 1e-4 to 2e-2.
+            "process": {"name": "ddpm"},
             "train": {
                 "num_steps": num_steps,
                 "batch_size": batch_size,

@@ -10,7 +10,7 @@ import pytest
 import memgen_jax
 from memgen_jax import audit, cli
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
+from memgen_jax.programs import configs, launcher
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_help_names_every_command(capsys):
     cli.main(["--help"])
     said = capsys.readouterr().out
     named = set(re.findall(r"^  ([a-z][a-z-]*)  ", said, re.MULTILINE))
-    assert named == {"demo", *cli.PROGRAMS, *cli.COMMANDS} == {"demo", *launcher.NAMES, *cli.COMMANDS}
+    assert named == {"demo", *cli.PROGRAMS, *cli.COMMANDS} == {"demo", *configs.PROGRAMS, *cli.COMMANDS}
 
 
 def test_the_version_is_that_of_the_package(capsys):

@@ -126,11 +126,7 @@ ProcessSettings = DDPMSettings | VESettings | OUSettings
 def network_on(
     process: diffusion.Process, settings: ModelSettings, item_shape: tuple[int, ...], width: int | None = None
 ) -> models.Model | None:
-    """The network as it looks at a process; None for the exact score.
-
-    Networks embed a time from 0 to 1000, as the DDPM schedule counts, and nothing changes for it. Of VE and OU
-    they are shown log t spread over that range (unless `time_features` says how t itself is embedded), and x_t
-    over sqrt(m^2 + s^2), which is of the clean items' size.
+    """The network as it looks at a process, see `on_process`; None for the exact score.
 
     Args:
       width: in place of the settings' own.
@@ -139,11 +135,19 @@ def network_on(
         return None
     if width is not None:
         settings = dataclasses.replace(settings, width=width)
-    model = settings.build(item_shape)
+    raw_time = isinstance(settings, MLPSettings) and settings.time_features in ("fourier", "log_fourier")
+    return on_process(settings.build(item_shape), process, raw_time=raw_time)
+
+
+def on_process(model: models.Model, process: diffusion.Process, *, raw_time: bool = False) -> models.Model:
+    """The network as it looks at a process in continuous time; nothing changes for DDPM.
+
+    Networks embed a time from 0 to 1000, as the DDPM schedule counts. Of VE and OU they are shown log t spread
+    over that range (or t itself with `raw_time`), and x_t over sqrt(m^2 + s^2), which is of the clean items' size.
+    """
     if isinstance(process, diffusion.DDPM):
         return model
     low, high = math.log(process.t_min), math.log(process.t_max)
-    raw_time = isinstance(settings, MLPSettings) and settings.time_features in ("fourier", "log_fourier")
 
     def apply_fn(params, x, t, dropout_key=None):
         size = jnp.sqrt(process.mean_coefficient(t) ** 2 + process.std(t) ** 2)

@@ -108,7 +108,8 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
         raise InputError(f"no --config given; for example --config={program.example}:smoke.")
     config = load_config(where)
     overrides = list(_overrides(rest))
-    complete(program.settings_of(config), config, {name: value for name, value in overrides if value})
+    if (settings := program.settings_of(config)) is not None:
+        complete(settings, config, {name: value for name, value in overrides if value})
     for name, given in overrides:
         _require_setting(config, name, given)
     try:

@@ -49,10 +49,11 @@ class Program:
 
     Attributes:
       name: of its folder in memgen_jax/programs and of its command.
-      settings: the dataclass of its settings, or a function that chooses it by the config.
       main: runs it, with the locked config, the path of the workdir and the invocation.
       summary: what it finds out, in a line or two of its --help.
       example: a config by its name, for the --help.
+      settings: the dataclass of its settings, whose defaults complete a config, or a function that chooses it
+        by the config; None takes a config as it is.
       dry_run: prints what a run would cost; None for a program without --dry_run.
       before_joining: for a program that --processes can share out; called with the config before the other
         processes are waited for. It may refuse the config, and may not use devices.
@@ -60,14 +61,16 @@ class Program:
     """
 
     name: str
-    settings: Callable[..., Any]
     main: Callable[[ConfigDict, str, Invocation], None]
     summary: str = ""
     example: str = "digits"
+    settings: Callable[..., Any] | None = None
     dry_run: Callable[[ConfigDict, Invocation], None] | None = None
     before_joining: Callable[[ConfigDict], None] | None = None
     lower: str = "a setting that says how many are done at once"
 
-    def settings_of(self, config: ConfigDict) -> type:
-        """The dataclass of a config's settings."""
-        return self.settings if isinstance(self.settings, type) else self.settings(config)
+    def settings_of(self, config: ConfigDict) -> type | None:
+        """The dataclass of a config's settings, where there is one."""
+        if self.settings is None or isinstance(self.settings, type):
+            return self.settings
+        return self.settings(config)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -83,6 +84,6 @@ def exact_source(patterns: np.ndarray, process: Process) -> Source:
     """
     return Source(
         lambda member: np.int32(member.num_train),
-        lambda num_train, patterns: exact_denoiser(patterns, process, num_valid=num_train),
+        lambda num_train, patterns: exact_denoiser(jnp.asarray(patterns), process, num_valid=num_train),
         patterns,
     )

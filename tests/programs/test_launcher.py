@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import runs
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
+from memgen_jax.programs.settings import settings_from
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -28,18 +28,18 @@ class Outer:
 
 def test_a_config_becomes_the_frozen_settings_of_the_same_shape():
     config = ConfigDict({"inner": {"rate": 0.5}, "sizes": (1, 2)})
-    assert launcher.settings(Outer, config) == Outer(Inner(0.5), (1, 2), "x")
+    assert settings_from(Outer, config) == Outer(Inner(0.5), (1, 2), "x")
     unset = ConfigDict({"inner": {"rate": 0.5}, "sizes": (1, 2), "name": None})
-    assert launcher.settings(Outer, unset) == Outer(Inner(0.5), (1, 2), "x")
-    with pytest.raises(InputError, match="lacks the field 'sizes'"):
-        launcher.settings(Outer, ConfigDict({"inner": {"rate": 0.5}, "sizes": None}))
+    assert settings_from(Outer, unset) == Outer(Inner(0.5), (1, 2), "x")
+    with pytest.raises(InputError, match="lacks the field sizes"):
+        settings_from(Outer, ConfigDict({"inner": {"rate": 0.5}, "sizes": None}))
 
 
 def test_fields_that_nobody_reads_and_fields_that_are_missing_are_named():
     with pytest.raises(InputError, match="rat"):
-        launcher.settings(Outer, ConfigDict({"inner": {"rat": 0.5}, "sizes": (1, 2)}))
+        settings_from(Outer, ConfigDict({"inner": {"rat": 0.5}, "sizes": (1, 2)}))
     with pytest.raises(InputError, match="sizes"):
-        launcher.settings(Outer, ConfigDict({"inner": {"rate": 0.5}}))
+        settings_from(Outer, ConfigDict({"inner": {"rate": 0.5}}))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def start(code, *arguments, **options):
     """Runs a program written as `main`'s body, in a process of its own: the launcher ends it."""
     whole = (
         "import sys, time, jax\n"
-        "from memgen_jax.programs import launcher\n"
+        "from memgen_jax.programs import configs, launcher\n"
         f"def main(config, workdir, invocation):\n    {code}\n"
         "program = launcher.Program('trial', main, lower='batches', before_joining=lambda config: None)\n"
         "launcher.enter(program, sys.argv[1:])\n"
@@ -155,8 +155,8 @@ def test_importing_every_program_defines_no_flag():
         "import importlib; from absl import flags\n"
         "import absl.logging, orbax.checkpoint, ml_collections, tensorflow_datasets\n"
         "before = set(flags.FLAGS)\n"
-        "from memgen_jax.programs import launcher\n"
-        "for name in launcher.NAMES:\n"
+        "from memgen_jax.programs import configs, launcher\n"
+        "for name in configs.PROGRAMS:\n"
         "    program = importlib.import_module(f'memgen_jax.programs.{name}.program').PROGRAM\n"
         "    assert program.name == name\n"
         "print(sorted(set(flags.FLAGS) - before))\n"

@@ -374,8 +374,8 @@ def draw_phase_diagram(run: CircleRun, workdir: runs.Workdir) -> None:
 
 PROGRAM = launcher.Program(
     "circle",
-    CircleSettings,
     main,
+    settings=CircleSettings,
     summary="Trains models on K points of a circle and compares what they generate with the "
     "closed-form energy of dense associative memory.",
     example="circle",

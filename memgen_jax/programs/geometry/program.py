@@ -229,8 +229,8 @@ class Measurement:
 
 PROGRAM = launcher.Program(
     "geometry",
-    GeometrySettings,
     main,
+    settings=GeometrySettings,
     summary="Measures basins, curvature and energy gaps around the samples of a finished run "
     "(--config.run=DIR) or of a pipeline folder (--config.pipeline=PATH).",
     example="geometry_digits",

@@ -30,8 +30,8 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
 
 PROGRAM = launcher.Program(
     "onset",
-    lambda config: part_of(config).SETTINGS,
     main,
+    settings=lambda config: part_of(config).SETTINGS,
     summary="Finds the training-set size at which the generated density comes closer to the "
     "truth than to the training set.",
     example="onset_linear",

@@ -247,8 +247,8 @@ def find_neighbors(run: TransitionRun, workdir: runs.Workdir) -> None:
 
 PROGRAM = launcher.Program(
     "transition",
-    TransitionSettings,
     main,
+    settings=TransitionSettings,
     summary="Trains one model per training-set size K, samples each, and finds the sizes at which the samples turn "
     "from copies into inventions.",
     dry_run=dry_run,

@@ -16,7 +16,7 @@ from memgen_jax import data, diffusion, models, runs
 from memgen_jax.errors import InputError
 from memgen_jax.programs.circle import program as circle
 from memgen_jax.programs.circle import training as circle_training
-from memgen_jax.programs.circle.settings import Run
+from memgen_jax.programs.circle.settings import CircleRun
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -92,14 +92,14 @@ def test_wrong_settings_are_one_sentence(name, value, message):
     with config.unlocked():
         config.update_from_flattened_dict({name: value})
     with pytest.raises(InputError, match=message):
-        Run(config)
+        CircleRun(config)
 
 
 def test_every_variant_is_a_valid_setting():
     for variant in ("", "smoke", "paper"):
-        run = Run(get_config(variant))
+        run = CircleRun(get_config(variant))
         assert run.train.shape == (run.settings.total, 2)
-    paper = Run(get_config("paper")).settings
+    paper = CircleRun(get_config("paper")).settings
     assert (paper.train.num_steps, paper.train.batch_size, paper.train.learning_rate) == (800_000, 500, 1e-4)
     with pytest.raises(ValueError, match="no variant 'huge'"):
         get_config("huge")

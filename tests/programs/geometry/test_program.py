@@ -15,6 +15,7 @@ from memgen_jax import geometry, metrics, phases
 from memgen_jax.errors import InputError
 from memgen_jax.metrics import lpips as metric_module
 from memgen_jax.programs.geometry import sources as geometry_sources
+from memgen_jax.programs.settings import settings_from
 
 ROOT = Path(__file__).parents[3]
 
@@ -110,15 +111,14 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
 @pytest.mark.parametrize("setting", ["samples_per_prompt", "batch_size"])
 def test_a_pipeline_must_draw_something(setting):
     from configs import geometry_pipeline
-    from memgen_jax.programs import launcher
     from memgen_jax.programs.geometry import settings as geometry_settings
 
     config = geometry_pipeline.get_config("smoke")
     config.pipeline = "some/folder"
-    geometry_settings.check(launcher.settings(geometry_settings.Settings, config))
+    geometry_settings.check(settings_from(geometry_settings.GeometrySettings, config))
     config.sampling[setting] = 0
     with pytest.raises(InputError, match=f"sampling.{setting}=0 must be at least 1"):
-        geometry_settings.check(launcher.settings(geometry_settings.Settings, config))
+        geometry_settings.check(settings_from(geometry_settings.GeometrySettings, config))
 
 
 def test_a_phase_that_is_asked_for_and_missing_is_counted():
@@ -187,13 +187,12 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, sentence, exact_ru
 
 def test_a_run_becomes_groups_of_labelled_samples(exact_run):
     from configs import geometry_digits
-    from memgen_jax.programs import launcher
-    from memgen_jax.programs.geometry.settings import Settings
+    from memgen_jax.programs.geometry.settings import GeometrySettings
 
     config = geometry_digits.get_config("smoke")
     config.run = str(exact_run)
     config.select.per_phase = 2
-    source = geometry_sources.from_run(launcher.settings(Settings, config))
+    source = geometry_sources.from_run(settings_from(GeometrySettings, config))
     (group,) = source.groups
     np.testing.assert_array_equal(group.labels, [0, 0, 1, 1, 2, 2])
     assert group.items.shape == (6, 8, 8, 1) and abs(group.items).max() <= 1

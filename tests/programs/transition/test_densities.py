@@ -36,7 +36,7 @@ def finished(tmp_path_factory):
     config.update_from_flattened_dict({"control.run": False, "phases.num_bootstrap": 40})
     with config.unlocked():
         config.widths = tuple(TURN)
-    run, workdir = transition_settings.Run(config), runs.Workdir(folder / "run", {})
+    run, workdir = transition_settings.TransitionRun(config), runs.Workdir(folder / "run", {})
     for member in run.members:
         copies = member.num_train <= TURN[member.width]
         images = np.resize(run.train[: member.num_train], (128, 4, 4, 1)) if copies else real(128)

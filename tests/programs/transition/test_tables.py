@@ -13,7 +13,7 @@ from memgen_jax.programs.transition import tables as transition_tables
 def test_seeds_of_one_size_are_pooled_into_one_row_of_every_table(tmp_path):
     config = digits.get_config("smoke")
     config.update(seeds=(0, 1), num_train=(2, 16))
-    run = transition_settings.Run(config)
+    run = transition_settings.TransitionRun(config)
     workdir = runs.Workdir(tmp_path, {})
     for member in (*run.members, *run.controls):
         # δ is near 1: of four samples the first `seed` + 1 are copies, the others are far from everything.

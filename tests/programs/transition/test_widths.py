@@ -35,7 +35,7 @@ def make(folder, widths, model_width=WIDE):
     config.model.width = model_width
     with config.unlocked():
         config.widths = widths
-    run, workdir = transition_settings.Run(config), runs.Workdir(folder, config.to_dict())
+    run, workdir = transition_settings.TransitionRun(config), runs.Workdir(folder, config.to_dict())
     for member in (*run.members, *run.snapshots(run.members)):
         copies = member.num_train <= 8 and member.width != NARROW and (member.step or 800) >= 400
         distance, repeats = np.linspace(4, 5, 8), np.full(8, 3.0)
@@ -73,7 +73,7 @@ def test_the_page_speaks_first_of_the_models_own_width_or_else_of_the_largest(wi
     config.model.width = model_width
     with config.unlocked():
         config.widths = widths
-    assert transition_tables.shown_width(transition_settings.Run(config)) == shown
+    assert transition_tables.shown_width(transition_settings.TransitionRun(config)) == shown
 
 
 def test_the_critical_sizes_on_top_are_those_of_the_width_that_is_named_and_all_stand_by_width(swept):
