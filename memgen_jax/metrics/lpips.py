@@ -27,7 +27,7 @@ from tqdm import tqdm
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.metric import Metric, PairDistance
 from memgen_jax.metrics.weights import load_weights
-from memgen_jax.neighbors.exact_search import local_mesh
+from memgen_jax.neighbors.rows import local_mesh
 
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
 SMALLEST_SIDE = 28  # refused below; MNIST's size still carries meaning when brought up

@@ -1,5 +1,6 @@
-"""Finds the nearest items exactly, for any embedding, tile by tile."""
+"""Finds the nearest items exactly, and counts the near ones, for any embedding, tile by tile."""
 
+from memgen_jax.neighbors.counting import count_within
 from memgen_jax.neighbors.exact_search import Neighbors, search
 
-__all__ = ["Neighbors", "search"]
+__all__ = ["Neighbors", "count_within", "search"]

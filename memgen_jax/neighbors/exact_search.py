@@ -13,17 +13,26 @@ The search runs in three steps, so that it is as fast as a matrix product and st
 
 import hashlib
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Shaped
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.rows import (
+    as_rows,
+    local_mesh,
+    padded,
+    refuse_what_is_not_finite,
+    rounding_doubt,
+    rows_per_tile,
+    squared_distances,
+    tile_sides,
+)
 from memgen_jax.neighbors.tiles import BLOCK, Kept, Prepared, nothing_kept, prepare, step
 
 # Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
@@ -89,7 +98,7 @@ def search(
     >>> found.index.tolist(), [round(d, 3) for d in found.distance[0].tolist()]
     ([[1, 0]], [1.0, 4.243])
     """
-    queries, references = _rows("queries", queries), _rows("references", references)
+    queries, references = as_rows("queries", queries), as_rows("references", references)
     if queries.shape[1] != references.shape[1]:
         raise InputError(
             f"queries have {queries.shape[1]} numbers an item and references "
@@ -120,25 +129,6 @@ def search(
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
 
 
-def local_mesh() -> Mesh:
-    """All local devices in one mesh axis, `query`."""
-    return jax.make_mesh(
-        (jax.local_device_count(),),
-        ("query",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.local_devices(),
-    )
-
-
-def _rows(name: str, items: np.ndarray | Array) -> np.ndarray:
-    if items.ndim < 1 or len(items) == 0:
-        raise InputError(f"{name} is empty; give at least one item")
-    items = np.asarray(items)
-    if items.dtype not in (np.uint8, np.float16, np.float32):
-        items = items.astype(np.float32)
-    return items.reshape(len(items), -1)
-
-
 class _Finder:
     """The references with what a search over them needs; called once per set of queries."""
 
@@ -154,7 +144,7 @@ class _Finder:
         dim = references.shape[1]
         small = self.keep and mesh.devices.flat[0].platform == "cpu"
         most = ITEMS_ON_CPU // (4 * dim) if small else memory
-        self.query_side, self.reference_side = _tile_sides(memory, dim, most)
+        self.query_side, self.reference_side = tile_sides(memory, dim, most)
 
     def __call__(
         self,
@@ -167,8 +157,8 @@ class _Finder:
         """Squared distances (float64) and indices [query, k], and whether each row is proven."""
         candidates = min(candidates, len(self.references))
         devices = self.mesh.devices.size
-        query_tile = _tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
-        reference_tile = _tile(len(self.references), self.reference_side, BLOCK)
+        query_tile = rows_per_tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
+        reference_tile = rows_per_tile(len(self.references), self.reference_side, BLOCK)
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -192,15 +182,17 @@ class _Finder:
         by_query = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         centre = jax.device_put(self.centre, everywhere)
-        tile = prepare(jax.device_put(_pad(queries, query_tile), by_query), centre, len(queries), self.dtype)
-        ignored = jax.device_put(_pad(exclude.astype(np.int32), query_tile), by_query)
+        tile = prepare(
+            jax.device_put(padded(queries, query_tile), by_query), centre, len(queries), self.dtype
+        )
+        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), by_query)
         kept = jax.device_put(nothing_kept(query_tile, candidates), by_query)
         largest = error = jnp.float32(0)
         for first in range(0, len(self.references), reference_tile):
             reference = self.prepared.get(first)
             if reference is None:
                 part = self.references[first : first + reference_tile]
-                part_there = jax.device_put(_pad(part, reference_tile), everywhere)
+                part_there = jax.device_put(padded(part, reference_tile), everywhere)
                 reference = prepare(part_there, centre, len(part), self.dtype)
             if self.keep:
                 self.prepared[first] = reference
@@ -212,7 +204,7 @@ class _Finder:
             kept = kept._replace(bound=jnp.full_like(kept.bound, jnp.inf))
         count = len(queries)
         if not (np.isfinite(float(largest)) and np.isfinite(np.asarray(tile.norm)[:count]).all()):
-            _name_what_is_not_finite(queries, self.references)
+            refuse_what_is_not_finite(queries, self.references)
         kept = Kept(*(np.asarray(part)[:count] for part in kept))
         rounded = _Rounded(
             np.sqrt(np.asarray(tile.norm, np.float64)[:count]),
@@ -227,13 +219,13 @@ class _Finder:
         index = np.asarray(found.index, np.int64)
         square = np.full(index.shape, np.inf)  # stays so for the excluded item and slots never filled
         rows, columns = np.nonzero(_may_be_among(np.asarray(found.score), rounded, len(self.centre), k))
-        square[rows, columns] = _squared_distances(queries, self.references, rows, index[rows, columns])
+        square[rows, columns] = squared_distances(queries, self.references, rows, index[rows, columns])
         order = np.lexsort((index, square))[:, :k]
         square, index = np.take_along_axis(square, order, 1), np.take_along_axis(index, order, 1)
         farthest = np.sqrt(square[:, -1])
         # An item whose norm exceeds |q| + farthest is farther away: only the others can mislead.
         reach = rounded.norm + np.minimum(rounded.largest, rounded.norm + farthest)
-        doubt = _doubt(len(self.centre), reach)
+        doubt = rounding_doubt(len(self.centre), reach)
         left_out = np.sqrt(np.maximum(found.bound + rounded.norm**2 - doubt, 0))
         return square, index, farthest < left_out - rounded.error - 2.0**-23 * reach
 
@@ -291,77 +283,12 @@ def _may_be_among(
 ) -> Bool[np.ndarray, "query candidate"]:
     """Which candidates may, within rounding, be among the k nearest: only those are worth a second look."""
     norm = rounded.norm[:, None]
-    doubt = _doubt(dim, norm + rounded.largest)
+    doubt = rounding_doubt(dim, norm + rounded.largest)
     error = rounded.error[:, None] + 2.0**-23 * (norm + rounded.largest)
     square = score.astype(np.float64) + norm**2
     farthest = np.partition(square, k - 1, axis=1)[:, k - 1 : k]
     nearest_it_may_be = np.sqrt(np.maximum(square - doubt, 0)) - error
     return (nearest_it_may_be <= np.sqrt(np.maximum(farthest + doubt, 0)) + error) & np.isfinite(score)
-
-
-def _doubt(dim: int, reach: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """By how much rounding may move a squared distance in Gram form, of items whose norms sum to `reach`.
-
-    Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
-    """
-    return (4 * math.sqrt(dim) + 8) * 2.0**-24 * reach**2
-
-
-def _squared_distances(
-    queries: np.ndarray,
-    references: np.ndarray,
-    query: Int[np.ndarray, " pair"],
-    reference: Int[np.ndarray, " pair"],
-) -> Float[np.ndarray, " pair"]:
-    """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
-    square = np.empty(len(query))
-    piece = max(1, 2**17 // queries.shape[1])  # fits a processor's cache
-
-    def compute(start: int) -> None:
-        pairs = slice(start, start + piece)
-        difference = references[reference[pairs]].astype(np.float32, copy=False)
-        difference = difference - queries[query[pairs]].astype(np.float32, copy=False)
-        difference = difference.astype(np.float64)
-        square[pairs] = np.einsum("pd,pd->p", difference, difference)
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(compute, range(0, len(query), piece)))
-    return square
-
-
-def _name_what_is_not_finite(queries: np.ndarray, references: np.ndarray) -> None:
-    for name, items in (("queries", queries), ("references", references)):
-        for row, item in enumerate(items):
-            if not np.isfinite(item).all():
-                raise InputError(f"item {row} of {name} holds NaN or infinity; remove or repair it")
-    raise InputError("distances overflow float32; scale the items to a range such as [-1, 1]")
-
-
-def _tile_sides(memory: int, dim: int, most: int) -> tuple[int, int]:
-    """Rows of a tile of queries, at most about `most`, and of one of references.
-
-    Items and scores fit in 3/4 of the memory, 8 q r + 8 (q + r) d bytes; the two are alike where `most`
-    allows it.
-    """
-    room = 3 * memory // 4
-    queries = min(math.isqrt(dim**2 + room // 8) - dim, most)
-    queries = max(queries - queries % BLOCK, BLOCK)
-    references = (room - 8 * queries * dim) // (8 * (queries + dim))
-    return queries, max(references - references % BLOCK, BLOCK)
-
-
-def _tile(count: int, side: int, multiple: int) -> int:
-    """Rows per tile: all tiles alike, and small ones of two sizes only, for each size is compiled."""
-    if count <= min(side, 1024):
-        return min(128 if count <= 128 else 1024, side)
-    per_tile = math.ceil(count / math.ceil(count / side))
-    return math.ceil(per_tile / multiple) * multiple
-
-
-def _pad(rows: np.ndarray, count: int) -> np.ndarray:
-    if len(rows) == count:
-        return rows
-    return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
 
 
 class _Rounded(NamedTuple):

@@ -1,0 +1,101 @@
+"""Rows, tiles and rounding: what the search for nearest items and the counting of near ones share."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from jaxtyping import Array, Float, Int
+
+from memgen_jax.errors import InputError
+from memgen_jax.neighbors.tiles import BLOCK
+
+
+def local_mesh() -> Mesh:
+    """All local devices in one mesh axis, `query`."""
+    return jax.make_mesh(
+        (jax.local_device_count(),),
+        ("query",),
+        axis_types=(AxisType.Auto,),
+        devices=jax.local_devices(),
+    )
+
+
+def as_rows(name: str, items: np.ndarray | Array) -> np.ndarray:
+    if items.ndim < 1 or len(items) == 0:
+        raise InputError(f"{name} is empty; give at least one item")
+    items = np.asarray(items)
+    if items.dtype not in (np.uint8, np.float16, np.float32):
+        items = items.astype(np.float32)
+    return items.reshape(len(items), -1)
+
+
+def rounding_doubt(dim: int, reach: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """By how much rounding may move a squared distance in Gram form, of items whose norms sum to `reach`.
+
+    Rounding of sums of d products grows as sqrt(d) u (Higham & Mary 2019); 4 is a margin.
+    """
+    return rounding_constant(dim) * reach**2
+
+
+def rounding_constant(dim: int) -> float:
+    """See `rounding_doubt`: what the square of the norms' sum is multiplied with."""
+    return (4 * math.sqrt(dim) + 8) * 2.0**-24
+
+
+def squared_distances(
+    queries: np.ndarray,
+    references: np.ndarray,
+    query: Int[np.ndarray, " pair"],
+    reference: Int[np.ndarray, " pair"],
+) -> Float[np.ndarray, " pair"]:
+    """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
+    square = np.empty(len(query))
+    piece = max(1, 2**17 // queries.shape[1])  # fits a processor's cache
+
+    def compute(start: int) -> None:
+        pairs = slice(start, start + piece)
+        difference = references[reference[pairs]].astype(np.float32, copy=False)
+        difference = difference - queries[query[pairs]].astype(np.float32, copy=False)
+        difference = difference.astype(np.float64)
+        square[pairs] = np.einsum("pd,pd->p", difference, difference)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(compute, range(0, len(query), piece)))
+    return square
+
+
+def refuse_what_is_not_finite(queries: np.ndarray, references: np.ndarray) -> None:
+    for name, items in (("queries", queries), ("references", references)):
+        for row, item in enumerate(items):
+            if not np.isfinite(item).all():
+                raise InputError(f"item {row} of {name} holds NaN or infinity; remove or repair it")
+    raise InputError("distances overflow float32; scale the items to a range such as [-1, 1]")
+
+
+def tile_sides(memory: int, dim: int, most: int) -> tuple[int, int]:
+    """Rows of a tile of queries, at most about `most`, and of one of references.
+
+    Items and scores fit in 3/4 of the memory, 8 q r + 8 (q + r) d bytes; the two are alike where `most`
+    allows it.
+    """
+    room = 3 * memory // 4
+    queries = min(math.isqrt(dim**2 + room // 8) - dim, most)
+    queries = max(queries - queries % BLOCK, BLOCK)
+    references = (room - 8 * queries * dim) // (8 * (queries + dim))
+    return queries, max(references - references % BLOCK, BLOCK)
+
+
+def rows_per_tile(count: int, side: int, multiple: int) -> int:
+    """Rows per tile: all tiles alike, and small ones of two sizes only, for each size is compiled."""
+    if count <= min(side, 1024):
+        return min(128 if count <= 128 else 1024, side)
+    per_tile = math.ceil(count / math.ceil(count / side))
+    return math.ceil(per_tile / multiple) * multiple
+
+
+def padded(rows: np.ndarray, count: int) -> np.ndarray:
+    if len(rows) == count:
+        return rows
+    return np.concatenate([rows, np.zeros((count - len(rows), *rows.shape[1:]), rows.dtype)])
