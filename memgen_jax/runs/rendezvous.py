@@ -19,6 +19,7 @@ def gather(port: int, count: int, seconds: float) -> None:
     end = time.monotonic() + seconds
     names = [f"{i}/{count}" for i in range(1, count)]
     on_line: dict[socket.socket, str] = {}
+    heard: set[str] = set()
     with contextlib.ExitStack() as stack:
         both = socket.has_dualstack_ipv6()
         family = socket.AF_INET6 if both else socket.AF_INET
@@ -33,7 +34,7 @@ def gather(port: int, count: int, seconds: float) -> None:
         while missing := [name for name in names if name not in on_line.values()]:
             ready, _, _ = select.select([server, *on_line], [], [], max(0.0, end - time.monotonic()))
             if not ready:
-                strangers = sorted({name for name in on_line.values() if name and name not in names})
+                strangers = sorted(heard - set(names))
                 raise InputError(
                     f"{', '.join(missing)} did not come to port {port} of process 0 within "
                     f"{seconds:.0f} s{f' (but {strangers} did)' if strangers else ''}; start each of the "
@@ -44,6 +45,7 @@ def gather(port: int, count: int, seconds: float) -> None:
                     on_line[stack.enter_context(server.accept()[0])] = ""
                 elif said := _hear(line):
                     on_line[line] = said
+                    heard.add(said)
                 else:
                     del on_line[line]
         by_name = {name: line for line, name in on_line.items()}

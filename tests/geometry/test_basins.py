@@ -115,9 +115,8 @@ def test_bisection_ends_on_every_possible_level(threshold, key):
     def right_up_to_the_limit(x, t):
         return jnp.where(t > limit + 1, jnp.full_like(x, 9.0), jnp.ones_like(x))
 
-    t_c, _, _ = geometry.bisect(
-        key, jnp.ones(3), levels, right_up_to_the_limit, DDPM(), delta=0.5, num_steps=1, copies=2
-    )
+    measure = geometry.Basins(right_up_to_the_limit, DDPM(), levels, delta=0.5, num_steps=1, copies=2)
+    t_c, _, _ = measure.bisect(key, jnp.ones(3))
     assert float(t_c) == limit
 
 
@@ -147,9 +146,7 @@ def test_the_radius_is_what_noise_and_shrinking_add_up_to(key):
 def test_noise_is_fresh_for_every_copy_level_and_sample(key):
     process = DDPM()
     levels = jnp.array([500.0, 500.0])
-    run = functools.partial(
-        geometry.basin, levels=levels, denoiser=lambda x, t: x, process=process, delta=1.0, copies=7
-    )
+    run = geometry.Basins(lambda x, t: x, process, levels, delta=1.0, copies=7)
     keys = jax.random.split(key)
     first, second = jax.jit(jax.vmap(lambda k: run(k, PATTERNS[0]).distance))(keys)
     assert len(np.unique(np.concatenate([first, second]))) == 28
@@ -161,7 +158,8 @@ def test_one_compiled_function_serves_every_level(key):
     @jax.jit
     def back(key, t):
         traces.append(1)
-        return basins.return_distances(key, PATTERNS[0], t, exact_denoiser(PATTERNS, process), process)
+        measure = geometry.Basins(exact_denoiser(PATTERNS, process), process, jnp.ones(1), delta=1.0)
+        return measure.return_distances(key, PATTERNS[0], t)
 
     for t in (50.0, 300.0, 1000.0):
         back(key, jnp.float32(t))
@@ -171,13 +169,7 @@ def test_one_compiled_function_serves_every_level(key):
 def test_basins_of_a_batch_equal_basins_one_by_one(key):
     process = DDPM()
     keys = jax.random.split(key, 2)
-    run = functools.partial(
-        geometry.basin,
-        levels=jnp.array([200.0, 600.0]),
-        denoiser=exact_denoiser(PATTERNS, process),
-        process=process,
-        delta=0.3,
-    )
+    run = geometry.Basins(exact_denoiser(PATTERNS, process), process, jnp.array([200.0, 600.0]), delta=0.3)
     together, alone = jax.jit(jax.vmap(run))(keys, PATTERNS), jax.jit(run)
     for i in range(2):
         jax.tree.map(
@@ -257,9 +249,7 @@ def test_the_way_back_takes_whole_times_in_ddpm_and_ends_at_clean_data():
 
 
 def test_impossible_settings_are_refused(key):
-    run = functools.partial(
-        geometry.basin, key, PATTERNS[0], denoiser=lambda x, t: x, process=DDPM(), delta=1.0
-    )
+    run = functools.partial(geometry.Basins, lambda x, t: x, DDPM(), delta=1.0)
     with pytest.raises(InputError, match="levels=0"):
         run(levels=jnp.zeros(0))
     with pytest.raises(InputError, match=r"required=1\.5"):
