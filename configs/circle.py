@@ -13,8 +13,9 @@ Variants: `:smoke` runs the whole path in seconds; `:paper` is the recipe of App
 256, 8 blocks, batch min(K, 500), 800,000 steps, uniform times); nothing above was measured with it.
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

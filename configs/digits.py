@@ -11,8 +11,9 @@ two cores); `:ve` and `:ou` noise by the other two processes; `:capacity` trains
 compares them by the K at which each turns (capacity.csv).
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -9,8 +9,9 @@ settings are ours where theirs are not public; each is below.
 Variant: `:smoke` measures a few samples coarsely, in seconds.
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -10,8 +10,9 @@ line. Without labels the samples are labelled by what they repeat: pictures of `
 Variant: `:smoke` draws and measures a few samples coarsely.
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

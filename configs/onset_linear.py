@@ -13,8 +13,9 @@ figures/readings.png lays all readings side by side.
 Variants: `:smoke` takes seconds, `:paper` 1,000 simulations.
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -16,8 +16,9 @@ Variants: `:smoke` takes seconds; `:small` is a network of 163,985 parameters, 1
 `:equal_steps` the full network, 2,000 steps for every n.
 """
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(variant: str = "") -> ConfigDict:

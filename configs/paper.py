@@ -7,8 +7,9 @@ last asks nothing of the data, so that any images will do: `--config.data.name=F
 
 import math
 
-from memgen_jax.configs import parts
 from ml_collections import ConfigDict
+
+from memgen_jax.configs import parts
 
 
 def get_config(
