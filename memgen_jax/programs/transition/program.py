@@ -24,14 +24,14 @@ from memgen_jax.programs.transition import cost, densities, report, steps, table
 from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
 
-# TransitionSettings that say where and how a run is done, not what it is.
+# Settings that say where and how a run is done, not what it is.
 FREE_SETTINGS = ("shard", "data.data_dir")
-# TransitionSettings of the labels alone: with others the same samples are labelled and reported anew.
+# Settings of the labels alone: with others the same samples are labelled and reported anew.
 LABEL_SETTINGS = tuple(
     f"phases.{name}"
     for name in ("rule", "table", "delta_m", "delta_s", "false_positive_rate", "num_bootstrap")
 )
-# TransitionSettings that decide how much memory is needed, and of the result the rounding only.
+# Settings that decide how much memory is needed, and of the result the rounding only.
 MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chunk_size")
 OUTCOME = ("report.html", "fractions.csv", "transition.json")
 
@@ -114,7 +114,7 @@ def take_changes(workdir: runs.Workdir) -> None:
     consequence = (
         "samples are labelled and reported anew." if labels else "rounding may change single labels."
     )
-    print(f"TransitionSettings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
+    print(f"Settings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
     for name in OUTCOME if labels else ():
         (workdir / name).unlink(missing_ok=True)
     workdir.append_json_line("metrics.jsonl", {"stage": "settings", "changed": workdir.changed})

@@ -19,6 +19,7 @@ from memgen_jax import data, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import report as transition_report
+from memgen_jax.programs.transition.settings import TransitionRun
 
 ROOT = pathlib.Path(__file__).parents[3]
 SMOKE = "--config=configs/digits.py:smoke"
@@ -235,7 +236,7 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_trained(tmp_pa
     if field == "phases.table":
         config.phases.rule = "paper"
     with pytest.raises(InputError, match=words):
-        transition.Run(config)
+        TransitionRun(config)
 
 
 def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, monkeypatch):
@@ -245,7 +246,7 @@ def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, mon
     config.data.update({"name": str(tmp_path / "images.npz"), "num_held_out": 100})
     config.update_from_flattened_dict({"num_train": (2,), "phases.metric": "lpips"})
     with pytest.raises(InputError, match="run: memgen fetch-weights"):
-        transition.Run(config)
+        TransitionRun(config)
 
 
 @pytest.mark.parametrize("workdir", [(), ("--workdir=",)])
@@ -319,7 +320,7 @@ def test_a_damaged_last_checkpoint_is_set_aside_and_trained_anew_to_the_same_sam
     config.model.width = 16
     config.train.update({"num_steps": 20, "steps_per_call": 10, "checkpoint_seconds": 0.0})
     config.sampler.update({"num_steps": 4, "at_least": 8, "chunk_size": 8})
-    settings, mesh = transition.Run(config), sweep.member_mesh()
+    settings, mesh = TransitionRun(config), sweep.member_mesh()
     workdir = runs.Workdir(tmp_path / "run", config.to_dict())
     transition.train_and_sample(settings, workdir, mesh)
     samples, checkpoints = tmp_path / "run/samples/num_train=000002.npz", tmp_path / "run/checkpoints"
