@@ -79,6 +79,14 @@ class Metric(abc.ABC):
         """`neighbors.search` on vectors; distances in the metric's own scale."""
         return neighbors.search(queries, references, squared=self.squared, scale=self.scale, **options)
 
+    def count_within(
+        self, queries: np.ndarray, references: np.ndarray, radius: float | np.ndarray, **options
+    ) -> np.ndarray:
+        """`neighbors.count_within` on vectors; the radius is in the metric's own scale."""
+        return neighbors.count_within(
+            queries, references, radius, squared=self.squared, scale=self.scale, **options
+        )
+
     def nearest(
         self, items: Shaped[np.ndarray, "item ..."], references: Shaped[np.ndarray, "reference ..."]
     ) -> Float[np.ndarray, " item"]:

@@ -76,6 +76,7 @@ def compare(
     *,
     view: str = "coordinates",
     width: str = "silverman",
+    width_at: int | None = None,
     num_components: int = 8,
     max_items: int = 4096,
     resamples: int = 1000,
@@ -83,14 +84,17 @@ def compare(
 ) -> Comparison:
     """Δ = E_TG - E_OG with ρ_O from held-out items, and its spread over synthetic and held-out ones.
 
-    All three densities get the kernel width of the training set. With widths of their own, as the paper's
+    All three densities get one kernel width. With widths of their own, as the paper's
     Gaussians have, peaks that all three share (the background of images) already differ, and a perfect
     copier of real digits comes out as generalizing at K = 512.
-    Δ > 0 says that K training points describe the truth worse than the model does. It needs more held-out
-    than training items: at K = num_held_out even fresh real data only tie (P = ½), above it they lose.
+    Δ > 0 says that K training points describe the truth worse than the model does.
+
+    ρ_O stands for the true density: ∫ρ_O² is the mean over pairs of *different* held-out items, which is unbiased.
+    With the pairs of an item with itself Δ would be too small by as much as the kernel's height over N, and a model as
+    good as the truth would tie at K = N. (The training density *is* its K kernels, and keeps them all.)
 
     The bootstrap draws synthetic and held-out items with replacement; pairs of an item with its own
-    copy are left out of ∫ρ_O², whose diagonal is kept as it is. The training set stays: it is the model's.
+    copy are left out too. The training set stays: it is the model's.
 
     Args:
       train: the K items that the model has seen, flattened, in any unit.
@@ -99,7 +103,9 @@ def compare(
       view: "coordinates" adds up the densities of single coordinates, their spread being the held-out
         set's root mean square; "components" takes one density over the leading principal components
         of the held-out set, each scaled to spread 1.
-      width: a name of `KERNEL_WIDTHS`, taken at n = K in 1 or `num_components` dimensions.
+      width: a name of `KERNEL_WIDTHS`, in 1 or `num_components` dimensions.
+      width_at: the n at which it is taken; K where not given. E_OG can be compared over several K only with one ε,
+        and so one n, for all.
       num_components: of the second view; at most what the held-out set spans.
       max_items: the first so many of each set are used; cost grows with its square times dim.
       resamples: of the bootstrap.
@@ -123,7 +129,7 @@ def compare(
         project, dim = leading_components(sets[2], num_components)
         kernels = joint_kernels
     t, g, o = (np.asarray(project(items), np.float32) for items in sets)
-    epsilon = kernel_width(width, len(t), dim)
+    epsilon = kernel_width(width, width_at or len(t), dim)
 
     def overlaps(a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"]) -> np.ndarray:
         return np.asarray(kernels(jnp.asarray(a), jnp.asarray(b), jnp.float32(2 * epsilon**2)))
@@ -144,11 +150,12 @@ def compare(
     )
     tg = from_t[:, made].mean(0, dtype=np.float64)
     oo, og = from_o[:, unseen].astype(np.float64), from_o[:, made].astype(np.float64)
+    of_pairs = (oo.sum() - np.trace(oo)) / (len(o) * (len(o) - 1))
     return Comparison(
         view=view,
         e_tg=float(tt - 2 * tg.mean() + gg),
-        e_og=float(oo.mean() - 2 * og.mean() + gg),
-        e_to=float(tt - 2 * to + oo.mean()),
+        e_og=float(of_pairs - 2 * og.mean() + gg),
+        e_to=float(tt - 2 * to + of_pairs),
         replicates=bootstrap_delta(float(tt), tg, oo, og, resamples, seed),
         width=epsilon,
         num_train=len(t),
@@ -182,9 +189,8 @@ def bootstrap_delta(
     diagonal, repeats = np.diag(oo), np.square(o)
     distinct = np.einsum("ri,ri->r", o @ oo, o) - repeats @ diagonal
     distinct /= num_held_out**2 - repeats.sum(1)
-    self_overlap = diagonal.mean() / num_held_out + (1 - 1 / num_held_out) * distinct
     cross = np.einsum("rj,rj->r", o @ og, g) / (num_held_out * num_synthetic)
-    return tt - 2 * (g @ tg) / num_synthetic - self_overlap + 2 * cross
+    return tt - 2 * (g @ tg) / num_synthetic - distinct + 2 * cross
 
 
 def standardize(

@@ -19,6 +19,7 @@ from memgen_jax.phases.labels import (
 from memgen_jax.phases.rules.choose import RULES, Evidence, Rule, RuleName, choose_thresholds
 from memgen_jax.phases.rules.given_numbers import given
 from memgen_jax.phases.rules.held_out_images import fewest_held_out, held_out
+from memgen_jax.phases.rules.held_out_rate import held_out_rate
 from memgen_jax.phases.rules.paper_table import PAPER, paper
 from memgen_jax.phases.rules.ratio import copies_by_ratio
 from memgen_jax.phases.rules.thresholds import Thresholds
@@ -55,6 +56,7 @@ __all__ = [
     "given",
     "half_crossing",
     "held_out",
+    "held_out_rate",
     "paper",
     "sensitivity",
     "valley",

@@ -28,6 +28,11 @@ class TransitionPage:
       rows: one row per K (and width) with the fields of `fractions.csv`.
       control_rows: rows of the exact empirical score.
       quality_rows: `num_train`, `sample_distance`, `held_out_distance` per K; None where there is none.
+      common_size, common_rows: a set size that every K reaches, and per K the spurious and generalized shares in
+        sets of that size, with the fields of `repeats.csv`.
+      critical_common: sizes at which something happens in sets of that size.
+      critical_by_rule: name of a rule for the thresholds -> its critical sizes.
+      copying_rows: rows of `copying.csv`.
       critical: sizes at which something happens; those not reached are said to be so.
       onset_critical: the same for the onset paper's view, shown with `both_views`.
       transition, phase_diagram, both_views, capacity, histograms, galleries, quality, curves: the figures.
@@ -49,6 +54,11 @@ class TransitionPage:
     rows: Sequence[typing.Any]
     control_rows: Sequence[typing.Any] = ()
     quality_rows: Sequence[typing.Any] = ()
+    common_size: int | None = None
+    common_rows: Sequence[typing.Any] = ()
+    critical_common: Sequence[CriticalSize] = ()
+    critical_by_rule: Mapping[str, Sequence[CriticalSize]] = dataclasses.field(default_factory=dict)
+    copying_rows: Sequence[typing.Any] = ()
     critical: Sequence[CriticalSize] = ()
     onset_critical: Sequence[CriticalSize] = ()
     transition: page.Picture
@@ -70,9 +80,19 @@ class TransitionPage:
 def render(shown: TransitionPage) -> str:
     """The page as HTML text."""
     values = {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
-    for name in ("rows", "control_rows", "quality_rows"):
+    for name in ("rows", "control_rows", "quality_rows", "common_rows"):
         values[name] = _by_size(values[name])
+    values["copying_rows"] = [row | {"words": nearness(row["c_t"])} for row in shown.copying_rows]
     return page.render("transition.html", widths=list(rows_by_width(shown.rows)), **values)
+
+
+def nearness(c_t: float | None) -> str:
+    """What a C_T says in words; at |C_T| ≤ 3 chance may have made it."""
+    if c_t is None:
+        return "too few samples"
+    if c_t < -3:
+        return "nearer to S than unseen items"
+    return "farther from S than unseen items: undertrained" if c_t > 3 else "as near to S as unseen items"
 
 
 def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:

@@ -1,22 +1,36 @@
-"""Error bars that hold: intervals, bootstrap, rank tests, dip, copying."""
+"""Error bars that hold: intervals, bootstrap, rank tests, dip, copying, repeats."""
 
 from memgen_jax.statistics.bootstrap import Mean, mean_interval
-from memgen_jax.statistics.copying import auth_pct, data_copying
+from memgen_jax.statistics.copying import Cells, auth_pct, data_copying, lowest_cell
 from memgen_jax.statistics.differences import Interval, difference, ratio
 from memgen_jax.statistics.dip import dip_test
 from memgen_jax.statistics.intervals import wilson_interval, zero_bound
 from memgen_jax.statistics.rank_tests import Trend, trend_test
+from memgen_jax.statistics.repeats import (
+    Share,
+    chance_of_neighbor,
+    mean_share,
+    powers_of_two,
+    share_of_repeats,
+)
 
 __all__ = [
+    "Cells",
     "Interval",
     "Mean",
+    "Share",
     "Trend",
     "auth_pct",
+    "chance_of_neighbor",
     "data_copying",
     "difference",
     "dip_test",
+    "lowest_cell",
     "mean_interval",
+    "mean_share",
+    "powers_of_two",
     "ratio",
+    "share_of_repeats",
     "trend_test",
     "wilson_interval",
     "zero_bound",

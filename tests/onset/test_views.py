@@ -91,7 +91,7 @@ def test_resamples_match_a_double_loop_over_drawn_items():
     for value, o, g in zip(bootstrap_delta(0.4, tg, oo, og, 3, seed=7), count_o, count_g, strict=True):
         items_o, items_g = np.repeat(np.arange(5), o), np.repeat(np.arange(4), g)
         pairs = [oo[a, b] for a in items_o for b in items_o if a != b]
-        same = 3.0 / 5 + (1 - 1 / 5) * np.mean(pairs)
+        same = np.mean(pairs)
         expected = 0.4 - 2 * tg[items_g].mean() - same + 2 * og[np.ix_(items_o, items_g)].mean()
         assert value == pytest.approx(expected)
 
@@ -107,3 +107,19 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence():
         compare(TRAIN, FRESH, HELD_OUT, view="components", num_components=0)
     with pytest.raises(InputError, match="all held-out items are the same"):
         compare(TRAIN, FRESH, np.ones_like(HELD_OUT), view="components")
+
+
+@pytest.mark.parametrize("num_train,num_held_out", [(64, 1733), (512, 1285), (1024, 773)])
+@pytest.mark.parametrize("copied", [0.0, 0.3, 0.5])
+def test_relative_delta_is_one_less_twice_the_copied_share(num_train, num_held_out, copied):
+    """The rest of the samples are fresh draws; the mean over several sets, as one is noisy at large K."""
+    found = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        train, unseen, fresh = (
+            random.standard_normal((count, 8)).astype(np.float32) for count in (num_train, num_held_out, 4096)
+        )
+        copies = random.choice(num_train, round(4096 * copied))
+        samples = np.concatenate([train[copies], fresh[len(copies) :]])
+        found.append(compare(train, samples, unseen, view="components", resamples=2).row()["relative_delta"])
+    assert np.mean(found) == pytest.approx(1 - 2 * copied, abs=0.05)

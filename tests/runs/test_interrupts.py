@@ -11,6 +11,7 @@ runs.interrupt_at_once()
 number = signal.Signals[sys.argv[1]]
 other = threading.Thread(target=time.sleep, args=(60,), daemon=True)
 other.start()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 # The system may give a signal for the process to any of its threads: here it is the other one.
 threading.Timer(0.5, signal.pthread_kill, (other.ident, number)).start()
 start = time.monotonic()

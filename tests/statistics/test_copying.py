@@ -30,3 +30,28 @@ def test_data_copying_is_centred_for_samples_like_unseen_items_and_positive_far_
     assert statistics.data_copying(rng.normal(size=50), 9 + rng.normal(size=50)) > 5
     with pytest.raises(InputError):
         statistics.data_copying(np.ones(1), np.ones(5))
+
+
+def test_the_lowest_cell_finds_a_copied_mode_that_one_cell_hides():
+    """Two modes: one copied exactly, samples of the other spread too wide."""
+    random = np.random.default_rng(0)
+    modes = np.array([[0.0, 0.0], [20.0, 0.0]])
+
+    def draw(count, spread=1.0):
+        return np.concatenate([mode + spread * random.standard_normal((count, 2)) for mode in modes])
+
+    train, unseen = draw(200), draw(200)
+    samples = np.concatenate([train[:100], modes[1] + 5 * random.standard_normal((300, 2))])
+
+    def to_train(items):
+        return np.sqrt(((items[:, None] - train[None]) ** 2).sum(-1)).min(1)
+
+    cells = statistics.Cells(train, 2)
+    whole = statistics.data_copying(to_train(unseen), to_train(samples))
+    lowest = statistics.lowest_cell(to_train(unseen), to_train(samples), cells.of(unseen), cells.of(samples))
+    assert whole > 2
+    assert lowest < -8
+    assert (
+        statistics.lowest_cell(to_train(unseen), to_train(samples), cells.of(unseen) + 9, cells.of(samples))
+        is None
+    )

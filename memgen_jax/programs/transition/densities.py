@@ -28,7 +28,7 @@ CROSSING = "P(Δ > 0) crosses one half, {}"
 
 
 def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """Writes the tables. After `transition_tables.classify`; nothing where fewer than 2 items are unseen."""
+    """Writes the tables. After `tables.classify`; nothing where fewer than 2 items are unseen."""
     rows: list[dict[str, Any]] = []
     critical: dict[int | None, dict[str, Any]] = {}
     sizes = sorted({member.num_train for member in run.members})
@@ -69,6 +69,7 @@ def compare_sizes(
                 as_vectors(load_samples(workdir, member)),
                 unseen_set,
                 view=view,
+                width_at=width_at(run),
                 max_items=run.settings.onset_items,
                 resamples=num_resamples(run),
                 seed=size,  # so that sizes are resampled independently
@@ -89,12 +90,23 @@ def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float |
         held_out,
         beyond,
         view=view,
+        width_at=width_at(run),
         max_items=run.settings.onset_items,
         resamples=num_resamples(run),
         seed=size,
     )
     row = found.row()
     return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]
+
+
+def width_at(run: TransitionRun) -> int:
+    """The n at which the one kernel width of a sweep is taken: the fewest items that any density here is made of.
+
+    That is the unseen ones of the largest K, or that K where it is smaller.
+    """
+    largest = max(member.num_train for member in run.members)
+    unseen = len(run.dataset.held_out) + len(run.train) - largest
+    return max(2, min(largest, unseen or largest, run.settings.onset_items))
 
 
 def num_resamples(run: TransitionRun) -> int:
@@ -124,7 +136,7 @@ def pooled_row(seeds: list[onset.Comparison]) -> dict[str, Any]:
 def critical_size(comparisons: dict[int, list[onset.Comparison]]) -> dict[str, float | None]:
     """Where P(Δ > 0) crosses one half, among the sizes with more unseen than training items.
 
-    At larger K even fresh real data would not describe the truth better than the training set does.
+    At larger K few unseen items stand for the truth, and what they say of it is uncertain.
     """
     sizes = [size for size, seeds in comparisons.items() if size < seeds[0].num_held_out]
     if not sizes:

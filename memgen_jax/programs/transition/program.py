@@ -20,7 +20,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import plain, settings_from
-from memgen_jax.programs.transition import cost, densities, report, steps, tables
+from memgen_jax.programs.transition import cost, densities, estimates, report, steps, tables
 from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
 
@@ -71,6 +71,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         return
     with runs.stage("classify and report", 1, "report"):
         tables.classify(run, workdir)
+        estimates.tabulate(run, workdir)
         steps.tabulate(run, workdir)
         densities.tabulate(run, workdir)
         report.report(run, workdir)

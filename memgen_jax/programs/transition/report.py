@@ -127,6 +127,16 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         critical=list(itertools.chain(*critical.values())),
         onset_critical=[mark for width, found in results.items() for mark in densities.marks(found, width)],
         quality_rows=quality_rows,
+        **at_common_size(run, workdir, results),
+        critical_by_rule={
+            outcome["rules"][rule]: [
+                mark
+                for width, found in results.items()
+                for mark in critical_marks(found["critical_by_rule"][rule], width)
+            ]
+            for rule in outcome["rules"]
+        },
+        copying_rows=read_table(workdir, "copying.csv"),
         delta_m=thresholds.delta_m,
         delta_s=thresholds.delta_s,
         metric=metric,
@@ -143,6 +153,21 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         **pictures,
     )
     page.write(workdir / "report.html", transition_page.render(shown_page))
+
+
+def at_common_size(
+    run: TransitionRun, workdir: runs.Workdir, results: dict[int | None, dict[str, Any]]
+) -> dict[str, Any]:
+    """What the page shows of sets of one size, by the first rule."""
+    rule = run.settings.phases.rule
+    found = {width: own["critical_at_common_size"][rule] for width, own in results.items()}
+    size = min(own["num_samples"] for own in found.values())
+    rows = [row for row in read_table(workdir, "repeats.csv") if row["num_samples"] == size]
+    return {
+        "common_size": size,
+        "common_rows": rows,
+        "critical_common": [mark for width, own in found.items() for mark in critical_marks(own, width)],
+    }
 
 
 def figure(workdir: runs.Workdir, name: str, drawn, alt: str, caption: str = "") -> page.Picture:
@@ -206,12 +231,10 @@ def critical_marks(critical: dict[str, Any], width: int | None) -> list[transiti
         ("generalized_half", "generalized reaches 50%", "generalized"),
         ("spurious_peak", "spurious peak", "spurious"),
     ):
-        found = critical[name]
-        marks.append(
-            transition_figures.CriticalSize(
-                label, found["num_train"], found["low"], found["high"], phase, width
-            )
-        )
+        found = critical.get(name)
+        if found is not None:
+            interval = found.get("low"), found.get("high")
+            marks.append(transition_figures.CriticalSize(label, found["num_train"], *interval, phase, width))
     return marks
 
 

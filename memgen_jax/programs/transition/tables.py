@@ -1,4 +1,4 @@
-"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json.
+"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json, to which `estimates` adds.
 
 A sweep over widths has a column `width` in its tables. Its JSON files say on top what they say of one width,
 `width`, the one that the page speaks of first, and the same of each under `by_width`.
@@ -18,13 +18,19 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs.transition.settings import TransitionRun
 
 
-def labels_of(workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
-    """A member's labels, from the distances on disk."""
+def distances_of(workdir: runs.Workdir, member: sweep.Member) -> dict[str, np.ndarray]:
+    """A member's distances, and indices of the nearest, from the disk."""
     found = workdir.read_npz(f"neighbors/{member.name}.npz")
     if found is None:
         raise InputError(
             f"neighbors/{member.name}.npz is missing or damaged in {workdir.path}: run it again."
         )
+    return found
+
+
+def labels_of(workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
+    """A member's labels, from the distances on disk."""
+    found = distances_of(workdir, member)
     return phases.classify(
         found["train_distance"], found["synthetic_distance"], thresholds.delta_m, thresholds.delta_s
     )
@@ -169,7 +175,8 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
     if len(critical) > 1:
         outcome["critical_by_width"] = {str(width): found for width, found in critical.items()}
     workdir.write_json("transition.json", outcome)
-    workdir.write_csv("fractions.csv", fraction_rows(run, workdir, thresholds))
+    rule = {"rule": run.settings.phases.rule}
+    workdir.write_csv("fractions.csv", [row | rule for row in fraction_rows(run, workdir, thresholds)])
 
 
 def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
@@ -280,8 +287,15 @@ def of_width(rows: Iterable[dict[str, Any]], width: int | None) -> list[dict[str
     return [row for row in rows if row.get("width", width) == width]
 
 
-def read_table(workdir: runs.Workdir, name: str) -> list[dict[str, float]]:
+def read_table(workdir: runs.Workdir, name: str, *, rule: str | None = None) -> list[dict[str, Any]]:
+    """The rows of a table, numbers as floats and blanks as None: those of one `rule`, else of the first it has."""
     file = workdir / name
     if not file.exists():
         return []
-    return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file.read_text().splitlines())]
+    words = ("rule", "phase")
+    rows = [
+        {k: v if k in words else float(v) if v else None for k, v in row.items()}
+        for row in csv.DictReader(file.read_text().splitlines())
+    ]
+    wanted = rule or next((row.get("rule") for row in rows), None)
+    return [row for row in rows if row.get("rule") == wanted]

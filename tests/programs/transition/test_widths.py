@@ -9,6 +9,7 @@ import pytest
 
 from configs import digits
 from memgen_jax import runs
+from memgen_jax.programs.transition import estimates
 from memgen_jax.programs.transition import report as transition_report
 from memgen_jax.programs.transition import settings as transition_settings
 from memgen_jax.programs.transition import steps as transition_steps
@@ -51,6 +52,7 @@ def make(folder, widths, model_width=WIDE):
         )
         workdir.write_npz(f"samples/{member.name}.npz", images=run.train[:8])
     transition_tables.classify(run, workdir)
+    estimates.tabulate(run, workdir)
     transition_steps.tabulate(run, workdir)
     return run, workdir
 
@@ -113,6 +115,7 @@ def test_a_single_width_leaves_files_without_widths(tmp_path):
     run, workdir = make(tmp_path / "run", ())
     assert list(read(workdir, "transition.json")) == [
         "data", "metric", "intervals", "thresholds", "critical", "sensitivity", "held_out_quality",
+        "critical_by_rule", "critical_at_common_size", "rules",
     ]  # fmt: skip
     assert list(read(workdir, "training_time.json")) == ["tau", "exponent", "exponent_error"]
     figure, *_ = transition_steps.draw(run, workdir)

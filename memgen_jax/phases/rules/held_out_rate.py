@@ -1,0 +1,50 @@
+"""The rule "held_out_rate": at every K, and at every set size, the same share of real items would count."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from memgen_jax.phases.rules.held_out_images import held_out
+from memgen_jax.phases.rules.thresholds import Thresholds
+
+MOST_DRAWS = 16  # of real sets of one size
+ITEMS_DRAWN = 4096  # after which no further sets are drawn
+
+
+def held_out_rate(
+    unseen_distance: Float[np.ndarray, " unseen"],
+    own_distance: Callable[[np.ndarray], Float[np.ndarray, " item"]],
+    num_real: int,
+    size: int,
+    false_positive_rate: float = 0.01,
+    seed: int = 0,
+) -> Thresholds:
+    """Thresholds of one K at a fixed rate: δ_m from unseen items against this training set, δ_s from real sets.
+
+    A fixed distance (rule "held_out") is passed by ever more unseen items as the training set grows, and by ever more
+    pairs as the samples do. Here both rates stay: δ_m is the quantile of the unseen items' distances to *these* K
+    items, and δ_s that of real items to their nearest other in sets as large as the samples, the mean over sets drawn
+    at random.
+
+    Args:
+      unseen_distance: from held-out items to the nearest of the K training items.
+      own_distance: indices of real items -> the distance of each to its nearest other among them.
+      num_real: how many real items there are.
+      size: of the set of samples; where there are fewer real items, all of them are taken and δ_s is too wide: more
+        than the rate of a set of honest samples would count as repeats.
+      false_positive_rate: in (0, 1).
+      seed: of the draws.
+    Raises:
+      InputError: too few distances for the rate.
+    """
+    size = min(size, num_real)
+    draws = 1 if size == num_real else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
+    random = np.random.default_rng(seed)
+    chosen = (np.sort(random.choice(num_real, size, replace=False)) for _ in range(draws))
+    found = [held_out(unseen_distance, own_distance(items), false_positive_rate) for items in chosen]
+    delta_s = float(np.mean([one.delta_s for one in found]))
+    intervals = np.array([one.delta_s_interval for one in found])
+    rule = f"held-out at {100 * false_positive_rate:.3g}% false positives at every K"
+    low, high = intervals.mean(axis=0).tolist()
+    return Thresholds(found[0].delta_m, delta_s, rule, found[0].delta_m_interval, (low, high))

@@ -1,0 +1,120 @@
+"""The share of repeats belongs to a set size: what it would be at another, without drawing, and how sure it is."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import gammaln, ndtri
+
+from memgen_jax.errors import InputError
+
+
+def chance_of_neighbor(
+    neighbors: Int[np.ndarray, " sample"], num_samples: int, size: int
+) -> Float[np.ndarray, " sample"]:
+    """Chance that a sample has a near one among `size` - 1 others, drawn from the `num_samples` - 1 there are.
+
+    1 - C(N-1-r, n-1) / C(N-1, n-1), hypergeometric, of a sample with r near ones: rarefaction, as ecologists do it
+    for species (Hurlbert 1971).
+
+    Args:
+      neighbors: r of each sample, 0..N-1.
+      num_samples: N.
+      size: n, 1..N.
+    Raises:
+      InputError: sizes out of range.
+    """
+    if not 1 <= size <= num_samples:
+        raise InputError.setting("size", size, f"a set size from 1 to the {num_samples} samples there are")
+    rest = num_samples - 1 - np.asarray(neighbors, np.float64)  # samples that are not near, itself left out
+    others = size - 1
+    possible = rest >= others
+    safe = np.where(possible, rest, others)
+
+    # C(a, k) / C(b, k), in which k! cancels
+    missing = np.exp(
+        (gammaln(safe + 1) - gammaln(safe - others + 1))
+        - (gammaln(num_samples) - gammaln(num_samples - others))
+    )
+    return np.where(neighbors == 0, 0.0, np.where(possible, 1 - missing, 1.0))
+
+
+class Share(NamedTuple):
+    """A share of a set of samples, with the variance that redrawing the set would give it.
+
+    Attributes:
+      value: in [0, 1].
+      variance: of the value, ≥ 0.
+      num_samples: of the set.
+    """
+
+    value: float
+    variance: float
+    num_samples: int
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Wilson's interval at as many independent samples as would have this variance."""
+        share, effective = self.value, float(self.num_samples)
+        if self.variance > 0:
+            effective = min(effective, max(share * (1 - share) / self.variance, 1.0))
+        z2 = float(ndtri(0.5 + confidence / 2)) ** 2
+        centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
+        half = (z2 * (share * (1 - share) / effective + z2 / (4 * effective**2))) ** 0.5 / (
+            1 + z2 / effective
+        )
+        return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
+def share_of_repeats(
+    neighbors: Int[np.ndarray, " sample"],
+    counted: Bool[np.ndarray, " sample"],
+    size: int,
+    *,
+    repeated: bool = True,
+) -> Share:
+    """The share of samples that are `counted` and repeated, in a set of `size` of them.
+
+    The share is unbiased at any size up to that of the set. Labels of repeats come in pairs and groups, so a
+    binomial interval would be too narrow: the variance is the jackknife's, in which a sample that is left out takes
+    itself away, and one near sample from each of its neighbours (which are taken to have as many as itself).
+
+    Args:
+      neighbors: of each sample, how many *other* samples lie within δ_s.
+      counted: whether the sample may count at all: not memorized, for the spurious and the generalized share.
+      size: n, the set size to speak of, 1..N.
+      repeated: False for those that are counted and not repeated.
+    """
+    total = len(neighbors)
+
+    def chance(of: Int[np.ndarray, " sample"], num_samples: int, at: int) -> Float[np.ndarray, " sample"]:
+        near = chance_of_neighbor(of, num_samples, at)
+        return near if repeated else 1 - near
+
+    value = float(np.where(counted, chance(neighbors, total, size), 0.0).mean())
+    if total < 3:
+        return Share(value, value * (1 - value) / total, total)
+    fewer, smaller = total - 1, min(size, total - 1)
+    kept = chance(np.minimum(neighbors, fewer - 1), fewer, smaller)
+    lost = kept - chance(np.maximum(neighbors - 1, 0), fewer, smaller)
+    influence = np.where(counted, kept + neighbors * lost, 0.0)
+    return Share(value, float(np.var(influence, ddof=1)) / total, total)
+
+
+def mean_share(shares: Sequence[Share]) -> Share:
+    """The mean of independent shares, of several trainings for instance, with what sampling alone leaves open."""
+    count = len(shares)
+    return Share(
+        sum(share.value for share in shares) / count,
+        sum(share.variance for share in shares) / count**2,
+        sum(share.num_samples for share in shares),
+    )
+
+
+def powers_of_two(largest: int, smallest: int = 128) -> list[int]:
+    """Set sizes at which repeats of sets of different sizes are compared.
+
+    >>> powers_of_two(1000)
+    [128, 256, 512]
+    """
+    return [2**power for power in range(largest.bit_length()) if smallest <= 2**power <= largest]

@@ -1,0 +1,102 @@
+"""What the shares of a sweep mean: sets made by hand, of which a known part is copied or repeated."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from configs import digits
+from memgen_jax import runs
+from memgen_jax.programs.transition import estimates
+from memgen_jax.programs.transition import program as transition
+from memgen_jax.programs.transition import tables as transition_tables
+from memgen_jax.programs.transition.settings import TransitionRun
+
+SIZES = (16, 64)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """At K = 16 half of 400 samples are copies; at K = 64 a tenth of 400 come in 20 exact pairs, the rest is real."""
+    config = digits.get_config("smoke")
+    config.update(num_train=SIZES, seeds=(0,))
+    config.update_from_flattened_dict(
+        {"control.run": False, "phases.num_bootstrap": 20, "sampler.at_least": 400, "sampler.at_most": 400}
+    )
+    folder = tmp_path_factory.mktemp("estimates")
+    run, workdir = TransitionRun(config), runs.Workdir(folder, {})
+    fresh = run.train[500:1300]  # real, and in no S here
+    pairs = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8), 2, axis=0)
+    sets = {
+        16: np.concatenate([np.resize(run.train[:16], (200, 8, 8, 1)), fresh[:200]]),
+        64: np.concatenate([pairs, fresh[200:560]]),
+    }
+    for member in run.members:
+        workdir.write_npz(f"samples/{member.name}.npz", images=sets[member.num_train])
+    transition.find_neighbors(run, workdir)
+    transition_tables.classify(run, workdir)
+    estimates.tabulate(run, workdir)
+    return folder
+
+
+def rows_of(folder, name):
+    return list(csv.DictReader((folder / name).read_text().splitlines()))
+
+
+def test_both_rules_stand_in_the_table_the_one_of_the_settings_first(tables):
+    rows = rows_of(tables, "fractions.csv")
+    assert [(row["rule"], int(row["num_train"])) for row in rows] == [
+        (rule, size) for rule in ("held_out", "held_out_rate") for size in SIZES
+    ]
+    fixed = {row["delta_m"] for row in rows[:2]}
+    assert len(fixed) == 1 and float(rows[2]["delta_m"]) > float(rows[3]["delta_m"])
+
+
+def test_repeats_are_counted_at_the_same_sizes_for_every_size_of_training_set(tables):
+    rows = [row for row in rows_of(tables, "repeats.csv") if row["rule"] == "held_out"]
+    assert [(int(row["num_train"]), int(row["num_samples"])) for row in rows] == [
+        (size, n) for size in SIZES for n in (128, 256, 400)
+    ]
+    paired = {int(row["num_samples"]): float(row["spurious"]) for row in rows if row["num_train"] == "64"}
+    real = float(rows[2]["spurious"])  # of 200 real samples among 400: close pairs that real data have
+    assert paired[400] == pytest.approx(0.1 + 2 * real, abs=0.06)
+    # A sample of a pair has its twin in a set of 128 of the 400 with chance 127/399.
+    assert paired[128] == pytest.approx(0.1 * 127 / 399, abs=0.02)
+
+
+def test_real_items_lie_as_near_to_the_training_set_as_held_out_ones_and_copies_nearer(tables):
+    rows = {(int(row["num_train"]), row["phase"]): row for row in rows_of(tables, "copying.csv")}
+    assert set(rows) == {(size, phase) for size in SIZES for phase in ("all", *estimates.phases.NAMES)}
+    assert float(rows[16, "all"]["c_t"]) < -5
+    assert abs(float(rows[16, "generalized"]["c_t"])) < 3
+    assert float(rows[16, "memorized"]["median_distance"]) == 0
+    assert int(rows[16, "memorized"]["num_samples"]) == 200
+
+
+def test_critical_sizes_are_given_by_either_rule_and_at_the_common_size(tables):
+    found = json.loads((tables / "transition.json").read_text())
+    assert (
+        set(found["critical_by_rule"])
+        == set(found["critical_at_common_size"])
+        == {
+            "held_out",
+            "held_out_rate",
+        }
+    )
+    common = found["critical_at_common_size"]["held_out"]
+    assert common["num_samples"] == 400
+    half = common["generalized_half"]
+    assert half["low"] <= half["num_train"] <= half["high"]
+
+
+def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
+    config = digits.get_config("smoke")
+    config.update(num_train=SIZES)
+    run, workdir = TransitionRun(config), runs.Workdir(tables, {})
+    kept = workdir.read_npz("neighbors/num_train=000064,within.npz")
+    (name,) = [name for name in kept if name.startswith("delta_s=1.2150")]
+    monkeypatch.setattr(transition_tables, "load_samples", None)
+    monkeypatch.setattr(estimates, "load_samples", None)
+    again = estimates.count_neighbors(run, workdir, run.members[1], float(name.removeprefix("delta_s=")))
+    np.testing.assert_array_equal(again, kept[name])
