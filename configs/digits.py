@@ -3,7 +3,8 @@
   python -m experiments.transition --config=configs/digits.py --workdir=runs/digits
 
 Ten sizes from K = 2 to all 1,437 training images (360 more are held out), one MLP of 0.45M parameters each,
-5,000 steps, as many samples as the paper's 4K between a floor of 256 and a cap of 2,048, DDIM in 50 steps: under 8 minutes on two cores.
+5,000 steps, the paper's 4K samples each between a floor of 256 and a cap of 2,048, DDIM in 50 steps: under
+8 minutes on two cores.
 The paper's recipe in miniature; what differs from it is a setting below with its reason.
 
 Variants: `:smoke` runs the whole path in seconds; `:unet` trains the paper's U-Net at width 32 instead (hours on

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -45,10 +46,10 @@ AUDIT = """\
 usage: memgen audit --train PATH --samples PATH --out DIR [options]
 
 Are the samples copies of the training images? Compares every sample with every
-training image and with every other sample. PATH is a folder of PNG/JPEG/WebP
-images, an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
+training image and with every other sample. PATH is a folder of images (PNG,
+JPEG, TIFF, …), an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
 
-  --train PATH     the images that the model was trained on
+  --train PATH     the images that the model was trained on (several: repeat)
   --samples PATH   the images that it made; or have them drawn from a model,
     --pipeline DIR --num-samples N [--prompts FILE: one a line]
     [--guidance W (7.5)] [--steps N (50)] [--seed N (0)]
@@ -63,6 +64,7 @@ images, an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
   --size N         crop and resize all images to N×N
   --channels C     turn all images grey (1) or RGB (3)
   --skip-bad       leave out unreadable images and count them
+  --range R        of float images: 0,1 or -1,1 (write --range=-1,1) or 0,255
   --batch B        images per LPIPS batch (64)
   --data-dir DIR   where tfds data sets are prepared
 """
@@ -80,9 +82,9 @@ def parser() -> argparse.ArgumentParser:
     )
     one.format_help = lambda: AUDIT  # type: ignore[method-assign]
     add = one.add_argument
-    add("--train", required=True)
+    add("--train", required=True, action="append")
     made = one.add_mutually_exclusive_group(required=True)
-    made.add_argument("--samples")
+    made.add_argument("--samples", action="append")
     made.add_argument("--pipeline")
     add("--num-samples", type=int)
     add("--prompts")
@@ -90,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, dest="num_steps")
     add("--seed", type=int)
     add("--out", required=True)
-    add("--holdout")
+    add("--holdout", action="append")
     add("--metric", choices=("auto", "l2", "lpips"))
     add("--thresholds")
     add("--delta-m", type=float)
@@ -101,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     add("--size", type=int)
     add("--channels", type=int, choices=(1, 3))
     add("--skip-bad", action="store_true")
+    add("--range", dest="value_range", choices=("0,1", "-1,1", "0,255"))
     add("--batch", type=int)
     add("--data-dir")
 
@@ -150,8 +153,17 @@ def flag_of(setting: str) -> str:
     return flags.get(setting, setting)
 
 
+def refuse_repeated(argv: Sequence[str]) -> None:
+    """Refuses a flag that is given twice, of which the first would go unheard; sets may have several paths."""
+    flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
+    for flag in flags:
+        if flags.count(flag) > 1 and flag not in ("--train", "--samples", "--holdout"):
+            raise InputError(f"{flag} is given {flags.count(flag)} times; give it once")
+
+
 def audit(argv: Sequence[str]) -> int:
     """`memgen audit` and `memgen fetch-weights`: 0, 1 (`--fail-above` exceeded) or 2 (a mistake)."""
+    refuse_repeated(argv)
     arguments = vars(parser().parse_args(argv))
     if arguments.pop("command") == "fetch-weights":
         from memgen_jax import metrics
@@ -160,6 +172,10 @@ def audit(argv: Sequence[str]) -> int:
         return exits.DONE
     from memgen_jax import audit
 
+    arguments["out"] = os.path.expanduser(arguments["out"])
+    for name in ("train", "samples", "holdout"):
+        if len(arguments.get(name, ())) == 1:
+            (arguments[name],) = arguments[name]
     draw = drawing(arguments)
     result = audit.run(audit.AuditSettings(**arguments), draw=draw)
     print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")

@@ -145,9 +145,9 @@ def test_help_names_every_flag_and_every_default(capsys):
 
 def test_every_setting_of_an_audit_is_a_flag():
     given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c"]))
-    assert given == {"command": "audit", "train": "a", "samples": "b", "out": "c"}
+    assert given == {"command": "audit", "train": ["a"], "samples": ["b"], "out": "c"}
     argv = "--holdout=h --metric=l2 --thresholds=mnist --delta-m=1 --delta-s=2 --fpr=.05 --ratio=.3 "
-    argv += "--fail-above=.1 --size=8 --channels=1 --skip-bad --data-dir=d --batch=3"
+    argv += "--fail-above=.1 --size=8 --channels=1 --range=0,1 --skip-bad --data-dir=d --batch=3"
     given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c", *argv.split()]))
     assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.AuditSettings)}
 

@@ -10,7 +10,7 @@ from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.audit.writing import require_writable, write
-from memgen_jax.data import Items
+from memgen_jax.data import Items, count_by_kind
 from memgen_jax.errors import InputError
 
 
@@ -40,9 +40,16 @@ def run(
     )
     distances = compare(settings, metric, *vectors, holdout)
     result = conclude(settings, metric, distances)
+    read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
+    result.summary["called"] = {name: settings.called(name) for name in read}
+    result.summary["left_out"] = {
+        name: f"{count_by_kind(what)} (skipped.csv)" if items.skipped else count_by_kind(what)
+        for name, items in read.items()
+        if (what := dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {}))
+    }
     for sentence in result.sentences:
         say(sentence)
-    write(settings, result, train, samples, metric, *vectors)
+    write(settings, result, read, metric, *vectors)
     return result
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from memgen_jax import metrics, phases
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, read
+from memgen_jax.data import Items, read_sets
 from memgen_jax.errors import InputError
 
 
@@ -18,18 +20,54 @@ def load(
         "size": settings.size,
         "channels": settings.channels,
         "skip_bad": settings.skip_bad,
+        "value_range": settings.value_range,
     }
-    train, holdout = read(settings.train, **options)
-    samples = read(settings.samples, **options)[0] if draw is None else draw()
+    train, holdout = read_sets(settings.sources("train"), **options)
+    samples = read_sets(settings.sources("samples"), **options)[0] if draw is None else draw()
     if settings.holdout is not None:
-        holdout, _ = read(settings.holdout, **options)
+        holdout, _ = read_sets(settings.sources("holdout"), **options)
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
-        place = getattr(settings, name) or f"held out in {settings.train}"
+        place = settings.called(name)
         note = f" ({items.note})" if items.note else ""
         say(f"{name}: {_count(items)} from {place}{note}")
+    ranges = {name: items.note for name, items in sets.items() if items.note.startswith("floats in")}
+    if len(set(ranges.values())) > 1:
+        say(
+            "Warning: the sets are floats of different ranges, "
+            + "; ".join(f"{name}: {note}" for name, note in ranges.items())
+            + ". If that is not so, say the range."
+        )
     require_comparable(settings, sets)
+    if holdout is not None:
+        holdout = without_shared(settings, train, holdout, say)
     return train, samples, holdout
+
+
+def without_shared(
+    settings: AuditSettings, train: Items, holdout: Items, say: Callable[[str], object]
+) -> Items:
+    """The held-out items that are in the training set by no copy: the others would make every threshold 0."""
+    seen = {item.tobytes() for item in train.values}
+    unseen = np.array([item.tobytes() not in seen for item in holdout.values])
+    shared = int((~unseen).sum())
+    if not shared:
+        return holdout
+    share = shared / len(unseen)
+    say(
+        f"Warning: {shared:,} of {len(unseen):,} held-out items ({100 * share:.2g}%) are in the training set, "
+        "identical; they are left out of the calibration."
+        + (
+            " So many say that the two sets were not kept apart."
+            if share >= settings.false_positive_rate
+            else ""
+        )
+    )
+    kept = holdout._replace(
+        values=holdout.values[unseen], names=[n for n, own in zip(holdout.names, unseen, strict=True) if own]
+    )
+    require_comparable(settings, {"train": train, "samples": train, "holdout": kept})
+    return kept
 
 
 def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> None:
@@ -40,7 +78,7 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
     """
     train = sets["train"]
     for name, items in sets.items():
-        place = getattr(settings, name) or f"held out in {settings.train}"
+        place = settings.called(name)
         if len(items.values) < 2:
             raise InputError(f"{{0}} {place} holds one item; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
@@ -90,5 +128,15 @@ def choose_metric(settings: AuditSettings, train: Items) -> metrics.Metric:
     name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
     metric = metrics.make_metric(name, shape, batch=settings.batch)
     if settings.thresholds != "auto":
+        if train.values.ndim != 4:
+            raise InputError(
+                f"{{0}} {settings.thresholds} belong to images in [-1, 1], and {{1}} holds vectors: give {{2}} and "
+                "{3}, or {4}",
+                "thresholds",
+                "train",
+                "delta_m",
+                "delta_s",
+                "holdout",
+            )
         phases.paper(settings.thresholds, metric.name)
     return metric

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from memgen_jax import metrics, phases
 from memgen_jax.errors import InputError
@@ -15,7 +16,7 @@ class AuditSettings:
     """What to compare, and how; every field has its flag in `memgen audit`.
 
     Attributes:
-      train, samples, holdout: sources as `data.read` takes them.
+      train, samples, holdout: sources as `data.read` takes them; several of one kind are one set.
       out: folder for the results, made where missing.
       metric: "l2" (pixels in [-1, 1], not squared), "lpips" (AlexNet v0.1, squared), or "auto": L2 for
         one channel and for vectors, LPIPS for colour.
@@ -25,14 +26,14 @@ class AuditSettings:
       false_positive_rate: share of unseen real images that held-out calibration lets pass as copies.
       ratio: also report the share of samples with d1/d2 below it.
       fail_above: `Result.failed` is true where the memorized fraction is above it.
-      size, channels, skip_bad, data_dir: see `data.read`.
+      size, channels, skip_bad, value_range, data_dir: see `data.read`.
       batch: images per LPIPS batch.
     """
 
-    train: str
-    samples: str
+    train: str | Sequence[str]
+    samples: str | Sequence[str]
     out: str
-    holdout: str | None = None
+    holdout: str | Sequence[str] | None = None
     metric: str = "auto"
     thresholds: str = "auto"
     delta_m: float | None = None
@@ -43,8 +44,18 @@ class AuditSettings:
     size: int | None = None
     channels: int | None = None
     skip_bad: bool = False
+    value_range: str | None = None
     data_dir: str | None = None
     batch: int = 64
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """The sources of "train", "samples" or "holdout"; none where there is no holdout."""
+        given = getattr(self, name)
+        return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+    def called(self, name: str) -> str:
+        """What sentences call one of the three sets."""
+        return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
 
     def rule(self, metric: metrics.Metric, has_holdout: bool) -> phases.Rule:
         """Given numbers, the paper's by name, held-out calibration, or the valley rule, in this order."""
@@ -59,15 +70,27 @@ class AuditSettings:
 
 def check(settings: AuditSettings) -> None:
     """Refuses settings that contradict each other, before anything is read."""
-    seen: dict[str, str] = {}
+    places: dict[str, tuple[str, str]] = {}
     for name in ("train", "samples", "holdout"):
-        source = getattr(settings, name)
-        if source is None:
-            continue
-        place = source if source.startswith(("tfds:", "idx:")) else os.path.realpath(source)
-        if place in seen:
-            raise InputError(f"{{0}} and {{1}} are both {source}; give two different sets", seen[place], name)
-        seen[place] = name
+        for source in settings.sources(name):
+            if not source:
+                raise InputError("{0} is empty; give a path", name)
+            plain = source.startswith(("tfds:", "idx:"))
+            place = source if plain else os.path.realpath(os.path.expanduser(source))
+            for other, (other_name, other_source) in places.items():
+                if place == other:
+                    raise InputError(
+                        f"{{0}} and {{1}} are both {source}; give two different sets", other_name, name
+                    )
+                nested = f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/")
+                if nested:
+                    raise InputError(
+                        f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
+                        "share; give two different folders",
+                        other_name,
+                        name,
+                    )
+            places[place] = name, source
     if (settings.delta_m is None) != (settings.delta_s is None):
         raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
     if settings.delta_m is not None and settings.delta_s is not None:

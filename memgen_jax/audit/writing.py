@@ -1,11 +1,11 @@
-"""Writes what an audit found: labels.csv, summary.json and report.html."""
+"""Writes what an audit found: labels.csv, summary.json, report.html, and skipped.csv where files were left out."""
 
 import contextlib
 import csv
 import io
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,14 @@ def written_in(folder: str) -> Iterator[None]:
 
 def require_writable(folder: str) -> None:
     """Makes the folder and tries to write there, so that a long search does not end in vain."""
+    if not folder:
+        raise InputError("{0} is empty; give a folder", "out")
     place = Path(folder)
+    theirs = [name for name in ("labels.csv", "skipped.csv", "report.html") if (place / name).exists()]
+    if theirs and not _is_ours(place):
+        raise InputError(
+            f"{{0}} {folder} holds a {theirs[0]} that no audit wrote; give another folder, or move it", "out"
+        )
     if place.exists() and not place.is_dir():
         raise InputError(f"{{0}} {folder} is a file; give a folder", "out")
     with written_in(folder):
@@ -46,17 +53,24 @@ def require_writable(folder: str) -> None:
             pass
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether an audit wrote in this folder before."""
+    try:
+        return "memorized" in json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def write(
     settings: AuditSettings,
     result: Result,
-    train: Items,
-    samples: Items,
+    read: Mapping[str, Items],
     metric: metrics.Metric,
     train_rows: Shaped[np.ndarray, "train dim"],
     sample_rows: Shaped[np.ndarray, "sample dim"],
 ) -> None:
-    """Writes the three files: all or, where the disk is full, none."""
-    found = result.distances
+    """Writes the files: all or, where the disk is full, none."""
+    found, train, samples = result.distances, read["train"], read["samples"]
     page = audit_page.render(
         summary=result.summary,
         train_distance=found.train[:, 0],
@@ -83,8 +97,15 @@ def write(
         "summary.json": json.dumps(result.summary, indent=2) + "\n",
         "report.html": page,
     }
+    skipped = [(name, item) for name, items in read.items() for item in items.skipped]
+    if skipped:
+        listed = io.StringIO()
+        csv.writer(listed, lineterminator="\n").writerows([("set", "item"), *skipped])
+        files["skipped.csv"] = listed.getvalue()
     with written_in(settings.out):
-        write_together(settings.out, {name: text.encode() for name, text in files.items()})
+        write_together(
+            settings.out, {name: text.encode(errors="backslashreplace") for name, text in files.items()}
+        )
 
 
 def _galleries(

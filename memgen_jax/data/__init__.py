@@ -9,8 +9,8 @@ from memgen_jax.data.datasets import (
     gaussian_pixels,
     load,
 )
-from memgen_jax.data.images import Items
-from memgen_jax.data.sources import read
+from memgen_jax.data.images import Items, count_by_kind
+from memgen_jax.data.sources import read, read_sets
 from memgen_jax.data.subsets import SUBSET_SEED, coarse_grid, paper_grid, permutation
 from memgen_jax.data.tfds import prepare_fashion_mnist
 
@@ -20,6 +20,7 @@ __all__ = [
     "Items",
     "circle",
     "coarse_grid",
+    "count_by_kind",
     "decode",
     "digits",
     "encode",
@@ -29,4 +30,5 @@ __all__ = [
     "permutation",
     "prepare_fashion_mnist",
     "read",
+    "read_sets",
 ]

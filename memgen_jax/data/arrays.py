@@ -12,21 +12,29 @@ from jaxtyping import Float32, Shaped, UInt8
 from memgen_jax.data.images import Items
 from memgen_jax.errors import InputError
 
+RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
+NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's: [-1, 1] reaches lower
 ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
 
 
-def read_array(path: str | os.PathLike) -> tuple[Items, Items | None]:
+def read_array(path: str | os.PathLike, value_range: str | None = None) -> tuple[Items, Items | None]:
     """Reads the items of one file, and its held-out items if it has any.
 
     The array is `images` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
     `.npz` holds real items kept out of training. Images are [n, height, width] or [n, height, width,
     channel] with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the two ranges
     is inferred from whether any value is negative, and said in `note`. Floats are rounded to uint8.
+    A lowest value a little below 0 fits neither and is refused, for the guess would decide what is a copy.
     Arrays [n, dim] of floats are vectors and are kept as float32.
+
+    Args:
+      value_range: the range of float images, one of `RANGES`, in place of the guess; values beyond it are clipped.
 
     Raises:
       InputError: names the file and what is wrong with it.
     """
+    if value_range is not None and value_range not in RANGES:
+        raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
     path = Path(path)
     arrays = _stored_arrays(path)
     held_out = arrays.pop("held_out", None)
@@ -45,8 +53,9 @@ def read_array(path: str | os.PathLike) -> tuple[Items, Items | None]:
         # One range for both parts: a held-out part without dark pixels must not be read differently.
         low = float(min(array.min() for array in parts.values()))
         high = float(max(array.max() for array in parts.values()))
-        parts = {name: _to_pixels(array, low, high, path) for name, array in parts.items()}
-        note = f"floats in {'[0, 1]' if low >= -ROUNDING else '[-1, 1]'} rounded to 256 levels"
+        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, path)
+        parts = {name: _to_pixels(array, bounds) for name, array in parts.items()}
+        note = f"floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
     items = {
         name: Items(array, [f"{path.name}[{i}]" for i in range(len(array))], note)
         for name, array in parts.items()
@@ -97,13 +106,24 @@ def _in_item_shape(array: Shaped[np.ndarray, "..."], what: str) -> Shaped[np.nda
     return array.astype(np.float32)
 
 
-def _to_pixels(
-    images: Float32[np.ndarray, "*shape"], low: float, high: float, path: Path
-) -> UInt8[np.ndarray, "*shape"]:
+def _guessed_range(low: float, high: float, path: Path) -> tuple[float, float]:
     if low < -1 - ROUNDING or high > 1 + ROUNDING:
         raise InputError(
-            f"the float images of {path} run from {low:g} to {high:g}: save them as uint8 0..255, or scale "
-            "them to [0, 1] or [-1, 1]"
+            f"the float images of {path} run from {low:g} to {high:g}: save them as uint8 0..255, scale them to "
+            "[0, 1] or [-1, 1], or say their range with {0}",
+            "value_range",
         )
-    unit = images if low >= -ROUNDING else (images + 1) / 2
-    return (unit * 255).round().clip(0, 255).astype(np.uint8)
+    if -NEAR < low < -ROUNDING:
+        raise InputError(
+            f"the float images of {path} run from {low:g} to {high:g}, which is neither [0, 1] nor clearly [-1, 1]: "
+            "say which with {0}=0,1 or {0}=-1,1",
+            "value_range",
+        )
+    return RANGES["0,1"] if low >= -ROUNDING else RANGES["-1,1"]
+
+
+def _to_pixels(
+    images: Float32[np.ndarray, "*shape"], bounds: tuple[float, float]
+) -> UInt8[np.ndarray, "*shape"]:
+    low, high = bounds
+    return ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)

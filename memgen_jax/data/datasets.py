@@ -146,13 +146,14 @@ def load(
     channels: int | None = None,
     num_held_out: int = 0,
     skip_bad: bool = False,
+    value_range: str | None = None,
 ) -> Dataset:
     """Loads a data set by its name or from where it is stored.
 
     Args:
       name: "digits", "circle", "gaussian_pixels"; or a source as `read` takes it: an .npz or .npy file,
         a folder of images, "tfds:NAME", "idx:FOLDER".
-      data_dir, size, channels, skip_bad: see `read`; they apply to stored data sets only.
+      data_dir, size, channels, skip_bad, value_range: see `read`; they apply to stored data sets only.
       num_held_out: items to set aside, chosen by `SPLIT_SEED`, where a source has none of its own. At 0
         such a data set has no held-out items.
     Raises:
@@ -173,7 +174,14 @@ def load(
         return named[name]()
     if not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
         raise InputError(f"unknown data set {name!r}: give one of {', '.join(named)}, or {KINDS}")
-    items, held_out = read(name, data_dir=data_dir, size=size, channels=channels, skip_bad=skip_bad)
+    items, held_out = read(
+        name,
+        data_dir=data_dir,
+        size=size,
+        channels=channels,
+        skip_bad=skip_bad,
+        value_range=value_range,
+    )
     if held_out is not None:
         if num_held_out:
             raise InputError(

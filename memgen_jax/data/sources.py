@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from memgen_jax.data import idx, tfds
 from memgen_jax.data.arrays import read_array
-from memgen_jax.data.images import Items, read_folder, recolour, resize
+from memgen_jax.data.images import Items, joined, read_folder, recolour, resize
 from memgen_jax.errors import InputError
 
 KINDS = "an .npz or .npy file, a folder of images, tfds:NAME, or idx:FOLDER"
@@ -19,6 +21,7 @@ def read(
     size: int | None = None,
     channels: int | None = None,
     skip_bad: bool = False,
+    value_range: str | None = None,
 ) -> tuple[Items, Items | None]:
     """Reads the items of a source, and its own held-out items where it has some.
 
@@ -36,6 +39,7 @@ def read(
       size: brings images to size × size: central square, then bicubic.
       channels: 1 turns all images grey, 3 makes all RGB.
       skip_bad: for folders, see `read_folder`.
+      value_range: for float images, see `read_array`.
     Raises:
       InputError: when there is no such source, or it does not hold what it should.
     """
@@ -55,11 +59,23 @@ def read(
     if path.is_dir():
         return read_folder(path, size=size, channels=channels, skip_bad=skip_bad), None
     if path.suffix in (".npz", ".npy"):
-        items, held_out = read_array(path)
+        items, held_out = read_array(path, value_range)
         return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
     if path.exists():
         raise InputError(f"{source} is neither a folder nor an .npz or .npy file: give {KINDS}")
     raise InputError(f"there is nothing at {source}: give {KINDS}")
+
+
+def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Items, Items | None]:
+    """`read` of several sources that are one set; held-out items of their own only where there is one source."""
+    if len(sources) == 1:
+        return read(sources[0], **options)
+    parts = [
+        part._replace(names=[f"{source}/{name}" for name in part.names])
+        for source in sources
+        for part, _ in [read(source, **options)]
+    ]
+    return joined(parts), None
 
 
 def _read_tfds(name: str, data_dir: str | os.PathLike | None, size: int | None) -> tuple[Items, Items | None]:

@@ -24,6 +24,7 @@ class DataSettings:
       channels: 1 makes all images grey, 3 RGB.
       num_held_out: items to set aside where a source has none of its own.
       skip_bad: leave out unreadable images and count them.
+      value_range: of float images, "0,1", "-1,1" or "0,255", where it cannot be told from the values.
     """
 
     name: str
@@ -32,6 +33,7 @@ class DataSettings:
     channels: int | None = None
     num_held_out: int = 0
     skip_bad: bool = False
+    value_range: str | None = None
 
     def load(self) -> data.Dataset:
         try:

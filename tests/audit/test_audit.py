@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from memgen_jax import audit, cli, metrics
+from memgen_jax import audit, cli, load, metrics
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 
@@ -301,3 +302,101 @@ def test_colour_images_are_compared_by_lpips_and_jpeg_copies_of_photographs_foun
     assert result.summary["metric"] == "lpips"
     assert (result.labels[30:] == 0).all() and not (result.labels[:30] == 0).any()
     np.testing.assert_array_equal(result.distances.train_index[30:, 0], np.arange(10))
+
+
+def pictures(folder, values, suffix=".png"):
+    folder.mkdir(exist_ok=True)
+    for i, image in enumerate(values):
+        Image.fromarray(image[..., 0]).save(folder / f"{i:03d}{suffix}")
+    return str(folder)
+
+
+def test_a_training_set_of_several_kinds_and_folders_acquits_no_copier(tmp_path, capsys):
+    real = load("digits").train
+    folder = pictures(tmp_path / "a", real[:10])
+    pictures(tmp_path / "a", real[10:20], ".bmp")
+    other = pictures(tmp_path / "b", real[20:30])
+    samples = pictures(tmp_path / "s", real[:30])
+    (tmp_path / "a/notes.txt").write_text("")
+    out = tmp_path / "out"
+    argv = ["audit", "--train", folder, "--train", other, "--samples", samples, "--out", str(out)]
+    assert cli.main([*argv, "--delta-m", "0.1", "--delta-s", "0.1"]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["memorized"] == 1.0 and summary["num_train"] == 30
+    assert summary["left_out"] == {"train": "1 .txt"}
+    page = (out / "report.html").read_text()
+    assert "train: 1 .txt" in page and "nothing was left out" not in page
+    assert "1 .txt not read" in capsys.readouterr().out
+
+
+def test_skipped_files_are_listed_by_name(tmp_path):
+    real = load("digits").train
+    folder, samples = pictures(tmp_path / "a", real[:10]), pictures(tmp_path / "s", real[:5])
+    (tmp_path / "a/bad.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    argv = ["audit", "--train", folder, "--samples", samples, "--out", str(out), "--skip-bad"]
+    assert cli.main([*argv, "--delta-m", "0.1", "--delta-s", "0.1"]) == 0
+    assert (out / "skipped.csv").read_text() == "set,item\ntrain,bad.png\n"
+
+
+def test_items_that_holdout_and_training_set_share_do_not_make_the_threshold_nothing(tmp_path, capsys):
+    """2.5% of the held-out digits are in the training set, and 30% of the samples are faint copies."""
+    real = load("digits").train
+    train, unseen = real[:600], np.concatenate([real[600:990], real[:10]])
+    copies = np.clip(train[:90].astype(int) + 1, 0, 255).astype(np.uint8)
+    for name, values in (
+        ("train", train),
+        ("holdout", unseen),
+        ("samples", np.concatenate([copies, real[1000:1210]])),
+    ):
+        np.savez(tmp_path / f"{name}.npz", images=values)
+    argv = ["audit", "--out", str(tmp_path / "out")]
+    for name in ("train", "holdout", "samples"):
+        argv += [f"--{name}", str(tmp_path / f"{name}.npz")]
+    assert cli.main(argv) == 0
+    said = capsys.readouterr().out
+    assert "10 of 400 held-out items (2.5%) are in the training set" in said
+    assert json.loads((tmp_path / "out/summary.json").read_text())["memorized"] >= 0.3
+
+
+@pytest.mark.parametrize(
+    "extra, words",
+    [
+        (["--metric", "l2", "--metric", "l2"], "--metric is given 2 times"),
+        (["--train", ""], "--train is empty"),
+        (["--holdout", "INSIDE"], "one lies inside the other"),
+    ],
+)
+def test_flags_that_cannot_both_count_are_refused(tmp_path, capsys, extra, words):
+    real = load("digits").train
+    folder, samples = pictures(tmp_path / "a", real[:5]), pictures(tmp_path / "s", real[:5])
+    inside = pictures(tmp_path / "a/inside", real[:5])
+    argv = ["audit", "--train", folder, "--samples", samples, "--out", str(tmp_path / "out")]
+    assert cli.main([*argv, *(inside if word == "INSIDE" else word for word in extra)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_with_a_table_of_ones_own_is_left_alone(tmp_path, capsys):
+    real = load("digits").train
+    folder, samples = pictures(tmp_path / "a", real[:5]), pictures(tmp_path / "s", real[:5])
+    (tmp_path / "labels.csv").write_text("mine")
+    assert cli.main(["audit", "--train", folder, "--samples", samples, "--out", str(tmp_path)]) == 2
+    assert "holds a labels.csv that no audit wrote" in capsys.readouterr().err
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+
+
+def test_thresholds_of_images_are_refused_for_vectors(tmp_path, capsys):
+    values = np.random.default_rng(0).random((40, 16)).astype(np.float32)
+    np.save(tmp_path / "a.npy", values[:20])
+    np.save(tmp_path / "b.npy", values[20:])
+    argv = [
+        "audit",
+        "--train",
+        str(tmp_path / "a.npy"),
+        "--samples",
+        str(tmp_path / "b.npy"),
+        "--thresholds",
+        "mnist",
+    ]
+    assert cli.main([*argv, "--out", str(tmp_path / "out")]) == 2
+    assert "belong to images in [-1, 1], and --train holds vectors" in capsys.readouterr().err

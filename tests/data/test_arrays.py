@@ -140,3 +140,23 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
 def test_settings_of_stored_images_are_refused_for_generated_data():
     with pytest.raises(InputError, match="digits comes as it is"):
         data.load("digits", size=16)
+
+
+def test_floats_that_leave_their_range_a_little_are_refused_until_the_range_is_said(tmp_path):
+    values = np.random.default_rng(0).random((5, 4, 4)).astype(np.float32)
+    np.save(tmp_path / "near.npy", values)
+    plain = read_array(tmp_path / "near.npy")[0].values
+    values[0, 0, 0] = -0.01
+    np.save(tmp_path / "near.npy", values)
+    with pytest.raises(InputError, match=r"neither .0, 1. nor clearly .-1, 1."):
+        read_array(tmp_path / "near.npy")
+    said = read_array(tmp_path / "near.npy", "0,1")[0].values
+    assert (said[1:] == plain[1:]).all() and said[0, 0, 0, 0] == 0
+    with pytest.raises(InputError, match="value_range='0,2' must be one of"):
+        read_array(tmp_path / "near.npy", "0,2")
+
+
+def test_floats_in_0_to_255_are_read_when_said(tmp_path):
+    stored = np.arange(32, dtype=np.float32).reshape(2, 4, 4) * 8
+    np.save(tmp_path / "a.npy", stored)
+    assert (read_array(tmp_path / "a.npy", "0,255")[0].values[..., 0] == stored).all()

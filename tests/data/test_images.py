@@ -1,5 +1,7 @@
 """Folders of images: order, kinds, sizes, and files that cannot be read."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -113,7 +115,7 @@ def test_sixteen_bit_images_are_refused_and_not_clipped(tmp_path):
 
 
 def test_an_empty_or_missing_folder_is_one_sentence(tmp_path):
-    with pytest.raises(InputError, match="holds no PNG"):
+    with pytest.raises(InputError, match="holds no image"):
         images.read_folder(tmp_path)
     with pytest.raises(InputError, match=r"no folder .*nowhere"):
         images.read_folder(tmp_path / "nowhere")
@@ -129,3 +131,67 @@ def test_a_folder_is_a_data_set_of_which_some_are_set_aside(tmp_path):
     with pytest.raises(InputError, match=r"num_held_out=10 .*0\.\.9"):
         data.load(str(tmp_path), num_held_out=10)
     assert data.load(str(tmp_path), size=4).item_shape == (4, 4, 3)
+
+
+def store(folder, name, image, **options):
+    folder.mkdir(exist_ok=True)
+    image.save(folder / name, **options)
+
+
+def test_every_kind_that_pillow_decodes_is_read_whatever_the_case_of_its_ending(tmp_path):
+    square = np.zeros((6, 6), np.uint8)
+    square[2:4, 1:5] = 200
+    names = ["a.BMP", "b.tif", "c.gif", "d.png", "e.jp2", "f.PGM", "g.TIFF"]
+    for name in names:
+        store(
+            tmp_path / "set",
+            name,
+            Image.fromarray(square),
+            **({"irreversible": False} if "jp2" in name else {}),
+        )
+    items = images.read_folder(tmp_path / "set", channels=1)
+    assert list(items.names) == sorted(names)
+    assert (items.values == square[..., None]).all()
+
+
+def test_what_is_not_read_is_counted_by_kind(tmp_path):
+    store(tmp_path, "a.png", Image.new("L", (4, 4)))
+    for name in ("notes.txt", "more.txt", "LICENSE", ".hidden"):
+        (tmp_path / name).write_text("")
+    items = images.read_folder(tmp_path)
+    assert items.unread == {".txt": 2, "no ending": 1} and items.skipped == ()
+    assert items.note == "2 .txt, 1 no ending not read"
+
+
+def test_a_pipe_or_a_link_to_nothing_is_refused_or_skipped_by_name(tmp_path):
+    store(tmp_path, "a.png", Image.new("L", (4, 4)))
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(InputError, match="it is no file, or a link to nothing"):
+        images.read_folder(tmp_path)
+    assert sorted(images.read_folder(tmp_path, skip_bad=True).skipped) == ["lost.png", "pipe.png"]
+
+
+def test_images_are_taken_as_a_viewer_shows_them(tmp_path):
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by a quarter, clockwise
+    store(tmp_path / "turned", "a.png", Image.fromarray(values), exif=exif)
+    turned = images.read_folder(tmp_path / "turned")
+    assert (
+        turned.values[0, ..., 0] == np.rot90(values, -1)
+    ).all() and turned.note == "1 turned as their EXIF says"
+
+    clear = Image.new("RGBA", (2, 1), (10, 20, 30, 0))
+    clear.putpixel((1, 0), (10, 20, 30, 255))
+    store(tmp_path / "clear", "a.png", clear)
+    shown = images.read_folder(tmp_path / "clear")
+    assert shown.values[0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
+    assert shown.note == "1 with transparent parts, laid on white"
+
+
+def test_a_damaged_chunk_that_pillow_stumbles_over_is_one_sentence(tmp_path, monkeypatch):
+    store(tmp_path, "a.png", Image.new("L", (4, 4)))
+    monkeypatch.setattr(images, "_fit", lambda *_: [][0])
+    with pytest.raises(InputError, match=r"cannot read image a\.png \(list index out of range\)"):
+        images.read_folder(tmp_path)
