@@ -195,11 +195,11 @@ def load(
                 f"{len(items.values)} items of {name}: change it"
             )
         train, rest = _set_aside(items.values, num_held_out)
-    value_range = (-1.0, 1.0)
+    interval = (-1.0, 1.0)
     if train.dtype != np.uint8:
         both = [part for part in (train, rest) if len(part)]
-        value_range = (float(min(p.min() for p in both)), float(max(p.max() for p in both)))
-    return Dataset(_short_name(name), train, rest, value_range, items.note)
+        interval = (float(min(p.min() for p in both)), float(max(p.max() for p in both)))
+    return Dataset(_short_name(name), train, rest, interval, items.note)
 
 
 def _short_name(name: str) -> str:
