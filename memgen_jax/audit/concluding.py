@@ -65,14 +65,19 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
         "auth_pct": statistics.auth_pct(nearest, distances.train_index[:, 0], distances.train_own),
         "data_copying_z": None,
         "holdout": None,
+        "num_calibrating_repeats": None,
         "ratio": None,
     }
     if distances.unseen is not None:
+        calibrates = settings.delta_m is None and settings.thresholds == "auto"
         summary["data_copying_z"] = statistics.data_copying(distances.unseen, nearest)
         summary["holdout"] = {
             "num_holdout": len(distances.unseen),
             "memorized": float((distances.unseen <= thresholds.delta_m).mean()),
+            "calibrates": calibrates,
         }
+        if calibrates and distances.real is not None:
+            summary["num_calibrating_repeats"] = len(distances.real)
     if settings.ratio is not None:
         first, second = metric.unsquared(distances.train).T
         copies = phases.copies_by_ratio(first, second, settings.ratio)

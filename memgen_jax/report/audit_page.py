@@ -103,12 +103,20 @@ def answer(summary: Mapping) -> list[str]:
         lead = f"{percent(summary['memorized'], digits)} {spread} of {total:,} samples are copies ({within})"
     repeating = percent(summary["spurious"]) if summary["spurious"] else "no two"
     sentences.append(
-        f"{lead}; {repeating} repeat each other without being in the training set "
+        f"{lead}; {repeating} of these {number(summary['num_synthetic'], 9)} repeat each other without being in the "
+        "training set "
         f"({name} ≤ {measure(summary['delta_s'])}); the rest, {percent(summary['generalized'])}, are new."
     )
-    if summary["holdout"]:
+    if summary["holdout"] and not summary["holdout"]["calibrates"]:
         innocent = percent(summary["holdout"]["memorized"], 2)
         sentences.append(f"For comparison, {innocent} of the unseen real items count as copies by that rule.")
+    calibrating = summary["num_calibrating_repeats"]
+    if calibrating is not None and calibrating < summary["num_synthetic"]:
+        sentences.append(
+            f"Warning: there are more samples ({number(summary['num_synthetic'], 9)}) than real items to calibrate "
+            f"repeats on ({number(calibrating, 9)}), and among more items repeats are more frequent: more than the "
+            "stated share of honest samples would count as repeats, so do not take the share of repeats for proof."
+        )
     if summary["ratio"]:
         ratio = summary["ratio"]
         sentences.append(

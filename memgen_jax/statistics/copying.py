@@ -14,9 +14,9 @@ def auth_pct(
     train_index: Int[np.ndarray, " sample"],
     train_own_distance: Float[np.ndarray, " train"],
 ) -> float:
-    """Share of samples farther from their nearest training item than that item from its own nearest.
+    """Percent of samples farther from their nearest training item than that item from its own nearest.
 
-    AuthPct as a fraction (Alaa et al. 2022; Stein et al. 2023): it needs no threshold, and is near 0 for
+    AuthPct, 0..100 (Alaa et al. 2022; Stein et al. 2023): it needs no threshold, and is near 0 for
     copies. It grows for any sample that is far off the data, good or bad.
 
     Args:
@@ -24,7 +24,7 @@ def auth_pct(
       train_index: which one it is.
       train_own_distance: from every training item to its nearest *other* one.
     """
-    return float((train_distance > train_own_distance[train_index]).mean())
+    return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
 
 def data_copying(

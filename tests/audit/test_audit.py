@@ -400,3 +400,21 @@ def test_thresholds_of_images_are_refused_for_vectors(tmp_path, capsys):
     ]
     assert cli.main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert "belong to images in [-1, 1], and --train holds vectors" in capsys.readouterr().err
+
+
+def test_repeats_are_not_promised_where_samples_outnumber_real_items():
+    random = np.random.default_rng(0)
+    train, unseen, samples = (random.standard_normal((n, 5)) for n in (200, 150, 900))
+    result = audit.audit_arrays(train, samples, unseen)
+    (warning,) = (sentence for sentence in result.sentences if sentence.startswith("Warning"))
+    assert "more samples (900) than real items to calibrate repeats on (200)" in warning
+    assert not any("For comparison" in sentence for sentence in result.sentences)
+    plenty = audit.audit_arrays(train, samples[:150], unseen)
+    assert not any(sentence.startswith("Warning") for sentence in plenty.sentences)
+
+
+def test_the_comparison_with_unseen_items_stands_where_they_did_not_set_the_threshold():
+    random = np.random.default_rng(0)
+    train, unseen, samples = (random.standard_normal((n, 5)) for n in (200, 150, 90))
+    result = audit.audit_arrays(train, samples, unseen, delta_m=0.5, delta_s=0.5)
+    assert any("of the unseen real items count as copies by that rule" in said for said in result.sentences)

@@ -9,7 +9,7 @@ from memgen_jax.errors import InputError
 def test_auth_pct_by_hand():
     own = np.array([1.0, 2.0])  # the nearest other training item of each training item
     distance, index = np.array([0.5, 1.5, 1.5, 2.5]), np.array([0, 0, 1, 1])
-    assert statistics.auth_pct(distance, index, own) == 0.5
+    assert statistics.auth_pct(distance, index, own) == 50
 
 
 def test_data_copying_is_the_z_score_of_the_mann_whitney_test():
