@@ -12,23 +12,29 @@ from jaxtyping import Float32, Shaped, UInt8
 from memgen_jax.data.images import Items
 from memgen_jax.errors import InputError
 
+# What others call the items in an .npz; beside labels and statistics the first of these that is there counts.
+USUAL_NAMES = ("images", "samples", "x_train", "train_images", "arr_0")
 RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
 NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's: [-1, 1] reaches lower
 ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
 
 
-def read_array(path: str | os.PathLike, value_range: str | None = None) -> tuple[Items, Items | None]:
+def read_array(
+    path: str | os.PathLike, value_range: str | None = None, name: str | None = None
+) -> tuple[Items, Items | None]:
     """Reads the items of one file, and its held-out items if it has any.
 
-    The array is `images` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
-    `.npz` holds real items kept out of training. Images are [n, height, width] or [n, height, width,
-    channel] with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the two ranges
-    is inferred from whether any value is negative, and said in `note`. Floats are rounded to uint8.
+    The array is one of `USUAL_NAMES` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
+    `.npz` holds real items kept out of training. Images are [n, height, width], [n, height, width, channel], or
+    [n, channel, height, width] where only that fits, with 1 or 3 channels, either uint8 or floats in [0, 1] or
+    [-1, 1]; which of the two ranges is inferred from whether any value is negative, and said in `note`. Floats are
+    rounded to uint8.
     A lowest value a little below 0 fits neither and is refused, for the guess would decide what is a copy.
     Arrays [n, dim] of floats are vectors and are kept as float32.
 
     Args:
       value_range: the range of float images, one of `RANGES`, in place of the guess; values beyond it are clipped.
+      name: which array of an `.npz`, where it is none of the usual.
 
     Raises:
       InputError: names the file and what is wrong with it.
@@ -37,15 +43,8 @@ def read_array(path: str | os.PathLike, value_range: str | None = None) -> tuple
         raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
     path = Path(path)
     arrays = _stored_arrays(path)
-    held_out = arrays.pop("held_out", None)
-    if "images" in arrays:
-        main = arrays["images"]
-    elif len(arrays) == 1:
-        (main,) = arrays.values()
-    else:
-        raise InputError(
-            f"{path} holds the arrays {', '.join(sorted(arrays)) or 'none'}: name one of them 'images'"
-        )
+    held_out = arrays.pop("held_out", None) if name is None else None
+    main = arrays[_chosen(arrays, name, path)]
     parts = {"images": main} if held_out is None else {"images": main, "held_out": held_out}
     parts = {name: _in_item_shape(array, f"{path} ({name})") for name, array in parts.items()}
     note = ""
@@ -61,6 +60,26 @@ def read_array(path: str | os.PathLike, value_range: str | None = None) -> tuple
         for name, array in parts.items()
     }
     return items["images"], items.get("held_out")
+
+
+def _chosen(arrays: dict[str, np.ndarray], name: str | None, path: Path) -> str:
+    """Which of a file's arrays holds the items."""
+    if name is not None and name in arrays:
+        return name
+    usual = [known for known in USUAL_NAMES if known in arrays]
+    if name is None and (len(arrays) == 1 or len(usual) == 1):
+        return usual[0] if usual else next(iter(arrays))
+    there = ", ".join(sorted(arrays)) or "none"
+    said = (
+        f"no {name!r}"
+        if name is not None
+        else "more than one that could be the items"
+        if usual
+        else "none with a usual name"
+    )
+    raise InputError(
+        f"{path} holds the arrays {there}, {said}: say which with {path}:NAME, or name one of them 'images'"
+    )
 
 
 def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -87,11 +106,13 @@ def _in_item_shape(array: Shaped[np.ndarray, "..."], what: str) -> Shaped[np.nda
         raise InputError(f"{what} has type {array.dtype}: save it as uint8 0..255 or as floats")
     if array.ndim == 3:
         array = array[..., None]
+    if array.ndim == 4 and array.shape[-1] not in (1, 3) and array.shape[1] in (1, 3):
+        array = np.moveaxis(array, 1, -1)  # channels first, as PyTorch has them
     vectors = array.ndim == 2 and array.dtype != np.uint8
     if not vectors and (array.ndim != 4 or array.shape[-1] not in (1, 3)):
         raise InputError(
             f"{what} has shape {array.shape}: images must be [n, height, width] or [n, height, width, "
-            "channel] with 1 or 3 channels, the channels last"
+            "channel] with 1 or 3 channels, last or first"
         )
     if array.size == 0:
         raise InputError(f"{what} has shape {array.shape}, which holds nothing: give at least one item")

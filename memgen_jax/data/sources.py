@@ -28,6 +28,7 @@ def read(
     | source | items | held out |
     |---|---|---|
     | FILE.npz, FILE.npy | `images`, see `read_array` | `held_out` of the .npz |
+    | FILE.npz:NAME | the array NAME | – |
     | a folder | all images below it, see `read_folder` | – |
     | tfds:NAME | split "train" of prepared data, see `read_tfds` | split "test", else "validation" |
     | tfds:NAME:SPLIT | that split | – |
@@ -58,7 +59,11 @@ def read(
     path = Path(source).expanduser()
     if path.is_dir():
         return read_folder(path, size=size, channels=channels, skip_bad=skip_bad), None
-    if path.suffix in (".npz", ".npy"):
+    file, _, name = source.rpartition(":")
+    if not path.exists() and Path(file).suffix.lower() == ".npz":
+        items, held_out = read_array(Path(file).expanduser(), value_range, name)
+        return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
+    if path.suffix.lower() in (".npz", ".npy"):
         items, held_out = read_array(path, value_range)
         return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
     if path.exists():

@@ -42,8 +42,8 @@ def test_grey_images_gain_a_channel_and_npy_files_are_read_as_a_whole(tmp_path):
 def test_the_only_array_of_a_file_is_taken_whatever_its_name(path):
     np.savez(path, PIXELS)
     np.testing.assert_array_equal(read_array(path)[0].values, PIXELS)
-    np.savez(path, PIXELS, np.arange(5))
-    with pytest.raises(InputError, match=r"arr_0, arr_1.*'images'"):
+    np.savez(path, first=PIXELS, second=np.arange(5))
+    with pytest.raises(InputError, match=r"first, second.*'images'"):
         read_array(path)
 
 
@@ -78,7 +78,7 @@ def test_images_are_resized_on_request(path):
         (np.where(PIXELS == 255, np.nan, PIXELS / 255), "NaN or infinite values, first in item 0 of 5"),
         (np.full((2, 4, 4, 1), np.inf), "NaN or infinite"),
         (np.int64(PIXELS), "int64"),
-        (PIXELS.transpose(0, 3, 1, 2), r"\(5, 3, 4, 4\).*channels last"),
+        (PIXELS[..., :2].transpose(0, 3, 1, 2), r"\(5, 2, 4, 4\).*channels, last or first"),
         (PIXELS.reshape(5, -1), r"\(5, 48\)"),
         (PIXELS[:0], "holds nothing"),
         (np.float32(3), r"shape \(\)"),
@@ -160,3 +160,23 @@ def test_floats_in_0_to_255_are_read_when_said(tmp_path):
     stored = np.arange(32, dtype=np.float32).reshape(2, 4, 4) * 8
     np.save(tmp_path / "a.npy", stored)
     assert (read_array(tmp_path / "a.npy", "0,255")[0].values[..., 0] == stored).all()
+
+
+def test_the_items_are_found_beside_labels_and_statistics_or_by_name(tmp_path):
+    other = PIXELS[::-1].copy()
+    np.savez(tmp_path / "a.npz", PIXELS, np.arange(5))
+    (tmp_path / "a.npz").rename(tmp_path / "a.NPZ")
+    assert (data.read(tmp_path / "a.NPZ")[0].values == PIXELS).all()
+    np.savez(tmp_path / "b.npz", x_train=PIXELS, x_test=other, y_train=np.arange(5))
+    assert (data.read(tmp_path / "b.npz")[0].values == PIXELS).all()
+    assert (data.read(f"{tmp_path}/b.npz:x_test")[0].values == other).all()
+    with pytest.raises(InputError, match=r"no 'absent': say which with .*b\.npz:NAME"):
+        data.read(f"{tmp_path}/b.npz:absent")
+    np.savez(tmp_path / "c.npz", images=PIXELS, samples=other)
+    with pytest.raises(InputError, match="more than one that could be the items"):
+        data.read(tmp_path / "c.npz")
+
+
+def test_channels_first_are_read_where_only_that_fits(tmp_path):
+    np.save(tmp_path / "a.npy", np.moveaxis(PIXELS, -1, 1))
+    assert (data.read(tmp_path / "a.npy")[0].values == PIXELS).all()
