@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from memgen_jax.diffusion.processes import Denoiser, Process, Time, require_time
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
 Prior = Callable[[jax.Array], jax.Array]  # x_T (one item) -> log p_T(x_T)
@@ -38,7 +39,7 @@ class Likelihood(NamedTuple):
       solved: False where the solver gave up or met a value that is not finite.
     """
 
-    log_density: Float[Array, ""]
+    log_density: Scalar
     end: Float[Array, "*item"]
     num_steps: Int[Array, ""]
     solved: Bool[Array, ""]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from memgen_jax.diffusion.processes import Process
+from memgen_jax.shapes import Scalar
 
 
 def denoising_loss(
@@ -15,8 +16,8 @@ def denoising_loss(
     prediction: str,
     clean: Float[Array, "*item"],
     noise: Float[Array, "*item"],
-    t: Float[Array, ""],
-) -> Float[Array, ""]:
+    t: Scalar,
+) -> Scalar:
     """Mean squared error of the prediction for one item at one time.
 
     With `prediction="noise"` this is mean |noise - network(x_t, t)|^2, the simple loss of Ho et al. 2020

@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
-Time = Float[Array, ""] | float
+Time = Scalar | float
 
 # The one door through which samplers, likelihood, basins and curvature see a model:
 # (x_t, t) -> E[x_0 | x_t], for one item. A network, the exact posterior mean and a foreign
@@ -38,11 +39,11 @@ class Process(abc.ABC):
     t_max: float
 
     @abc.abstractmethod
-    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+    def mean_coefficient(self, t: Time) -> Scalar:
         """m(t), the factor on the clean item in x_t."""
 
     @abc.abstractmethod
-    def std(self, t: Time) -> Float[Array, ""]:
+    def std(self, t: Time) -> Scalar:
         """s(t), the standard deviation of the noise in x_t."""
 
     @abc.abstractmethod
@@ -50,7 +51,7 @@ class Process(abc.ABC):
         """f(x, t) of dx = f dt + g dw."""
 
     @abc.abstractmethod
-    def diffusion(self, t: Time) -> Float[Array, ""]:
+    def diffusion(self, t: Time) -> Scalar:
         """g(t) of dx = f dt + g dw."""
 
     @property
@@ -59,14 +60,14 @@ class Process(abc.ABC):
         """Standard deviation of the centred Gaussian from which the reverse process starts."""
 
     @abc.abstractmethod
-    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+    def draw_time(self, key: jax.Array) -> Scalar:
         """A training time, uniform over the times on which the process is defined."""
 
-    def clock(self, t: Time) -> Float[Array, ""]:
+    def clock(self, t: Time) -> Scalar:
         """An increasing function of t, along which the process runs smoothly: what an ODE solver steps in."""
         return jnp.asarray(t, jnp.result_type(float))
 
-    def time_at(self, clock: Float[Array, ""]) -> Float[Array, ""]:
+    def time_at(self, clock: Scalar) -> Scalar:
         """The t at which the clock shows that; inverse of `clock`."""
         return clock
 
@@ -161,23 +162,23 @@ class VE(Process):
         _require_positive("sigma", self.sigma)
         _require_interval(self.t_min, self.t_max)
 
-    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+    def mean_coefficient(self, t: Time) -> Scalar:
         return jnp.ones_like(jnp.asarray(t, jnp.result_type(float)))
 
-    def std(self, t: Time) -> Float[Array, ""]:
+    def std(self, t: Time) -> Scalar:
         return self.sigma * jnp.sqrt(t)
 
     def drift(self, x: Item, t: Time) -> Item:
         return jnp.zeros_like(x)
 
-    def diffusion(self, t: Time) -> Float[Array, ""]:
+    def diffusion(self, t: Time) -> Scalar:
         return jnp.full_like(jnp.asarray(t, jnp.result_type(float)), self.sigma)
 
     @property
     def prior_std(self) -> float:
         return self.sigma * self.t_max**0.5
 
-    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+    def draw_time(self, key: jax.Array) -> Scalar:
         return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
 
 
@@ -194,23 +195,23 @@ class OU(Process):
     def __post_init__(self):
         _require_interval(self.t_min, self.t_max)
 
-    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+    def mean_coefficient(self, t: Time) -> Scalar:
         return jnp.exp(-jnp.asarray(t, jnp.result_type(float)))
 
-    def std(self, t: Time) -> Float[Array, ""]:
+    def std(self, t: Time) -> Scalar:
         return jnp.sqrt(-jnp.expm1(-2.0 * jnp.asarray(t, jnp.result_type(float))))
 
     def drift(self, x: Item, t: Time) -> Item:
         return -x
 
-    def diffusion(self, t: Time) -> Float[Array, ""]:
+    def diffusion(self, t: Time) -> Scalar:
         return jnp.full_like(jnp.asarray(t, jnp.result_type(float)), 2.0**0.5)
 
     @property
     def prior_std(self) -> float:
         return 1.0
 
-    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+    def draw_time(self, key: jax.Array) -> Scalar:
         return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
 
 
@@ -259,25 +260,25 @@ class DDPM(Process):
         log_start, rate, elapsed = self._segment(t)
         return log_start - rate * elapsed
 
-    def mean_coefficient(self, t: Time) -> Float[Array, ""]:
+    def mean_coefficient(self, t: Time) -> Scalar:
         return jnp.exp(0.5 * self._log_alpha_bar_at(t))
 
-    def std(self, t: Time) -> Float[Array, ""]:
+    def std(self, t: Time) -> Scalar:
         return jnp.sqrt(-jnp.expm1(self._log_alpha_bar_at(t)))
 
     def drift(self, x: Item, t: Time) -> Item:
         _, rate, _ = self._segment(t)
         return -0.5 * rate * x
 
-    def diffusion(self, t: Time) -> Float[Array, ""]:
+    def diffusion(self, t: Time) -> Scalar:
         _, rate, _ = self._segment(t)
         return jnp.sqrt(rate)
 
-    def clock(self, t: Time) -> Float[Array, ""]:
+    def clock(self, t: Time) -> Scalar:
         """-log alpha_bar(t), the integral of g^2: in it the staircase of the rate is a straight line."""
         return -self._log_alpha_bar_at(t)
 
-    def time_at(self, clock: Float[Array, ""]) -> Float[Array, ""]:
+    def time_at(self, clock: Scalar) -> Scalar:
         table = jnp.asarray(-self.log_alpha_bar, clock.dtype)
         return jnp.interp(clock, table, jnp.arange(self.num_steps + 1, dtype=clock.dtype))
 
@@ -285,7 +286,7 @@ class DDPM(Process):
     def prior_std(self) -> float:
         return 1.0
 
-    def draw_time(self, key: jax.Array) -> Float[Array, ""]:
+    def draw_time(self, key: jax.Array) -> Scalar:
         """Uniform on the integers 1..T, as in Ho et al. 2020, Alg. 1."""
         return 1.0 + jnp.floor(self.num_steps * jax.random.uniform(key))  # cheaper to compile than randint
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from memgen_jax.diffusion.processes import DDPM, Denoiser, Process
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 # step(key, x_t, t, u, denoiser, process) -> x_u, for one item.
 Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
@@ -28,8 +29,8 @@ SPACINGS = ("uniform", "quadratic")
 def ddim_step(
     key: jax.Array,
     x: Float[Array, "*item"],
-    t: Float[Array, ""],
-    u: Float[Array, ""],
+    t: Scalar,
+    u: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -53,8 +54,8 @@ def ddim_step(
 def ancestral_step(
     key: jax.Array,
     x: Float[Array, "*item"],
-    t: Float[Array, ""],
-    u: Float[Array, ""],
+    t: Scalar,
+    u: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -83,8 +84,8 @@ def ancestral_step(
 def euler_maruyama_step(
     key: jax.Array,
     x: Float[Array, "*item"],
-    t: Float[Array, ""],
-    u: Float[Array, ""],
+    t: Scalar,
+    u: Scalar,
     denoiser: Denoiser,
     process: Process,
 ) -> Float[Array, "*item"]:
@@ -103,8 +104,8 @@ def euler_maruyama_step(
 def probability_flow_step(
     key: jax.Array,
     x: Float[Array, "*item"],
-    t: Float[Array, ""],
-    u: Float[Array, ""],
+    t: Scalar,
+    u: Scalar,
     denoiser: Denoiser,
     process: Process,
 ) -> Float[Array, "*item"]:
@@ -115,13 +116,13 @@ def probability_flow_step(
     return x - velocity * (t - u)
 
 
-def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Float[Array, ""]:
+def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     """Variance of x_t given x_u, u < t: s_t^2 - (m_t / m_u)^2 s_u^2 (DDPM: beta_t)."""
     ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
     return jnp.maximum(process.std(t) ** 2 - ratio**2 * process.std(u) ** 2, 0.0)
 
 
-def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Float[Array, ""]:
+def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     """Variance of x_u given x_t and x_0: (s_u / s_t)^2 times the transition variance (DDPM: beta_tilde)."""
     return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
 

@@ -22,6 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from memgen_jax.diffusion import DDPM, Denoiser, Process, advance, ddim_step
 from memgen_jax.errors import InputError
 from memgen_jax.metrics import PairDistance, euclidean
+from memgen_jax.shapes import Scalar
 
 # Of the copies at a level, the share that must return for the level to count (App. C).
 REQUIRED = 0.9
@@ -44,9 +45,9 @@ class Basin(NamedTuple):
       distance: per level and copy, how far from the sample it came back.
     """
 
-    critical_time: Float[Array, ""]
-    radius: Float[Array, ""]
-    log_volume: Float[Array, ""]
+    critical_time: Scalar
+    radius: Scalar
+    log_volume: Scalar
     recovered: Float[Array, " level"]
     distance: Float[Array, "level copy"]
 
@@ -58,7 +59,7 @@ def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, " lev
     return (process.t_max * np.arange(1, count + 1) / count).astype(np.float32)
 
 
-def return_times(process: Process, t: Float[Array, ""], num_steps: int) -> Float[Array, " steps_plus_1"]:
+def return_times(process: Process, t: Scalar, num_steps: int) -> Float[Array, " steps_plus_1"]:
     """Evenly spaced times from t down to the end; for DDPM rounded up to whole steps.
 
     A network of DDPM has only seen whole times. Rounding up leaves equal neighbours when there are more
@@ -73,7 +74,7 @@ def return_times(process: Process, t: Float[Array, ""], num_steps: int) -> Float
 def go_and_return(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -159,9 +160,7 @@ class Basins:
         radius = basin_radius(key, clean, t_c, self.process, copies=self.copies)
         return Basin(t_c, radius, log_volume(radius, clean.size), recovered, distances)
 
-    def bisect(
-        self, key: jax.Array, clean: Float[Array, "*item"]
-    ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    def bisect(self, key: jax.Array, clean: Float[Array, "*item"]) -> tuple[Scalar, Scalar, Scalar]:
         """The same critical time from log2(levels) probes instead of all levels, without the curve.
 
         Equal to the scan, probe by probe the same noise, where recovery is monotone: every level below the
@@ -190,7 +189,7 @@ class Basins:
         return t_c, radius, log_volume(radius, clean.size)
 
     def return_distances(
-        self, key: jax.Array, clean: Float[Array, "*item"], t: Float[Array, ""]
+        self, key: jax.Array, clean: Float[Array, "*item"], t: Scalar
     ) -> Float[Array, " copy"]:
         """How far from the sample its copies come back from level t; copy i is noised with fold_in(key, i)."""
 
@@ -207,7 +206,7 @@ def holds(recovered: Float[Array, "*level"], required: float = REQUIRED) -> Bool
     return recovered >= required - 1e-6
 
 
-def critical_time(levels: Float[Array, " level"], held: Bool[Array, " level"]) -> Float[Array, ""]:
+def critical_time(levels: Float[Array, " level"], held: Bool[Array, " level"]) -> Scalar:
     """The last level before the first that does not hold; 0 if that is the first, the last if none is."""
     return _level_number(levels, jnp.sum(jnp.cumprod(held.astype(jnp.int32))))
 
@@ -215,11 +214,11 @@ def critical_time(levels: Float[Array, " level"], held: Bool[Array, " level"]) -
 def basin_radius(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     process: Process,
     *,
     copies: int = COPIES,
-) -> Float[Array, ""]:
+) -> Scalar:
     """|x - x_t| averaged over `copies` draws of noise that the recovery did not use; 0 at t = 0."""
     key = jax.random.fold_in(key, _RADIUS)
 
@@ -230,7 +229,7 @@ def basin_radius(
     return jnp.where(t > 0, jnp.mean(jax.vmap(one)(jnp.arange(copies))), 0.0)
 
 
-def log_volume(radius: Float[Array, ""], dim: int) -> Float[Array, ""]:
+def log_volume(radius: Scalar, dim: int) -> Scalar:
     """Logarithm of the volume of a ball in `dim` dimensions; -inf at radius 0.
 
     log V = (N/2) log pi + N log r - lgamma(N/2 + 1). The constant is taken in float64.
@@ -239,6 +238,6 @@ def log_volume(radius: Float[Array, ""], dim: int) -> Float[Array, ""]:
     return constant + dim * jnp.log(radius)
 
 
-def _level_number(levels: Float[Array, " level"], count: Int[Array, ""]) -> Float[Array, ""]:
+def _level_number(levels: Float[Array, " level"], count: Int[Array, ""]) -> Scalar:
     """The count-th level, counted from 1; 0 for none."""
     return jnp.where(count > 0, levels[jnp.maximum(count - 1, 0)], 0.0)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 # Singular values of A below this count as near zero. The cut is ours.
 NEAR_ZERO = 0.1
@@ -40,18 +41,18 @@ class Spectrum(NamedTuple):
 
     singular_values: Float[Array, " dim"]
     eigenvalues: Float[Array, " dim"]
-    trace: Float[Array, ""]
-    scaled_score: Float[Array, ""]
+    trace: Scalar
+    scaled_score: Scalar
 
 
-def flat_map(denoiser: Denoiser, t: Float[Array, ""], item_shape: tuple[int, ...]) -> Callable:
+def flat_map(denoiser: Denoiser, t: Scalar, item_shape: tuple[int, ...]) -> Callable:
     """The denoiser at one time, as a function from flat vectors to flat vectors."""
     return lambda flat: denoiser(flat.reshape(item_shape), t).reshape(-1)
 
 
 def curvature_matrix(
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -83,7 +84,7 @@ def curvature_matrix(
 
 def spectrum(
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -104,9 +105,7 @@ def spectrum(
     )
 
 
-def scaled_score(
-    clean: Float[Array, "*item"], t: Float[Array, ""], denoiser: Denoiser, process: Process
-) -> Float[Array, ""]:
+def scaled_score(clean: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process) -> Scalar:
     """s^2 |score|^2 at (m(t) clean, t) = |m (D - clean)|^2 / s^2."""
     mean = process.mean_coefficient(t)
     offset = mean * (denoiser(mean * clean, t) - clean)
@@ -116,7 +115,7 @@ def scaled_score(
 def sharpness(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -186,7 +185,7 @@ def log_determinant(singular_values: Float[np.ndarray, "*item dim"]) -> Float[np
 def columns_within(
     memory_budget: int,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
 ) -> int:

@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 
 def potential_gradient(
-    x: Float[Array, "*item"], t: Float[Array, ""], denoiser: Denoiser, process: Process
+    x: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process
 ) -> Float[Array, "*item"]:
     """grad u = f - g^2 score at (x, t)."""
     score = process.score_from_denoised(denoiser(x, t), x, t)
@@ -25,12 +26,12 @@ def potential_gradient(
 def energy_gap(
     clean: Float[Array, "*item"],
     reference: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
     points: int = 65,
-) -> tuple[Float[Array, ""], Float[Array, " point"]]:
+) -> tuple[Scalar, Float[Array, " point"]]:
     """u(reference) - u(clean) along the arc x(a) = cos(a) clean + sin(a) reference, a in [0, pi/2].
 
     The line integral of grad u . dx/da by the trapezoid rule (long version of Pham et al. 2025, App. E). For

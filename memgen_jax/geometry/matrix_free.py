@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.geometry.curvature import flat_map
+from memgen_jax.shapes import Scalar
 
 Product = Callable[[jax.Array], jax.Array]
 
@@ -43,12 +44,12 @@ class FlatDirections(NamedTuple):
 class Trace(NamedTuple):
     """Hutchinson's estimate of a trace and its standard error."""
 
-    mean: Float[Array, ""]
-    standard_error: Float[Array, ""]
+    mean: Scalar
+    standard_error: Scalar
 
 
 def slope_products(
-    clean: Float[Array, "*item"], t: Float[Array, ""], denoiser: Denoiser, process: Process
+    clean: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process
 ) -> tuple[Product, Product]:
     """v -> B v and u -> B^T u for the slope B = m dD/dx at (m(t) clean, t), on flat vectors."""
     mean = process.mean_coefficient(t)
@@ -94,7 +95,7 @@ def top_singular(
 def flat_directions(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
@@ -149,7 +150,7 @@ def trace(key: jax.Array, product: Product, dim: int, *, probes: int = 32) -> Tr
 def curvature_trace(
     key: jax.Array,
     clean: Float[Array, "*item"],
-    t: Float[Array, ""],
+    t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,

@@ -18,24 +18,25 @@ from jaxtyping import Array, Float, Float64
 
 from memgen_jax.errors import InputError
 from memgen_jax.memory.energy import require_temperature
+from memgen_jax.shapes import Scalar
 
 Point = Float[Array, "2"]
-Scalar = Float[Array, ""] | float
+Number = Scalar | float
 
 
-def circle_energy(x: Point, beta: Scalar) -> Float[Array, ""]:
+def circle_energy(x: Point, beta: Number) -> Scalar:
     """E(R) = R^2 + 1 - log I_0(2 beta R) / beta, which tends to (R - 1)^2 (Pham et al. 2025, Eq. 13)."""
     require_temperature(beta)
     radius = _radius(x)
     return (radius - 1) ** 2 - jnp.log(i0e(2 * beta * radius)) / beta
 
 
-def circle_log_density(x: Point, beta: Scalar) -> Float[Array, ""]:
+def circle_log_density(x: Point, beta: Number) -> Scalar:
     """log p(x), normalised over the plane: log(beta / pi) - beta E(R)."""
     return jnp.log(beta / np.pi) - beta * circle_energy(x, beta)
 
 
-def circle_score(x: Point, beta: Scalar) -> Point:
+def circle_score(x: Point, beta: Number) -> Point:
     """grad log p = 2 beta (I_1(2 beta R) / I_0(2 beta R) - R) x / R, which is 0 at R = 0.
 
     Eqs. 14-15 of Pham et al. 2025 print it without the factor beta: theirs is minus the gradient of E.
@@ -43,7 +44,7 @@ def circle_score(x: Point, beta: Scalar) -> Point:
     return 2 * beta * (circle_denoised(x, beta) - x)
 
 
-def circle_denoised(x: Point, beta: Scalar) -> Point:
+def circle_denoised(x: Point, beta: Number) -> Point:
     """The memory's answer E[y | x] = I_1(2 beta R) / I_0(2 beta R) x / R: the exact denoiser."""
     require_temperature(beta)
     radius = _radius(x)

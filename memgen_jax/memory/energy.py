@@ -25,10 +25,11 @@ from jaxtyping import Array, Float, Int
 
 from memgen_jax.diffusion.processes import Denoiser, Process, require_time
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
 Patterns = Float[Array, "num_patterns *item"]
-Scalar = Float[Array, ""] | float
+Number = Scalar | float
 Count = Int[Array, ""] | int | np.integer | None
 
 TILE = 4096  # patterns per tile: 1,000 queries take 16 MB of weights
@@ -47,7 +48,7 @@ class Posterior(NamedTuple):
       mean: sum_mu w_mu xi^mu, the memory's one-step answer and the exact denoiser.
     """
 
-    log_sum: Float[Array, ""]
+    log_sum: Scalar
     mean: Float[Array, "*item"]
 
 
@@ -60,7 +61,7 @@ class _Tiles(NamedTuple):
 
 
 def posterior(
-    x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count = None, tile: int = TILE
+    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
 ) -> Posterior:
     """What the memory answers to a query at inverse temperature beta (Pham et al. 2025, Eq. 7).
 
@@ -94,7 +95,7 @@ def exact_denoiser(
     """
     tiles = _tiles(patterns, num_valid, tile)
 
-    def denoiser(x: Item, t: Scalar) -> Item:
+    def denoiser(x: Item, t: Number) -> Item:
         query, beta = _as_memory(x, t, process)
         return _posterior(query, tiles, beta).mean
 
@@ -102,8 +103,8 @@ def exact_denoiser(
 
 
 def log_density(
-    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
-) -> Float[Array, ""]:
+    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Scalar:
     """log p(x, t) of the noised empirical distribution, normalised (Pham et al. 2025, Eq. 5)."""
     query, beta = _as_memory(x, t, process)
     count = jnp.asarray(len(patterns) if num_valid is None else num_valid).astype(x.dtype)
@@ -112,8 +113,8 @@ def log_density(
 
 
 def energy_dm(
-    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
-) -> Float[Array, ""]:
+    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+) -> Scalar:
     """E_DM(x, t) = -2 s^2 log sum_mu exp(-|x - m xi^mu|^2 / (2 s^2)) (Pham et al. 2025, Eq. 6)."""
     query, beta = _as_memory(x, t, process)
     log_sum = posterior(query, patterns, beta, num_valid=num_valid, tile=tile).log_sum
@@ -121,14 +122,14 @@ def energy_dm(
 
 
 def energy_am(
-    x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count = None, tile: int = TILE
-) -> Float[Array, ""]:
+    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
+) -> Scalar:
     """E_AM(x) = -log(sum_mu exp(-beta |x - xi^mu|^2)) / beta (Pham et al. 2025, Eq. 7)."""
     return -posterior(x, patterns, beta, num_valid=num_valid, tile=tile).log_sum / beta
 
 
 def exact_score(
-    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Item:
     """grad log p(x, t) = (m sum_mu w_mu xi^mu - x) / s^2, the gradient of `log_density`."""
     query, beta = _as_memory(x, t, process)
@@ -137,7 +138,7 @@ def exact_score(
 
 
 def exact_jacobian(
-    x: Item, patterns: Patterns, t: Scalar, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Float[Array, "dim dim"]:
     """Jacobian of the exact score, (m^2 Cov_w(xi) / s^2 - I) / s^2, of the flattened item.
 
@@ -162,13 +163,13 @@ def exact_jacobian(
     return (scaled - jnp.eye(x.size, dtype=x.dtype)) / variance
 
 
-def require_temperature(beta: Scalar) -> None:
+def require_temperature(beta: Number) -> None:
     """Refuses a beta that is not positive; one that is traced has no value yet and passes."""
     if not isinstance(beta, jax.core.Tracer) and not float(beta) > 0:
         raise InputError.setting("beta", float(beta), "positive")
 
 
-def _as_memory(x: jax.Array, t: Scalar, process: Process) -> tuple[jax.Array, jax.Array]:
+def _as_memory(x: jax.Array, t: Number, process: Process) -> tuple[jax.Array, jax.Array]:
     """The query and the inverse temperature at which the memory is asked for E[x_0 | x_t = x]."""
     require_time(t, process)
     mean, std = process.mean_coefficient(t), process.std(t)
@@ -196,7 +197,7 @@ def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
 
 
 def _logits(
-    x: jax.Array, centre: jax.Array, rows: jax.Array, valid: jax.Array, beta: Scalar
+    x: jax.Array, centre: jax.Array, rows: jax.Array, valid: jax.Array, beta: Number
 ) -> Float[Array, " tile"]:
     """-beta |x - xi^mu|^2 for one tile of centred rows; -inf where a row does not count."""
     x = x.reshape(-1) - centre
@@ -208,7 +209,7 @@ def _logits(
     return jnp.where(valid, -beta * squared, -jnp.inf)
 
 
-def _posterior(x: jax.Array, tiles: _Tiles, beta: Scalar) -> Posterior:
+def _posterior(x: jax.Array, tiles: _Tiles, beta: Number) -> Posterior:
     def add(
         carry: tuple[jax.Array, jax.Array, jax.Array], rows_valid: tuple[jax.Array, jax.Array]
     ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from memgen_jax.memory.energy import Count, Item, Patterns, Scalar, posterior
+from memgen_jax.memory.energy import Count, Item, Number, Patterns, posterior
 
 
 class Retrieval(NamedTuple):
@@ -27,7 +27,7 @@ class Retrieval(NamedTuple):
     settled: Bool[Array, ""]
 
 
-def retrieve_once(x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count = None) -> Item:
+def retrieve_once(x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None) -> Item:
     """One step of the memory: the mean of the patterns under softmax(-beta |x - xi|^2)."""
     return posterior(x, patterns, beta, num_valid=num_valid).mean
 
@@ -35,7 +35,7 @@ def retrieve_once(x: Item, patterns: Patterns, beta: Scalar, *, num_valid: Count
 def retrieve(
     x: Item,
     patterns: Patterns,
-    beta: Scalar,
+    beta: Number,
     *,
     num_valid: Count = None,
     tolerance: float = 1e-6,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from memgen_jax import neighbors
+from memgen_jax.shapes import Scalar
 
 # (one item, another) -> their distance, a scalar; to jit, vmap and differentiate.
 PairDistance = Callable[[jax.Array, jax.Array], jax.Array]
@@ -98,6 +99,6 @@ class Metric(abc.ABC):
         return np.sqrt(distance) if self.squared else distance
 
 
-def euclidean(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Float[Array, ""]:
+def euclidean(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Scalar:
     """Euclidean distance, not squared, over all coordinates."""
     return jax.numpy.sqrt(jax.numpy.sum((first - second) ** 2))

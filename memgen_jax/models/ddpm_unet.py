@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from memgen_jax.errors import InputError
 from memgen_jax.models.embeddings import sinusoidal
 from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
+from memgen_jax.shapes import Scalar
 
 
 class UNet(nn.Module):
@@ -39,7 +40,7 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "height width channel"], t: Float[Array, ""], train: bool = False
+        self, x: Float[Array, "height width channel"], t: Scalar, train: bool = False
     ) -> Float[Array, "height width channel"]:
         time = _dense(4 * self.width, self.dtype, name="time_0")(sinusoidal(t, self.width))
         time = _dense(4 * self.width, self.dtype, name="time_1")(nn.swish(time))

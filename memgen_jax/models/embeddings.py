@@ -5,9 +5,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from memgen_jax.errors import InputError
+from memgen_jax.shapes import Scalar
 
 
-def sinusoidal(t: Float[Array, ""], dim: int, max_period: float = 10_000.0) -> Float[Array, " {dim}"]:
+def sinusoidal(t: Scalar, dim: int, max_period: float = 10_000.0) -> Float[Array, " {dim}"]:
     """Sines and cosines of t at geometric frequencies from 1 down to 1/max_period.
 
     Ho et al. 2020, after Vaswani et al. 2017. Made for t in 0..1000 (steps of the DDPM process).
@@ -27,7 +28,7 @@ def sinusoidal(t: Float[Array, ""], dim: int, max_period: float = 10_000.0) -> F
     return jnp.concatenate([jnp.sin(t * frequency), jnp.cos(t * frequency)])
 
 
-def gaussian_fourier(t: Float[Array, ""], dim: int, scale: float) -> Float[Array, " {dim}"]:
+def gaussian_fourier(t: Scalar, dim: int, scale: float) -> Float[Array, " {dim}"]:
     """Sines and cosines of 2πft at frequencies f ~ N(0, scale²), drawn once and never trained.
 
     Tancik et al. 2020; Song et al. 2021. The frequencies are constants of the program (seed 0), so

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from memgen_jax.errors import InputError
 from memgen_jax.models.embeddings import gaussian_fourier, sinusoidal
 from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
+from memgen_jax.shapes import Scalar
 
 TIME_FEATURES = ("sinusoidal", "fourier", "log_fourier")
 
@@ -34,9 +35,7 @@ class MLP(nn.Module):
     time_in_blocks: bool = True
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "*item"], t: Float[Array, ""], train: bool = False
-    ) -> Float[Array, "*item"]:
+    def __call__(self, x: Float[Array, "*item"], t: Scalar, train: bool = False) -> Float[Array, "*item"]:
         time = self._embed(t)
         h = x.reshape(-1)
         if self.time_in_blocks:
@@ -55,7 +54,7 @@ class MLP(nn.Module):
         h = nn.Dense(x.size, kernel_init=ZEROS, name="output")(nn.swish(h))
         return h.reshape(x.shape)
 
-    def _embed(self, t: Float[Array, ""]) -> Float[Array, " features"]:
+    def _embed(self, t: Scalar) -> Float[Array, " features"]:
         if self.time_features == "sinusoidal":
             return sinusoidal(t, self.num_features)
         if self.time_features == "fourier":

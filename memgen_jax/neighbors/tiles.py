@@ -12,6 +12,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.shapes import Scalar
+
 # A row of scores is first reduced to minima over blocks of this many, one pass whatever k is.
 BLOCK = 64
 # Scores of a tile that a processor makes at once: they stay in its cache, in memory used again and again.
@@ -24,7 +26,7 @@ class Prepared(NamedTuple):
     item: Float[Array, "row dim"]
     norm: Float[Array, " row"]  # squared, of the rounded item; infinite for padding
     error: Float[Array, " row"]  # distance that rounding moved the item
-    largest: Float[Array, ""]  # largest finite norm
+    largest: Scalar  # largest finite norm
 
 
 class Kept(NamedTuple):

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.shapes import Scalar
+
 
 @jax.jit
 def coordinate_kernels(
-    a: Float[Array, "left dim"], b: Float[Array, "right dim"], variance: Float[Array, ""]
+    a: Float[Array, "left dim"], b: Float[Array, "right dim"], variance: Scalar
 ) -> Float[Array, "left right"]:
     """Σ_i N(a_i - b_i; 0, v) over the coordinates, for every pair of points.
 
@@ -34,10 +36,10 @@ def coordinate_kernels(
 def overlaps_on_grid(
     a: Float[Array, "left dim"],
     b: Float[Array, "right dim"],
-    width_a: Float[Array, ""],
-    width_b: Float[Array, ""],
+    width_a: Scalar,
+    width_b: Scalar,
     num_points: int = 16,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Σ_i ∫ρ_{a,i} ρ_{b,i} as the paper takes it: a sum over equidistant points of (0, 1).
 
     The points are the centres of `num_points` equal cells (Onset 2024, caption of Fig. 4). Kernels of
@@ -45,7 +47,7 @@ def overlaps_on_grid(
     """
     grid = (jnp.arange(num_points, dtype=a.dtype) + 0.5) / num_points
 
-    def density(points: Float[Array, "item dim"], width: Float[Array, ""]) -> Float[Array, "dim grid"]:
+    def density(points: Float[Array, "item dim"], width: Scalar) -> Float[Array, "dim grid"]:
         def add(total: Float[Array, "dim grid"], x: Float[Array, " dim"]) -> tuple:
             return total + jnp.exp(-jnp.square((grid[None, :] - x[:, None]) / width) / 2), None
 

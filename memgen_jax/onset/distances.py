@@ -14,6 +14,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 
 from memgen_jax.onset.gaussians import Gaussian
+from memgen_jax.shapes import Scalar
 
 
 class LogOverlaps(NamedTuple):
@@ -73,7 +74,7 @@ def log_self_overlap(
     return log_norm + jnp.log(total) - 2 * jnp.log(n)
 
 
-def log_gaussian_overlap(gaussian: Gaussian) -> Float[Array, ""]:
+def log_gaussian_overlap(gaussian: Gaussian) -> Scalar:
     """log ∫ρ_G² = -½ log det(4πΣ); +inf where Σ is singular."""
     return -0.5 * jnp.sum(jnp.log(4 * math.pi * gaussian.variances))
 
@@ -97,7 +98,7 @@ def log_cross_overlap(
     counts = jnp.arange(rows, dtype=n.dtype) < n
     along = jnp.square((points - gaussian.mean[None, :]) @ gaussian.axes)
 
-    def one_width(width: Float[Array, ""]) -> Float[Array, ""]:
+    def one_width(width: Scalar) -> Scalar:
         variances = gaussian.variances + jnp.square(width)
         log_norm = -0.5 * jnp.sum(jnp.log(2 * math.pi * variances))
         return log_norm + logsumexp(-0.5 * along @ (1 / variances), where=counts) - jnp.log(n)

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.shapes import Scalar
+
 
 class Gaussian(NamedTuple):
     """N(mean, axes · diag(variances) · axesᵀ); a variance of exactly 0 means flat along that axis."""
@@ -18,13 +20,13 @@ class Gaussian(NamedTuple):
         return (self.axes * self.variances[None, :]) @ self.axes.T
 
 
-def isotropic(mean: Float[Array, " dim"], sigma: float | Float[Array, ""]) -> Gaussian:
+def isotropic(mean: Float[Array, " dim"], sigma: float | Scalar) -> Gaussian:
     """The Gaussian N(mean, σ² I)."""
     variances = jnp.ones_like(mean) * jnp.asarray(sigma, mean.dtype) ** 2
     return Gaussian(mean, jnp.eye(mean.shape[0], dtype=mean.dtype), variances)
 
 
-def squared_hellinger(p: Gaussian, q: Gaussian) -> Float[Array, ""]:
+def squared_hellinger(p: Gaussian, q: Gaussian) -> Scalar:
     """H² = ½∫(√p - √q)² between two Gaussians, each possibly singular (Onset 2024, Eq. 18).
 
     With S = Σ_p + Σ_q and A = S^{-1/2} Σ_p S^{-1/2}, whose eigenvalues a lie in [0, 1], the overlap

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from memgen_jax.errors import InputError
 from memgen_jax.onset.gaussians import Gaussian
+from memgen_jax.shapes import Scalar
 
 COVARIANCES = ("derived", "printed")
 # Centred inputs of n ≤ d points have exact zeros among their singular values. With a mean of 10 the
@@ -26,7 +27,7 @@ class LinearDenoiser(NamedTuple):
     offset: Float[Array, " dim"]  # θ_0
     weight: Float[Array, "dim dim"]  # θ_1
     input_mean: Float[Array, " dim"]  # μ_X
-    input_variance: Float[Array, ""]  # σ_X²
+    input_variance: Scalar  # σ_X²
 
 
 def fit(

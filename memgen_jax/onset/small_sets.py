@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from memgen_jax.errors import InputError
 from memgen_jax.onset.coordinates import coordinate_kernels, overlaps_on_grid
 from memgen_jax.onset.widths import kernel_width
+from memgen_jax.shapes import Scalar
 
 INTEGRALS = ("closed", "grid")
 
@@ -75,10 +76,10 @@ def _distances(
     drawn: list[Int[Array, " _"]],
     epsilons: Float[Array, "3"],
     integral: str,
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+) -> tuple[Scalar, Scalar]:
     t, g, o = ((items[index], width) for items, index, width in zip(sets, drawn, epsilons, strict=True))
 
-    def overlap(a: tuple, b: tuple) -> Float[Array, ""]:
+    def overlap(a: tuple, b: tuple) -> Scalar:
         if integral == "grid":
             return overlaps_on_grid(a[0], b[0], a[1], b[1])
         return jnp.mean(coordinate_kernels(a[0], b[0], jnp.square(a[1]) + jnp.square(b[1])))

@@ -17,6 +17,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.onset.coordinates import coordinate_kernels
 from memgen_jax.onset.critical import probability_positive
 from memgen_jax.onset.widths import kernel_width
+from memgen_jax.shapes import Scalar
 
 VIEWS = ("coordinates", "components")
 
@@ -223,7 +224,7 @@ def leading_components(
 def joint_kernels(
     a: Float[Array, "left dim"],
     b: Float[Array, "right dim"],
-    variance: Float[Array, ""],
+    variance: Scalar,
     tile: int = 256,
 ) -> Float[Array, "left right"]:
     """N(a - b; 0, v I) of every pair, from differences (exact where points meet), `tile` rows at a time."""

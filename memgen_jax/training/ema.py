@@ -4,12 +4,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+
+from memgen_jax.shapes import Scalar
 
 PyTree = Any
 
 
-def update_ema(ema: PyTree, params: PyTree, steps_taken: Float[Array, ""], decay: float) -> PyTree:
+def update_ema(ema: PyTree, params: PyTree, steps_taken: Scalar, decay: float) -> PyTree:
     """Moves the average towards the parameters, by 1 - min(decay, (1 + steps) / (10 + steps)).
 
     The warm-up keeps short runs from being an average over their start.
