@@ -105,7 +105,7 @@ def _others_are_at_work() -> bool:
     """Whether an ordinary exit would wait: for writers of checkpoints, or for processes that were joined."""
     from memgen_jax import runs
 
-    return runs.checkpoints_are_open() or runs.place()[1] > 1
+    return runs.checkpoints_are_open() or runs.index_and_count()[1] > 1
 
 
 def _only_main_thread_reports_errors() -> None:

@@ -70,7 +70,7 @@ def _detect(seconds: float) -> tuple[str, int, int]:
     )
 
 
-def place() -> tuple[int, int]:
+def index_and_count() -> tuple[int, int]:
     """(i, n): this is process i of n that were joined; (0, 1) for a process on its own."""
     if not jax.distributed.is_initialized():
         return 0, 1
@@ -83,7 +83,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
     Raises:
       InputError: in every process, if one does not see it: they run on hosts without a common file system.
     """
-    index, count = place()
+    index, count = index_and_count()
     if count == 1:
         return
     board = private_api.bulletin_board()

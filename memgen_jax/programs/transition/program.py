@@ -66,7 +66,7 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         refine_grid(run, workdir)
         if not make_sets(run, workdir, mesh):
             return
-    if runs.place()[0] > 0:
+    if runs.index_and_count()[0] > 0:
         print("This process is done; process 0 writes the report.")
         return
     with runs.stage("classify and report", 1, "report"):
@@ -134,7 +134,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     find_neighbors(run, workdir)
     everyone = (*run.members, *run.controls, *run.snapshots(run.members))
     files = [workdir / f"neighbors/{member.name}.npz" for member in everyone]
-    if runs.place()[1] > 1:
+    if runs.index_and_count()[1] > 1:
         with runs.stage("wait for the other processes", len(files), "sets") as stage:
             runs.wait_for(files, lambda missing: stage.reach(len(files) - missing))
     waiting = sum(not file.exists() for file in files)

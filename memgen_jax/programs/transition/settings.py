@@ -262,7 +262,9 @@ class TransitionRun(TransitionPlan):
         )
         self.metric.require_ready()
         self.require_rule_can_work()
-        self.shard = runs.place() if runs.place() != (0, 1) else parse_shard(settings.shard)
+        self.shard = (
+            runs.index_and_count() if runs.index_and_count() != (0, 1) else parse_shard(settings.shard)
+        )
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
 
     @property
