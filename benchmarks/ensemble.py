@@ -1,8 +1,8 @@
 """How fast does a sweep train and sample, against the same network in plain PyTorch and one by one in JAX?
 
-  python -m benchmarks.ensemble [--quick]
+  python -m benchmarks.ensemble [--quick] [--members N] [--contestants …]
 
-Four contestants do the same work: the demo's network, batch and optimiser (Adam, clipping, moving average),
+Contestants do the same work: the demo's network, batch and optimiser (Adam, clipping, moving average),
 and DDIM sampling. Each runs in a process of its own, in turn, several rounds; medians and ratios are printed.
 
   ensemble     the sweep's own path: every CPU core a device of one thread (or every accelerator)
@@ -22,8 +22,12 @@ import time
 WIDTH, NUM_BLOCKS, BATCH, SAMPLES, SAMPLER_STEPS = 256, 3, 128, 1024, 50
 
 
-def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
-    """Model-steps and images per second of the sweep on all devices, or on the first alone."""
+def jax_times(num_steps: int, everything: bool, each: int = 1) -> dict[str, float]:
+    """Model-steps and images per second of the sweep on all devices, or on the first alone.
+
+    Args:
+      each: members that a device trains together.
+    """
     from memgen_jax.sweep import use_all_cpu_cores
 
     if everything:
@@ -41,15 +45,15 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
     model = models.mlp(digits.item_shape, WIDTH, NUM_BLOCKS, time_in_blocks=False)
     process = diffusion.DDPM()
     settings = sweep.SweepTrainSettings(
-        num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1
+        num_steps=num_steps, batch_size=BATCH, prediction="velocity", warmup_steps=1, members_per_step=each
     )
     mesh = sweep.member_mesh(jax.devices() if everything else jax.devices()[:1])
-    count = mesh.shape["member"]
+    places, count = mesh.shape["member"], mesh.shape["member"] * each
     members = sweep.make_members(range(1000, 1000 + count), total=1437, batch_size=BATCH)
     over_members = jax.NamedSharding(mesh, jax.P("member"))
     optimizer = training.make_optimizer(settings)
     state = stack_over_members([train.init_state(m, model, optimizer) for m in members], over_members)
-    inputs = jax.device_put(blocks.stack_inputs(members), over_members)
+    inputs = jax.device_put(blocks.stack_inputs(members, len(digits.train)), over_members)
     items = jax.device_put(digits.train, jax.NamedSharding(mesh, jax.P()))
     advance = train.make_advance(mesh, model, process, settings, 100)
     state, loss = advance(state, inputs, items)
@@ -82,11 +86,12 @@ def jax_times(num_steps: int, everything: bool) -> dict[str, float]:
             mesh=mesh, in_specs=(over, over), out_specs=over, check_vma=False,
         )
     )  # fmt: skip
-    keys = jax.device_put(jax.random.split(jax.random.key(0), (count, SAMPLES)), over_members)
-    np.asarray(sharded(state.ema, keys))
+    keys = jax.device_put(jax.random.split(jax.random.key(0), (places, SAMPLES)), over_members)
+    first = jax.device_put(jax.tree.map(lambda leaf: leaf[::each], state.ema), over_members)
+    np.asarray(sharded(first, keys))
     start = time.perf_counter()
-    np.asarray(sharded(state.ema, keys))
-    return {"model-steps": training, "images": count * SAMPLES / (time.perf_counter() - start)}
+    np.asarray(sharded(first, keys))
+    return {"model-steps": training, "images": places * SAMPLES / (time.perf_counter() - start)}
 
 
 def torch_times(num_steps: int) -> dict[str, float]:
@@ -161,9 +166,9 @@ def torch_times(num_steps: int) -> dict[str, float]:
 
 
 CONTESTANTS = {
-    "ensemble": lambda steps: jax_times(steps, everything=True),
-    "one by one": lambda steps: jax_times(steps, everything=False),
-    "PyTorch": torch_times,
+    "ensemble": lambda steps, members: jax_times(steps, everything=True, each=members),
+    "one by one": lambda steps, members: jax_times(steps, everything=False),
+    "PyTorch": lambda steps, members: torch_times(steps),
 }
 
 
@@ -172,28 +177,36 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--members", type=int, default=1, help="that a device trains together (ensemble)")
+    parser.add_argument("--contestants", choices=CONTESTANTS, nargs="+", default=list(CONTESTANTS))
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     num_steps, rounds = (100, 1) if options.quick else (500, 3)
     if options.contestant:
-        print(json.dumps(CONTESTANTS[options.contestant](num_steps)))
+        print(json.dumps(CONTESTANTS[options.contestant](num_steps, options.members)))
         return
-    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in options.contestants}
     for _ in range(rounds):
         for name, own in results.items():
             command = [sys.executable, "-m", "benchmarks.ensemble", "--contestant", name]
-            child = subprocess.run(command + ["--quick"] * options.quick, capture_output=True, text=True)
+            command += ["--members", str(options.members), *["--quick"] * options.quick]
+            child = subprocess.run(command, capture_output=True, text=True)
             if child.returncode == 0:
                 own.append(json.loads(child.stdout.splitlines()[-1]))
             elif "No module named 'torch'" not in child.stderr:
                 raise SystemExit(child.stderr)
-    print(f"{os.cpu_count()} CPU cores; MLP of width {WIDTH}, batch {BATCH}; medians of {rounds} rounds")
+    import jax
+
+    where = f"{os.cpu_count()} CPU cores" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    print(f"{where}; MLP of width {WIDTH}, batch {BATCH}; medians of {rounds} rounds")
     for quantity in ("model-steps", "images"):
         medians = {n: statistics.median(r[quantity] for r in own) for n, own in results.items() if own}
         for name, value in medians.items():
-            ratio = medians["ensemble"] / value
-            print(f"{quantity:>12}/s  {name:<11} {value:10.1f}   ensemble is {ratio:5.2f} times as fast")
-    if not results["PyTorch"]:
+            ratio = medians[options.contestants[0]] / value
+            print(
+                f"{quantity:>12}/s  {name:<11} {value:10.1f}   {options.contestants[0]} is {ratio:5.2f} times as fast"
+            )
+    if not results.get("PyTorch", True):
         print("PyTorch is not installed: left out.")
 
 

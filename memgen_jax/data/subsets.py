@@ -8,7 +8,7 @@ from memgen_jax.errors import InputError
 SUBSET_SEED = 3407  # Pham et al. 2025, App. D: one permutation, of which every subset is a prefix
 
 
-def permutation(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
+def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """The one order of the data set from which all subsets are taken.
 
     The subset of size K is the first K entries, so a smaller subset lies inside every larger one.

@@ -118,8 +118,8 @@ class Attention(nn.Module):
         height, width, channels = x.shape
         h = _norm(x, self.groups, name="norm").reshape(height * width, channels)
         query, key, value = (_dense(channels, self.dtype, name=name)(h) for name in ("query", "key", "value"))
-        logits = jnp.einsum("qc,kc->qk", query, key) / math.sqrt(channels)
-        weights = jax.nn.softmax(logits.astype(jnp.float32)).astype(self.dtype)
+        logits = jnp.einsum("qc,kc->qk", query, key, preferred_element_type=jnp.float32)
+        weights = jax.nn.softmax(logits / math.sqrt(channels)).astype(self.dtype)
         h = jnp.einsum("qk,kc->qc", weights, value)
         h = _dense(channels, self.dtype, kernel_init=ZEROS, name="output")(h)
         return x + h.reshape(x.shape)

@@ -23,6 +23,7 @@ from memgen_jax.neighbors.rows import (
     rounding_constant,
     rows_per_tile,
     squared_distances,
+    tile_memory,
     tile_sides,
 )
 from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU, prepare
@@ -38,7 +39,7 @@ def count_within(
     exclude_self: bool = False,
     squared: bool = False,
     scale: float = 1.0,
-    memory: int = 2**29,
+    memory: int | None = None,
     mesh: Mesh | None = None,
     progress: str | None = None,
 ) -> Int[np.ndarray, "query ..."]:
@@ -76,7 +77,9 @@ def count_within(
     if not len(radii) or not (np.isfinite(radii).all() and (radii >= 0).all()):
         raise InputError.setting("radius", radius, "a finite distance ≥ 0")
     mesh = mesh or local_mesh()
-    counter = _Counter(references, memory, mesh, radii, squared, scale)
+    counter = _Counter(
+        references, tile_memory(mesh) if memory is None else memory, mesh, radii, squared, scale
+    )
     exclude = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
     counts = counter(queries, exclude, progress)
     return counts if np.ndim(radius) else counts[:, 0]

@@ -31,9 +31,11 @@ from memgen_jax.neighbors.rows import (
     rounding_doubt,
     rows_per_tile,
     squared_distances,
+    tile_memory,
     tile_sides,
 )
 from memgen_jax.neighbors.tiles import BLOCK, Kept, Prepared, nothing_kept, prepare, step
+from memgen_jax.shapes import Scalar
 
 # Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
 # from the system each time (glibc: above 32 MiB), and that takes longer than all that is done to a query.
@@ -61,7 +63,7 @@ def search(
     exclude_self: bool = False,
     squared: bool = False,
     scale: float = 1.0,
-    memory: int = 2**29,
+    memory: int | None = None,
     dtype: str = "float32",
     mesh: Mesh | None = None,
     progress: str | None = None,
@@ -78,7 +80,8 @@ def search(
       squared: return squared distances, as LPIPS embeddings need.
       scale: factor on every coordinate. Images saved as uint8 have L2 in the range [-1, 1] with
         scale = 1/127.5.
-      memory: bytes that the tiles may take on each device; no result depends on it.
+      memory: bytes that the tiles may take on each device; by default half of an accelerator's free memory, and
+        512 MiB on processors. No result depends on it.
       dtype: "bfloat16" makes the first step's products in bfloat16 (rounded first, norms from the
         rounded vectors); faster on accelerators, the same result.
       mesh: devices that share the queries; default all local ones.
@@ -116,7 +119,9 @@ def search(
             f"{len(references) - exclude_self}"
         )
     exclude = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
-    finder = _Finder(references, memory, jnp.dtype(dtype), mesh or local_mesh())
+    mesh = mesh or local_mesh()
+    memory = tile_memory(mesh) if memory is None else memory
+    finder = _Finder(references, memory, jnp.dtype(dtype), mesh)
     candidates = k if k == 1 else k + SPARE
     square, index, certain = finder(queries, exclude, k, candidates, progress)
     rows = np.flatnonzero(~certain)
@@ -127,6 +132,16 @@ def search(
         square[rows], index[rows] = _settle(finder, queries[rows], exclude[rows], k)
     distance = square * scale**2 if squared else np.sqrt(square) * scale
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
+
+
+class _UnderWay(NamedTuple):
+    """What the devices make of one tile of queries, perhaps still at work."""
+
+    kept: Kept
+    norm: Array  # of the queries, squared
+    moved: Array  # distance that rounding moved each query
+    largest: Scalar  # norm of a reference, squared
+    references_moved: Scalar  # the longest distance of one
 
 
 class _Finder:
@@ -163,22 +178,34 @@ class _Finder:
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
         hidden = None if progress else True  # None: shown on a terminal only
+        tiles = [
+            slice(start, min(start + query_tile, len(queries)))
+            for start in range(0, len(queries), query_tile)
+        ]
+        under_way: tuple[slice, _UnderWay] | None = None
         with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
-            for start in range(0, len(queries), query_tile):
-                rows = slice(start, min(start + query_tile, len(queries)))
-                found = self._nearest(queries[rows], exclude[rows], query_tile, reference_tile, candidates)
-                square[rows], index[rows], certain[rows] = self._verify(queries[rows], *found, k)
-                bar.update(rows.stop - rows.start)
+            for rows in [*tiles, None]:  # a tile is verified on the host while the devices compare the next
+                begun = None
+                if rows is not None:
+                    own = queries[rows], exclude[rows]
+                    begun = rows, self._compare(*own, query_tile, reference_tile, candidates)
+                if under_way is not None:
+                    done, compared = under_way
+                    found = self._fetch(queries[done], compared)
+                    square[done], index[done], certain[done] = self._verify(queries[done], *found, k)
+                    bar.update(done.stop - done.start)
+                under_way = begun
         return square, index, certain
 
-    def _nearest(
+    def _compare(
         self,
         queries: np.ndarray,
         exclude: np.ndarray,
         query_tile: int,
         reference_tile: int,
         candidates: int,
-    ) -> "tuple[Kept, _Rounded]":
+    ) -> "_UnderWay":
+        """Sends a tile of queries past all references; returns before the last of them is done."""
         by_query = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         centre = jax.device_put(self.centre, everywhere)
@@ -202,14 +229,18 @@ class _Finder:
             error = jnp.maximum(error, reference.error.max())
         if candidates == len(self.references):  # nothing is left out
             kept = kept._replace(bound=jnp.full_like(kept.bound, jnp.inf))
+        return _UnderWay(kept, tile.norm, tile.error, largest, error)
+
+    def _fetch(self, queries: np.ndarray, found: "_UnderWay") -> "tuple[Kept, _Rounded]":
         count = len(queries)
-        if not (np.isfinite(float(largest)) and np.isfinite(np.asarray(tile.norm)[:count]).all()):
+        largest = float(found.largest)
+        if not (np.isfinite(largest) and np.isfinite(np.asarray(found.norm)[:count]).all()):
             refuse_what_is_not_finite(queries, self.references)
-        kept = Kept(*(np.asarray(part)[:count] for part in kept))
+        kept = Kept(*(np.asarray(part)[:count] for part in found.kept))
         rounded = _Rounded(
-            np.sqrt(np.asarray(tile.norm, np.float64)[:count]),
-            np.asarray(tile.error, np.float64)[:count] + float(error),
-            math.sqrt(float(largest)),
+            np.sqrt(np.asarray(found.norm, np.float64)[:count]),
+            np.asarray(found.moved, np.float64)[:count] + float(found.references_moved),
+            math.sqrt(largest),
         )
         return kept, rounded
 

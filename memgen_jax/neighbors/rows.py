@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Int
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.tiles import BLOCK
 
+LEAST_MEMORY = 2**29
+
 
 def local_mesh() -> Mesh:
     """All local devices in one mesh axis, `query`."""
@@ -20,6 +22,16 @@ def local_mesh() -> Mesh:
         axis_types=(AxisType.Auto,),
         devices=jax.local_devices(),
     )
+
+
+def tile_memory(mesh: Mesh) -> int:
+    """Bytes that tiles may take on each device: half of what an accelerator has free, 512 MiB where it does not tell."""
+    free = []
+    for device in mesh.local_devices:
+        told = device.memory_stats() or {}
+        if device.platform != "cpu" and "bytes_limit" in told:
+            free.append(told["bytes_limit"] - told.get("bytes_in_use", 0))
+    return max(min(free) // 2, LEAST_MEMORY) if free else LEAST_MEMORY
 
 
 def as_rows(name: str, items: np.ndarray | Array) -> np.ndarray:

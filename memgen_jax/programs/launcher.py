@@ -41,9 +41,11 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
       command: what was typed before them, for messages; None for `python -m experiments.NAME`.
     """
     # Before any program is imported: JAX reads the number of CPU devices when it starts.
+    from memgen_jax.runs.compilation import keep_compiled_programs
     from memgen_jax.sweep.mesh import use_all_cpu_cores
 
     use_all_cpu_cores()
+    keep_compiled_programs()
     command = command or f"python -m experiments.{name}"
     module = importlib.import_module(f"memgen_jax.programs.{name}.program")
     enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command)

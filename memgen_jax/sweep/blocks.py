@@ -51,8 +51,8 @@ def make_blocks(
     return sorted(blocks, key=lambda block: -block[0])
 
 
-def stack_inputs(members: Sequence[Member]) -> MemberInputs:
-    """What tells the members of a block apart, stacked."""
+def stack_inputs(members: Sequence[Member], total: int) -> MemberInputs:
+    """What tells the members of a block apart, stacked; `total` is the number of items that there are."""
     keys = [
         jnp.stack([m.key(purpose) for m in members])
         for purpose in (Purpose.ORDER, Purpose.NOISE, Purpose.DROPOUT)
@@ -60,6 +60,7 @@ def stack_inputs(members: Sequence[Member]) -> MemberInputs:
     return MemberInputs(
         jnp.asarray([m.num_train for m in members], jnp.int32),
         jnp.asarray([m.batch_size for m in members], jnp.int32),
+        jnp.asarray(np.stack([m.order(total) for m in members]), jnp.int32),
         *keys,
     )
 

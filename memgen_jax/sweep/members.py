@@ -10,7 +10,9 @@ import itertools
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 
+from memgen_jax.data import SUBSET_SEED, permutation
 from memgen_jax.errors import InputError
 
 
@@ -26,7 +28,7 @@ class Purpose(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Member:
-    """One model: its training set is the first `num_train` items of the sweep's one permutation.
+    """One model: its training set is the first `num_train` items of an order of all items; see `order`.
 
     Attributes:
       num_train: K, the training-set size.
@@ -35,6 +37,7 @@ class Member:
       batch_size: items per step, at most K where small sets are not repeated within a batch.
       name: unique in the sweep; the stem of the member's files.
       step: the training step whose parameters are meant; None for the last.
+      subset: the order that its training set is a prefix of; 0 for the sweep's own.
     """
 
     num_train: int
@@ -43,6 +46,17 @@ class Member:
     batch_size: int
     name: str
     step: int | None = None
+    subset: int = 0
+
+    def order(self, total: int) -> np.ndarray:
+        """int64 [total]: places in the sweep's order, of which the first `num_train` are this member's training set."""
+        if not self.subset:
+            return np.arange(total)
+        return permutation(total, (SUBSET_SEED, self.subset))
+
+    def items(self, total: int) -> np.ndarray:
+        """int64 [num_train]: the places of its training items in the sweep's order."""
+        return self.order(total)[: self.num_train]
 
     def at(self, step: int) -> "Member":
         """The same member as it was after `step` optimiser steps; its samples start from the same noise."""
@@ -65,6 +79,7 @@ def make_members(
     widths: Sequence[int | None] = (None,),
     repeat_small: bool = False,
     prefix: str = "",
+    own_subsets: bool = False,
 ) -> tuple[Member, ...]:
     """Every combination of training-set size, seed and width, smallest sets first.
 
@@ -74,6 +89,8 @@ def make_members(
       batch_size: of the largest sets. Smaller sets use min(batch_size, K) (Pham et al. 2025, App. D), or
         the full batch with `repeat_small`: the same items several times with fresh noise.
       prefix: put before every name.
+      own_subsets: whether each seed draws its training sets from an order of its own (seed 0 from the sweep's);
+        else all are prefixes of that one.
     Raises:
       InputError: a size outside 1..total, or nothing to train.
     """
@@ -94,7 +111,8 @@ def make_members(
         if len(set(seeds)) > 1:
             name += f",seed={seed}"
         batch = batch_size if repeat_small else min(batch_size, size)
-        members.append(Member(size, seed, width, batch, name))
+        subset = seed if own_subsets else 0
+        members.append(Member(size, seed, width, batch, name, subset=subset))
     return tuple(members)
 
 

@@ -29,7 +29,8 @@ def epoch_index(key: jax.Array, position: Int[Array, ""], num_train: Int[Array, 
         swap = _mix(jnp.maximum(x, partner) ^ word[1]) & jnp.uint32(1)
         return jnp.where(swap == 1, partner, x), None
 
-    item, _ = jax.lax.scan(swap_or_not, place.astype(jnp.uint32), words)
+    # Unrolled: a loop inside the training step would cost a device as many launches as it has rounds.
+    item, _ = jax.lax.scan(swap_or_not, place.astype(jnp.uint32), words, unroll=_ROUNDS)
     return item.astype(jnp.int32)
 
 

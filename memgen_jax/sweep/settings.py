@@ -14,6 +14,8 @@ class SweepTrainSettings(TrainSettings):
       data_parallel: devices that share one member's batch.
       members_per_step: members that one device advances together (vmap). 1 is fastest on CPU. Changes the
         compiled arithmetic, hence rounding and single labels, but no fraction beyond its interval.
+      members_in_sequence: whether these take their steps one after another within one program, each with the
+        convolutions of a member alone, instead of together (vmap: grouped convolutions).
       log_every: steps between lines of metrics.jsonl.
       num_snapshots: steps whose averaged parameters are kept for the axis of training time: the last, half of
         it, a quarter, …; 0 for none. They fall on whole calls and change no bit of the training.
@@ -21,6 +23,7 @@ class SweepTrainSettings(TrainSettings):
 
     data_parallel: int = 1
     members_per_step: int = 1
+    members_in_sequence: bool = False
     log_every: int = 1000
     num_snapshots: int = 0
 

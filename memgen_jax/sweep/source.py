@@ -76,12 +76,19 @@ def network_source(
     return Source(lambda member: load_ema(member, model, settings, checkpoints), denoiser_of)
 
 
-def exact_source(patterns: np.ndarray, process: Process) -> Source:
+def exact_source(patterns: np.ndarray, process: Process, own_subsets: bool = False) -> Source:
     """The exact score of each member's training set: a perfect memorizer.
 
     Args:
-      patterns: the training items, decoded, in the order of which every training set is a prefix.
+      patterns: the training items, decoded, in the sweep's order.
+      own_subsets: whether members have orders of their own, which costs a copy of the items in memory.
     """
+    if own_subsets:
+        return Source(
+            lambda member: (np.int32(member.num_train), member.order(len(patterns)).astype(np.int32)),
+            lambda own, patterns: exact_denoiser(jnp.asarray(patterns)[own[1]], process, num_valid=own[0]),
+            patterns,
+        )
     return Source(
         lambda member: np.int32(member.num_train),
         lambda num_train, patterns: exact_denoiser(jnp.asarray(patterns), process, num_valid=num_train),

@@ -48,6 +48,7 @@ class MemberInputs(NamedTuple):
 
     num_train: jax.Array
     batch_size: jax.Array
+    order: jax.Array
     order_key: jax.Array
     noise_key: jax.Array
     dropout_key: jax.Array
@@ -80,7 +81,7 @@ def train_step(
     slots = jax.lax.axis_index(DATA) * share + jnp.arange(share)
     position = state.step * member.batch_size + slots
     index = jax.vmap(epoch_index, (None, 0, None))(member.order_key, position, member.num_train)
-    clean = decode(data[index])
+    clean = decode(data[member.order[index]])
 
     def slot_loss(params, item, slot):
         key = jax.random.fold_in(jax.random.fold_in(member.noise_key, state.step), slot)
@@ -130,6 +131,8 @@ def make_advance(
         if members.num_train.shape == (1,):  # no batch axis at all: vmap of one is not free
             state, members = jax.tree.map(lambda leaf: leaf[0], (state, members))
             return jax.tree.map(lambda leaf: leaf[None], one_member(state, members, data))
+        if settings.members_in_sequence:
+            return jax.lax.map(lambda own: one_member(*own, data), (state, members))
         return jax.vmap(one_member, (0, 0, None))(state, members, data)
 
     sharded = jax.shard_map(

@@ -54,7 +54,7 @@ def train_members(
     The snapshots that `settings` asks for lie beside it, in `folder`/<member name>,snapshots.
 
     Args:
-      data: training items in the sweep's order; member m sees the first `num_train` of them.
+      data: training items in the sweep's order; a member sees those of its `items`.
       progress: told how many model-steps are done, and what is damaged; gets one record per `log_every` steps:
         the losses, and the speed since the record before.
     Raises:
@@ -95,7 +95,7 @@ def train_members(
             over_members = NamedSharding(mesh, P(MEMBER))
             states = [states[i] for i in places]
             state = stack_over_members(states, over_members, consume=True)
-            inputs = jax.device_put(stack_inputs([block[i] for i in places]), over_members)
+            inputs = jax.device_put(stack_inputs([block[i] for i in places], len(data)), over_members)
             progress.resume(start * len(block))
             step = logged_step = start
             last_save = last_log = time.monotonic()

@@ -62,7 +62,7 @@ def compiled_step(model, settings, item_shape):
     state = init_state(member[0], model, make_optimizer(settings))
     state = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], state)
     advance = make_advance(member_mesh(jax.devices()[:1]), model, PROCESS, settings, 1)
-    return advance.lower(state, stack_inputs(member), jnp.zeros((5, *item_shape), jnp.uint8))
+    return advance.lower(state, stack_inputs(member, 5), jnp.zeros((5, *item_shape), jnp.uint8))
 
 
 def xla_flops(stage):

@@ -59,15 +59,13 @@ def compare_sizes(
     """K -> the comparison of every seed. Unseen are the held-out items and the training items beyond K."""
     found: dict[int, list[onset.Comparison]] = {}
     for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
-        unseen = np.concatenate([run.dataset.held_out, run.train[size:]])
-        if min(size, len(unseen)) < 2:
+        if min(size, len(run.dataset.held_out) + len(run.train) - size) < 2:
             continue
-        train_set, unseen_set = as_vectors(run.train[:size]), as_vectors(unseen)
         found[size] = [
             onset.compare(
-                train_set,
+                as_vectors(run.train_of(member)),
                 as_vectors(load_samples(workdir, member)),
-                unseen_set,
+                as_vectors(np.concatenate([run.dataset.held_out, run.beyond(member)])),
                 view=view,
                 width_at=width_at(run),
                 max_items=run.settings.onset_items,

@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -114,7 +114,12 @@ def rate_thresholds(run: TransitionRun) -> dict[int, phases.Thresholds]:
     samples = {member.num_train: run.num_samples(member) for member in run.members}
     return {
         size: phases.held_out_rate(
-            run.metric.search(unseen, run.comparable_train[:size]).distance[:, 0],
+            np.concatenate(
+                [
+                    run.metric.search(unseen, run.comparable_train_of(m)).distance[:, 0]
+                    for m in run.one_a_subset(size)
+                ]
+            ),
             own_distance,
             len(real),
             samples[size],
@@ -256,25 +261,56 @@ def copying_rows(run: TransitionRun, workdir: runs.Workdir, groups: Sequence[Gro
     unseen = run.metric.vectors(run.dataset.held_out)
     rows = []
     for group in groups:
-        train = run.comparable_train[: group.num_train]
-        to_train = run.metric.search(unseen, train).distance[:, 0]
-        cells = statistics.Cells(train)
         members = [m for m in run.members if (m.width, m.num_train) == (group.width, group.num_train)]
-        distance = np.concatenate([distances_of(workdir, member)["train_distance"] for member in members])
-        samples = np.concatenate([run.metric.vectors(load_samples(workdir, member)) for member in members])
-        labels, cell_of, unseen_cell = np.concatenate(group.labels), cells.of(samples), cells.of(unseen)
+        sets = [measured_copying(run, workdir, member, unseen) for member in members]
         for phase in ("all", *phases.NAMES):
-            chosen = labels >= 0 if phase == "all" else labels == phases.NAMES.index(phase)
             row: dict[str, Any] = {"num_train": group.num_train, "phase": phase}
-            row |= {"num_samples": int(chosen.sum()), "num_held_out": len(unseen)}
-            enough = chosen.sum() >= FEWEST_PER_PHASE and len(unseen) >= FEWEST_PER_PHASE
-            row |= {
-                "c_t": statistics.data_copying(to_train, distance[chosen]) if enough else None,
-                "c_t_cells_low": statistics.lowest_cell(
-                    to_train, distance[chosen], unseen_cell, cell_of[chosen]
-                ),
-                "median_distance": float(np.median(distance[chosen])) if chosen.any() else None,
-                "held_out_median": float(np.median(to_train)),
-            }
+            row |= pooled_copying(sets, group.labels, phase)
             rows.append(row if group.width is None else row | {"width": group.width})
     return rows
+
+
+class MeasuredCopying(NamedTuple):
+    """One member's samples and the unseen items: how far each lies from S, and its cell of S."""
+
+    distance: np.ndarray
+    cell: np.ndarray
+    unseen_distance: np.ndarray
+    unseen_cell: np.ndarray
+
+
+def measured_copying(
+    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, unseen: np.ndarray
+) -> MeasuredCopying:
+    train = run.comparable_train_of(member)
+    cells = statistics.Cells(train)
+    return MeasuredCopying(
+        distances_of(workdir, member)["train_distance"],
+        cells.of(run.metric.vectors(load_samples(workdir, member))),
+        run.metric.search(unseen, train).distance[:, 0],
+        cells.of(unseen),
+    )
+
+
+def pooled_copying(
+    sets: Sequence[MeasuredCopying], labels: Sequence[np.ndarray], phase: str
+) -> dict[str, Any]:
+    """The cells of copying.csv of one phase: means of C_T over the seeds, the worst cell of any."""
+    c_t, lowest, near = [], [], []
+    for own, label in zip(sets, labels, strict=True):
+        chosen = label >= 0 if phase == "all" else label == phases.NAMES.index(phase)
+        distance = own.distance[chosen]
+        near.append(distance)
+        if min(len(distance), len(own.unseen_distance)) >= FEWEST_PER_PHASE:
+            c_t.append(statistics.data_copying(own.unseen_distance, distance))
+        found = statistics.lowest_cell(own.unseen_distance, distance, own.unseen_cell, own.cell[chosen])
+        lowest += [found] if found is not None else []
+    distance = np.concatenate(near)
+    return {
+        "num_samples": len(distance),
+        "num_held_out": len(sets[0].unseen_distance),
+        "c_t": float(np.mean(c_t)) if c_t else None,
+        "c_t_cells_low": min(lowest, default=None),
+        "median_distance": float(np.median(distance)) if len(distance) else None,
+        "held_out_median": float(np.median(np.concatenate([own.unseen_distance for own in sets]))),
+    }

@@ -239,7 +239,7 @@ def find_neighbors(run: TransitionRun, workdir: runs.Workdir) -> None:
             name = f"neighbors/{member.name}.npz"
             if workdir.read_npz(name, *needed) is None:
                 samples = run.metric.vectors(tables.load_samples(workdir, member))
-                in_train = run.metric.search(samples, run.comparable_train[: member.num_train])
+                in_train = run.metric.search(samples, run.comparable_train_of(member))
                 among = run.metric.search(samples, samples, exclude_self=True)
                 found = (in_train.distance, in_train.index, among.distance, among.index)
                 workdir.write_npz(name, **{k: v[:, 0] for k, v in zip(needed, found, strict=True)})

@@ -262,7 +262,10 @@ def histogram_panel(
     pairs = {}
     if run.is_image:
         samples = load_samples(workdir, member)
-        near_train, near_sample = run.train[found["train_index"]], samples[found["synthetic_index"]]
+        near_train, near_sample = (
+            run.train_of(member)[found["train_index"]],
+            samples[found["synthetic_index"]],
+        )
         for name, chosen, neighbor in (
             ("memorized", labels == phases.MEMORIZED, near_train),
             ("not memorized", labels != phases.MEMORIZED, near_train),
@@ -304,15 +307,15 @@ def choose_examples(
         samples = load_samples(workdir, member)
         chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]
         sizes[phase] = member.num_train
-        groups[phase] = make_targets(run, samples, chosen, member.num_train) if len(chosen) else []
+        groups[phase] = make_targets(run, samples, chosen, member) if len(chosen) else []
     return groups, sizes
 
 
-def make_targets(run: TransitionRun, samples: np.ndarray, chosen: np.ndarray, num_train: int):
+def make_targets(run: TransitionRun, samples: np.ndarray, chosen: np.ndarray, member: sweep.Member):
     """The chosen samples with their nearest items of S and their nearest other samples."""
-    train, comparable = run.train[:num_train], run.metric.vectors(samples)
+    train, comparable = run.train_of(member), run.metric.vectors(samples)
     near = run.metric.search(
-        comparable[chosen], run.comparable_train[:num_train], k=min(NUM_NEIGHBORS, num_train)
+        comparable[chosen], run.comparable_train_of(member), k=min(NUM_NEIGHBORS, member.num_train)
     )
     # One more among the samples: the sample finds itself, or an exact duplicate before itself.
     among = run.metric.search(comparable[chosen], comparable, k=min(NUM_NEIGHBORS + 1, len(samples)))

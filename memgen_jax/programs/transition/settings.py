@@ -22,6 +22,8 @@ from memgen_jax.programs.choices import (
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.sweep import grid
 
+SUBSETS = ("nested", "own")
+
 
 @dataclasses.dataclass(frozen=True)
 class SamplerSettings:
@@ -116,6 +118,8 @@ class TransitionSettings:
       data: see `data.load`.
       num_train: the sizes K where `grid` is "given".
       seeds: replicates of every size.
+      subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
+        seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
       model: by its name, "mlp", "unet" or "exact" (the exact score).
       process: by its name, "ddpm", "ve" or "ou".
@@ -137,6 +141,7 @@ class TransitionSettings:
     control: ControlSettings = dataclasses.field(default_factory=ControlSettings)
     num_train: tuple = ()
     seeds: tuple = (0,)
+    subsets: str = "nested"
     shard: str = "0/1"
     grid: str = "given"
     grid_ends: tuple = ()
@@ -150,6 +155,8 @@ class TransitionSettings:
         for size in self.num_train:
             if not isinstance(size, int):
                 raise InputError(f"num_train={size} is not a whole number of training items.")
+        if self.subsets not in SUBSETS:
+            raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         for width in self.widths:
             if not (isinstance(width, int) and width > 0):
                 raise InputError(f"widths={width} is not a positive whole number.")
@@ -217,7 +224,11 @@ class TransitionPlan:
     def use_sizes(self, sizes: Sequence[int]) -> None:
         """Sets the members: every size with every seed and width; and the controls, one a size and seed."""
         s = self.settings
-        common: dict[str, Any] = {"total": self.total, "seeds": s.seeds}
+        common: dict[str, Any] = {
+            "total": self.total,
+            "seeds": s.seeds,
+            "own_subsets": s.subsets == "own",
+        }
         self.members = sweep.make_members(
             sizes,
             batch_size=s.train.batch_size,
@@ -245,7 +256,7 @@ class TransitionRun(TransitionPlan):
 
     Attributes:
       dataset: as loaded.
-      train: its training items in the one order of which every training set is a prefix.
+      train: its training items in the sweep's order; see `train_of`.
     """
 
     def __init__(self, config: ConfigDict):
@@ -279,6 +290,25 @@ class TransitionRun(TransitionPlan):
     def comparable_train(self) -> np.ndarray:
         """The training items as the metric takes them."""
         return self.metric.vectors(self.train)
+
+    def train_of(self, member: sweep.Member) -> np.ndarray:
+        """A member's training set S."""
+        return self.train[: member.num_train] if not member.subset else self.train[member.items(self.total)]
+
+    def comparable_train_of(self, member: sweep.Member) -> np.ndarray:
+        """A member's training set as the metric takes it."""
+        nested = not member.subset  # a view, where a copy would be large
+        items = slice(member.num_train) if nested else member.items(self.total)
+        return self.comparable_train[items]
+
+    def beyond(self, member: sweep.Member) -> np.ndarray:
+        """The training items that a member does not see."""
+        return self.train[member.order(self.total)[member.num_train :]]
+
+    def one_a_subset(self, size: int) -> tuple[sweep.Member, ...]:
+        """One member for each training set of `size` items that there is."""
+        own = {member.subset: member for member in self.members if member.num_train == size}
+        return tuple(own.values())
 
     def snapshots(self, members: Sequence[sweep.Member]) -> tuple[sweep.Member, ...]:
         """These members at the earlier steps that `train.num_snapshots` keeps, one after another."""
@@ -320,7 +350,7 @@ class TransitionRun(TransitionPlan):
 
     def exact_source(self) -> sweep.Source:
         """The exact score of each training set."""
-        return sweep.exact_source(data.decode(self.train), self.process)
+        return sweep.exact_source(data.decode(self.train), self.process, self.settings.subsets == "own")
 
     def require_rule_can_work(self) -> None:
         """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.

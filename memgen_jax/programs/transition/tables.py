@@ -225,12 +225,19 @@ def sensitivity(
 
 
 def held_out_distances(run: TransitionRun) -> dict[int, float]:
-    """K -> median distance of real held-out items to S; empty where none are held out."""
+    """K -> median distance of real held-out items to the training sets of that size; empty where none are held out."""
     if not len(run.dataset.held_out):
         return {}
     unseen = run.metric.vectors(run.dataset.held_out)
     return {
-        size: float(np.median(run.metric.search(unseen, run.comparable_train[:size]).distance))
+        size: float(
+            np.median(
+                [
+                    run.metric.search(unseen, run.comparable_train_of(m)).distance
+                    for m in run.one_a_subset(size)
+                ]
+            )
+        )
         for size in dict.fromkeys(member.num_train for member in run.members)
     }
 

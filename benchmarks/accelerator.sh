@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# What an accelerator must show, part by part in order of worth: everything one wants to know of a new card.
+#
+#   bash benchmarks/accelerator.sh [--quick] [--out DIR] [PART ...]
+#
+# Parts: card unet_bf16 unet_f32 control search members transition resume onset ensemble (all by default).
+# Each part's output stands in DIR/report.txt (default runs/accelerator) before the next begins, and a part that
+# fails or runs past its time stops no other. --quick: sizes for two CPU cores, to see that it runs.
+# FASHION_MNIST=FOLDER names the four original files (Debian's dataset-fashion-mnist has them in
+# /usr/share/datasets/fashion-mnist); without them the two parts that train on images take digits.
+set -u
+cd "$(dirname "$0")/.."
+ALL=(card unet_bf16 unet_f32 control search members transition resume onset ensemble)
+QUICK= OUT=runs/accelerator PARTS=()
+while (($#)); do
+  case $1 in
+    --quick) QUICK=--quick ;;
+    --out) OUT=${2:?--out needs a folder}; shift ;;
+    *) [[ " ${ALL[*]} " == *" $1 "* ]] || { echo "accelerator.sh: no part $1; there are: ${ALL[*]}" >&2; exit 2; }
+      PARTS+=("$1") ;;
+  esac
+  shift
+done
+((${#PARTS[@]})) || PARTS=("${ALL[@]}")
+PYTHON=${PYTHON:-python3}
+FASHION_MNIST=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+mkdir -p "$OUT"
+export PYTHONUNBUFFERED=1
+
+# The transition of parts `transition` and `resume`: cut from the paper's Fashion-MNIST at width 32.
+STUDY=(--config=fashion_mnist:small "--config.data.name=idx:$FASHION_MNIST" "--config.num_train=(2,128,1024)"
+  --config.train.num_steps=2000 --config.train.checkpoint_seconds=10 --config.train.log_every=200)
+CUT=1000
+if [[ $QUICK || ! -d $FASHION_MNIST ]]; then
+  STUDY=(--config=digits:unet+smoke "--config.num_train=(2,16)" --config.model.width=8 --config.train.batch_size=16
+    --config.train.num_steps=200 --config.train.log_every=20 --config.train.checkpoint_seconds=1)
+  CUT=60
+fi
+TOGETHER=64
+[[ $QUICK ]] && TOGETHER=4
+transition=("$PYTHON" -m experiments.transition "${STUDY[@]}")
+
+card() { "$PYTHON" -m benchmarks.card; }
+unet_bf16() { "$PYTHON" -m benchmarks.unet_step --widths 128 --members 1 --dtype bfloat16 --profile $QUICK; }
+unet_f32() { "$PYTHON" -m benchmarks.unet_step --widths 128 --members 1 --dtype float32 --steps 5 $QUICK; }
+control() { "$PYTHON" -m benchmarks.control $QUICK; }
+search() { "$PYTHON" -m benchmarks.search_tiles $QUICK; }
+members() { "$PYTHON" -m benchmarks.unet_step --config=fashion_mnist --widths 32 --members 1 2 --in_sequence $QUICK; }
+ensemble() { "$PYTHON" -m benchmarks.ensemble --members "$TOGETHER" --contestants ensemble "one by one" $QUICK; }
+onset() {
+  local sizes=(--config=onset_unet "--config.num_train=(10,100)")
+  [[ $QUICK ]] && sizes=(--config=onset_unet:smoke)
+  "$PYTHON" -m experiments.onset "${sizes[@]}" --workdir="$WORK/onset" && cat "$WORK"/onset/*.csv
+}
+run_transition() {
+  "${transition[@]}" --workdir="$WORK/whole" && cat "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
+}
+run_resume() {
+  [[ -e $WORK/whole/fractions.csv ]] || "${transition[@]}" --workdir="$WORK/whole" >/dev/null
+  "${transition[@]}" --workdir="$WORK/stopped" >"$WORK/log" 2>&1 &
+  local run=$!
+  until grep -qs "\"step\": *$CUT\b" "$WORK/stopped/metrics.jsonl"; do
+    kill -0 $run 2>/dev/null || { tail -n 5 "$WORK/log"; echo "ended before step $CUT"; return 1; }
+    sleep 0.5
+  done
+  kill -TERM $run
+  wait $run
+  echo "stopped by SIGTERM after step $CUT: exit $?"
+  "${transition[@]}" --workdir="$WORK/stopped" >"$WORK/log" 2>&1
+  echo "the same command again: exit $?"
+  for file in fractions members; do
+    cmp -s "$WORK"/{whole,stopped}/$file.csv && echo "$file.csv: the same bytes" || echo "$file.csv: other bytes"
+  done
+  "$PYTHON" -m benchmarks.same_samples "$WORK/whole" "$WORK/stopped"
+}
+
+for part in "${PARTS[@]}"; do
+  function=$part
+  [[ $part == transition || $part == resume ]] && function=run_$part
+  {
+    echo "== $part"
+    start=$(date +%s.%N)
+    "$function" 2>"$WORK/errors"
+    code=$?
+    ((code)) && tail -n 15 "$WORK/errors"
+    echo "-- $part: exit $code, $(date +%s.%N | awk -v s="$start" '{printf "%.1f", $1 - s}') s"
+  } 2>&1 | tee -a "$OUT/report.txt"
+done
+! grep -q -- "^-- .*: exit [^0]" "$OUT/report.txt"
