@@ -5,9 +5,10 @@
 #
 # Parts: card unet_bf16 unet_f32 control search members transition resume onset ensemble (all by default).
 # Each part's output stands in DIR/report.txt (default runs/accelerator) before the next begins, and a part that
-# fails or runs past its time stops no other. --quick: sizes for two CPU cores, to see that it runs.
+# fails stops no other. --quick: sizes for two CPU cores, to see that it runs.
 # FASHION_MNIST=FOLDER names the four original files (Debian's dataset-fashion-mnist has them in
 # /usr/share/datasets/fashion-mnist); without them the two parts that train on images take digits.
+# MORE="--config.NAME=VALUE ..." changes these two parts, CUT=STEP the step at which `resume` stops its run.
 set -u
 cd "$(dirname "$0")/.."
 ALL=(card unet_bf16 unet_f32 control search members transition resume onset ensemble)
@@ -31,13 +32,15 @@ export PYTHONUNBUFFERED=1
 
 # The transition of parts `transition` and `resume`: cut from the paper's Fashion-MNIST at width 32.
 STUDY=(--config=fashion_mnist:small "--config.data.name=idx:$FASHION_MNIST" "--config.num_train=(2,128,1024)"
-  --config.train.num_steps=2000 --config.train.checkpoint_seconds=10 --config.train.log_every=200)
-CUT=1000
+  --config.train.num_steps=2000 --config.train.checkpoint_seconds=10 --config.train.log_every=200
+  --config.train.num_snapshots=0 --config.phases.rule=held_out)
+CUT=${CUT:-1000}
 if [[ $QUICK || ! -d $FASHION_MNIST ]]; then
   STUDY=(--config=digits:unet+smoke "--config.num_train=(2,16)" --config.model.width=8 --config.train.batch_size=16
     --config.train.num_steps=200 --config.train.log_every=20 --config.train.checkpoint_seconds=1)
   CUT=60
 fi
+STUDY+=(${MORE:-})
 TOGETHER=64
 [[ $QUICK ]] && TOGETHER=4
 transition=("$PYTHON" -m experiments.transition "${STUDY[@]}")
@@ -52,10 +55,11 @@ ensemble() { "$PYTHON" -m benchmarks.ensemble --members "$TOGETHER" --contestant
 onset() {
   local sizes=(--config=onset_unet "--config.num_train=(10,100)")
   [[ $QUICK ]] && sizes=(--config=onset_unet:smoke)
-  "$PYTHON" -m experiments.onset "${sizes[@]}" --workdir="$WORK/onset" && cat "$WORK"/onset/*.csv
+  "$PYTHON" -m experiments.onset "${sizes[@]}" --workdir="$WORK/onset" &&
+    cut -d, -f1-4,6,8,10 "$WORK/onset/onset.csv"
 }
 run_transition() {
-  "${transition[@]}" --workdir="$WORK/whole" && cat "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
+  "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
 }
 run_resume() {
   [[ -e $WORK/whole/fractions.csv ]] || "${transition[@]}" --workdir="$WORK/whole" >/dev/null

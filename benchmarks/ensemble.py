@@ -203,9 +203,8 @@ def main() -> None:
         medians = {n: statistics.median(r[quantity] for r in own) for n, own in results.items() if own}
         for name, value in medians.items():
             ratio = medians[options.contestants[0]] / value
-            print(
-                f"{quantity:>12}/s  {name:<11} {value:10.1f}   {options.contestants[0]} is {ratio:5.2f} times as fast"
-            )
+            compared = f"{options.contestants[0]} is {ratio:5.2f} times as fast"
+            print(f"{quantity:>12}/s  {name:<11} {value:10.1f}   {compared}")
     if not results.get("PyTorch", True):
         print("PyTorch is not installed: left out.")
 

@@ -127,9 +127,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="steps in a call (1 is best for a CPU)")
     parser.add_argument("--in_sequence", action="store_true", help="several members also one after another")
     parser.add_argument("--profile", action="store_true", help="print the kernels that take longest")
-    parser.add_argument(
-        "--quick", action="store_true", help="a tiny network: width 8, batch 2, one call"
-    )
+    parser.add_argument("--quick", action="store_true", help="a tiny network: width 8, batch 2, one call")
     given = parser.parse_args()
 
     import jax

@@ -26,7 +26,7 @@ from memgen_jax.neighbors.rows import (
     tile_memory,
     tile_sides,
 )
-from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU, prepare
+from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, prepare
 
 SLACK = 2.0**-21  # of a distance: more than its rounding to float32
 
@@ -175,7 +175,7 @@ class _Counter:
         return counts
 
 
-@functools.partial(jax.jit, static_argnames="mesh")
+@functools.partial(jax.jit, static_argnames="mesh", compiler_options=COMPILED_SOON)
 def _count(queries, norm, ignored, references, norms, first, radii, mesh):
     """Of one tile: pairs that are inside for certain [query, radius], and rows with pairs left open."""
     split, whole = PartitionSpec("query"), PartitionSpec()
@@ -210,7 +210,7 @@ def _count_rows(queries, norm, ignored, references, norms, first, radii):
     return jnp.stack(inside, axis=1), functools.reduce(jnp.logical_or, near)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=COMPILED_SOON)
 def _open_pairs(
     queries, norm, ignored, references, norms, first, radii
 ) -> Bool[Array, "query reference radius"]:

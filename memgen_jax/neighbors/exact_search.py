@@ -40,6 +40,9 @@ from memgen_jax.shapes import Scalar
 # Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
 # from the system each time (glibc: above 32 MiB), and that takes longer than all that is done to a query.
 ITEMS_ON_CPU = 24 * 2**20  # bytes
+# Queries that an accelerator takes at once likewise: enough to keep it busy, and while it compares them the host
+# verifies those before and the next ones are on their way.
+QUERIES_ON_ACCELERATOR = 16_384
 # Extra candidates where k > 1: they settle near-ties without a second search.
 SPARE = 4
 
@@ -157,8 +160,10 @@ class _Finder:
         self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
         self.prepared: dict[int, Prepared] = {}
         dim = references.shape[1]
-        small = self.keep and mesh.devices.flat[0].platform == "cpu"
-        most = ITEMS_ON_CPU // (4 * dim) if small else memory
+        most = memory
+        if self.keep:  # small tiles of queries then cost no references sent again
+            on_cpu = mesh.devices.flat[0].platform == "cpu"
+            most = ITEMS_ON_CPU // (4 * dim) if on_cpu else QUERIES_ON_ACCELERATOR
         self.query_side, self.reference_side = tile_sides(memory, dim, most)
 
     def __call__(

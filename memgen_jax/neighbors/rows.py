@@ -25,7 +25,7 @@ def local_mesh() -> Mesh:
 
 
 def tile_memory(mesh: Mesh) -> int:
-    """Bytes that tiles may take on each device: half of what an accelerator has free, 512 MiB where it does not tell."""
+    """Bytes that tiles may take on each device: half of what an accelerator has free; 512 MiB where none is told."""
     free = []
     for device in mesh.local_devices:
         told = device.memory_stats() or {}

@@ -82,7 +82,11 @@ _centred = jax.jit(_centred_rows, static_argnames="dtype")
 _centred_in_place = jax.jit(_centred_rows, static_argnames="dtype", donate_argnums=0)
 
 
-@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0)
+# A search meets several shapes of tiles, and a GPU's tuning of each product takes longer than most searches.
+COMPILED_SOON = {"xla_gpu_enable_triton_gemm": False}
+
+
+@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0, compiler_options=COMPILED_SOON)
 def step(
     kept: Kept,
     queries: Array,

@@ -185,7 +185,8 @@ def half_crossing(
     last_at = len(curve) - 1 - int(np.argmax(curve[::-1] <= 0.5))
     start = _reach(log_size, curve, max(first_at - 1, 0), first_at)
     end = _reach(log_size, curve, last_at, min(last_at + 1, len(curve) - 1))
-    return float(np.exp((start + end) / 2))
+    # Rounding of the exponential must not leave the sizes.
+    return float(np.clip(np.exp((start + end) / 2), num_train[0], num_train[-1]))
 
 
 def _reach(log_size: np.ndarray, curve: np.ndarray, last: int, first: int) -> float:
