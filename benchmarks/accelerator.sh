@@ -33,7 +33,7 @@ export PYTHONUNBUFFERED=1
 # The transition of parts `transition` and `resume`: cut from the paper's Fashion-MNIST at width 32.
 STUDY=(--config=fashion_mnist:small "--config.data.name=idx:$FASHION_MNIST" "--config.num_train=(2,128,1024)"
   --config.train.num_steps=2000 --config.train.checkpoint_seconds=10 --config.train.log_every=200
-  --config.train.num_snapshots=0 --config.phases.rule=held_out)
+  --config.train.num_snapshots=0 --config.phases.rule=paper)
 CUT=${CUT:-1000}
 if [[ $QUICK || ! -d $FASHION_MNIST ]]; then
   STUDY=(--config=digits:unet+smoke "--config.num_train=(2,16)" --config.model.width=8 --config.train.batch_size=16
