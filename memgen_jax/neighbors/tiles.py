@@ -63,8 +63,11 @@ def prepare(items: Array, centre: Array, count: int | Array, dtype: np.dtype) ->
 
 def _centred_rows(items: Array, centre: Array, count: int | Array, dtype: np.dtype) -> Prepared:
     moved = items.astype(jnp.float32) - centre[None]
-    item = moved.astype(dtype)
-    rounded = item.astype(jnp.float32)
+    # Not by `astype` there and back: XLA on a GPU takes that for nothing, and norms and errors would be of items
+    # that were never rounded.
+    kind = jnp.finfo(dtype)
+    rounded = jax.lax.reduce_precision(moved, kind.nexp, kind.nmant)
+    item = rounded.astype(dtype)
     norm = jnp.sum(rounded**2, axis=1)
     real = jnp.arange(len(items)) < count
     error = jnp.zeros_like(norm)

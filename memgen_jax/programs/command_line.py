@@ -25,6 +25,7 @@ class CommandLine(NamedTuple):
     config: ConfigDict
     workdir: str
     processes: str
+    deterministic: bool
     dry_run: bool
     invocation: Invocation
 
@@ -34,6 +35,10 @@ def define_flags(program: Program, values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "workdir", None, "folder of the run; an interrupted run continues there", flag_values=values
     )
+    text = (
+        "on a GPU, the same bytes from every run on the same kind of card: slower kernels, none of them tuned"
+    )
+    flags.DEFINE_bool("deterministic", False, text, flag_values=values)
     if program.before_joining:
         text = "share the run with processes on other hosts: auto in a SLURM step, TPU pod or JobSet; or HOST:PORT,i/n"
         flags.DEFINE_string("processes", "", text, flag_values=values)
@@ -46,6 +51,8 @@ def define_flags(program: Program, values: flags.FlagValues) -> None:
             1,
             flag_values=values,
         )
+        text = "dry run: hosts that share the members, as with --processes"
+        flags.DEFINE_integer("hosts", None, text, 1, flag_values=values)
         text = "dry run: what one device really does (benchmarks/unet_step.py measures it)"
         flags.DEFINE_float("flops_per_second", None, text, 0.0, flag_values=values)
         text = "dry run: memory of one device, where JAX cannot tell"
@@ -60,7 +67,7 @@ _KINDS: Final[dict[type, tuple[flags.ArgumentParser, str]]] = {
     float: (flags.FloatParser(), "a number"),
     bool: (flags.BooleanParser(), "true or false"),
 }
-OWN_FLAGS: Final = ("config", "workdir", "processes", "dry_run", *Machine._fields)
+OWN_FLAGS: Final = ("config", "workdir", "processes", "deterministic", "dry_run", *Machine._fields)
 
 
 def usage(program: Program, command: str) -> str:
@@ -134,6 +141,7 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
         values.config,
         values.workdir or "",
         values.processes if program.before_joining else "",
+        values.deterministic,
         dry_run,
         Invocation(
             shlex.join([*command.split(), *argv]),

@@ -54,6 +54,7 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
 def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
     """Parses the arguments, runs the program and leaves the process with its exit code."""
     from memgen_jax.runs.interrupts import interrupt_at_once
+    from memgen_jax.sweep.mesh import use_deterministic_kernels
 
     if {"--help", "-help", "-h", "--helpfull", "--helpshort"} & set(argv):
         print(usage(program, command or program.name))
@@ -69,6 +70,8 @@ def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
         exits.leave(exits.MISTAKE, at_once=False)
     except Exception as error:
         exits.leave(exits.defect(name, error), at_once=False)
+    if line.deterministic:
+        use_deterministic_kernels()
     try:
         _run(program, line)
         code = exits.DONE

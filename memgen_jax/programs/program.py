@@ -11,13 +11,15 @@ class Machine(NamedTuple):
     """What a dry run counts with, where it is not to ask the devices at hand; None asks them.
 
     Attributes:
-      devices: number of devices.
+      devices: number of devices, on all hosts together.
+      hosts: hosts that share the members, as processes of one run.
       flops_per_second: what one device really does.
       device_memory_gb: memory of one device, in 1e9 bytes.
       deadline_hours: also tell how fast the run must be to end in so many hours.
     """
 
     devices: int | None = None
+    hosts: int | None = None
     flops_per_second: float | None = None
     device_memory_gb: float | None = None
     deadline_hours: float | None = None

@@ -5,7 +5,9 @@ array does. No mesh spans them and no array is ever sent, so one may be hours ah
 waits for the others' files and writes the report.
 """
 
+import collections
 import math
+import os
 import re
 import secrets
 import time
@@ -15,7 +17,7 @@ import jax
 from etils import epath
 
 from memgen_jax.errors import InputError
-from memgen_jax.runs import private_api, rendezvous
+from memgen_jax.runs import gpus, private_api, rendezvous
 
 _BOARD = "memgen_jax/shared_folder"
 _WEEK = 7 * 24 * 3600
@@ -32,7 +34,7 @@ def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
         process 0 listens at HOST:PORT.
       seconds: how long to wait for the siblings.
     Raises:
-      InputError: the text is none of these, or the siblings do not come.
+      InputError: the text is none of these, the siblings do not come, or the tasks of a node cannot share its GPUs.
     """
     if not processes:
         return
@@ -49,10 +51,11 @@ def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
         rendezvous.gather(int(port), count, seconds)
     else:
         rendezvous.call(host.strip("[]"), int(port), f"{index}/{count}", seconds)
+    ids = gpus.local_ids(os.environ)
     # JAX's preemption service would keep SIGTERM to itself, and the program would go on until it is killed.
     jax.config.update("jax_enable_preemption_service", False)
     # Processes end at their own times: the first to end waits for the last, and that is no failure.
-    jax.distributed.initialize(address, count, index, shutdown_timeout_seconds=_WEEK)
+    jax.distributed.initialize(address, count, index, local_device_ids=ids, shutdown_timeout_seconds=_WEEK)
 
 
 def _detect(seconds: float) -> tuple[str, int, int]:
@@ -75,6 +78,17 @@ def index_and_count() -> tuple[int, int]:
     if not jax.distributed.is_initialized():
         return 0, 1
     return jax.process_index(), jax.process_count()
+
+
+def devices_phrase() -> str:
+    """The devices of a run of several processes, as "8 devices on each of 4 hosts"; "" for a process on its own."""
+    if index_and_count()[1] == 1:
+        return ""
+    counts = collections.Counter(collections.Counter(d.process_index for d in jax.devices()).values())
+    return ", ".join(
+        f"{devices} {'device' if devices == 1 else 'devices'} in each of {processes} processes"
+        for devices, processes in sorted(counts.items(), reverse=True)
+    )
 
 
 def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_APPEAR) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memgen_jax.errors import InputError
-from memgen_jax.neighbors import search
+from memgen_jax.neighbors import search, tiles
 from memgen_jax.neighbors.exact_search import _Finder, local_mesh
 from memgen_jax.neighbors.tiles import SCORES_ON_CPU
 
@@ -218,3 +218,17 @@ def test_jax_arrays_and_numpy_arrays_give_the_same_neighbours_and_stay_as_they_a
     np.testing.assert_array_equal(on_device[1], gaussian(15, 256, 16))
     np.testing.assert_array_equal(query, gaussian(14, 128, 16))
     assert isinstance(other.distance, np.ndarray) and not isinstance(other.distance, jax.Array)
+
+
+def test_rounding_to_bfloat16_is_counted_in_every_compiled_form():
+    """XLA may take a cast there and back for nothing; then the search would trust scores of unrounded items."""
+    items = np.random.default_rng(0).normal(size=(64, 33)).astype(np.float32)
+    made = tiles.prepare(jnp.asarray(items), jnp.zeros(33), 64, jnp.dtype(jnp.bfloat16))
+    rounded = np.asarray(made.item, np.float32)
+    np.testing.assert_allclose(made.error, np.linalg.norm(items - rounded, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(made.norm, (rounded**2).sum(1), rtol=1e-6)
+    assert made.error.min() > 0
+    text = (
+        jax.jit(lambda x: tiles.prepare(x, jnp.zeros(33), 64, jnp.dtype(jnp.bfloat16))).lower(items).as_text()
+    )
+    assert "reduce_precision" in text

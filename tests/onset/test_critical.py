@@ -48,3 +48,10 @@ def test_no_crossing_is_none():
     assert critical_size([1, 2], -np.ones((2, 5)))["num_train"] is None
     with pytest.raises(InputError, match="ascend"):
         critical_size([2, 1], np.ones((2, 5)))
+
+
+def test_a_crossing_at_the_largest_size_does_not_leave_the_sizes_by_rounding():
+    """exp(log 100) is 100.00000000000004."""
+    signs = np.array([[-1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]])
+    found = critical_size((10, 100), signs, bootstrap=False, resamples=200, seed=0)
+    assert found["num_train"] == 100.0 and 10 <= found["low"] <= found["high"] == 100

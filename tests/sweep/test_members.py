@@ -62,3 +62,14 @@ def test_sizes_outside_the_data_are_a_mistake(sizes):
 def test_a_shard_out_of_range_is_a_mistake(index, count):
     with pytest.raises(InputError, match="shard"):
         take_shard(make_members((2,), total=10, batch_size=4), index, count)
+
+
+def test_seeds_with_subsets_of_their_own_share_no_order_but_seed_0_keeps_the_sweeps():
+    nested = make_members((8,), seeds=(0, 1, 2), total=100, batch_size=4)
+    own = make_members((8,), seeds=(0, 1, 2), total=100, batch_size=4, own_subsets=True)
+    assert all((member.items(100) == np.arange(8)).all() for member in (*nested, own[0]))
+    sets = [frozenset(member.items(100).tolist()) for member in own]
+    assert len(set(sets)) == 3 and all(len(items) == 8 for items in sets)
+    assert all((np.sort(member.order(100)) == np.arange(100)).all() for member in own)
+    larger = make_members((50,), seeds=(2,), total=100, batch_size=4, own_subsets=True)[0]
+    assert (larger.items(100)[:8] == own[2].items(100)).all()  # nested within a seed

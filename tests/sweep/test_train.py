@@ -44,12 +44,12 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8
 MEMBERS = make_members((2, 3, 10), total=10, batch_size=4)
 
 
-def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, **told):
+def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, images=None, **told):
     records = []
     nobody = lambda amount: None  # noqa: E731
     train_members(
         members,
-        IMAGES,
+        IMAGES if images is None else images,
         model=model,
         process=PROCESS,
         settings=settings,
@@ -289,3 +289,25 @@ def test_the_speed_is_told_with_its_share_of_peak_where_the_device_is_known(tmp_
     flops = model_cost(MODEL, PROCESS, SETTINGS, (2, 2, 1), is_image=True).train_flops
     share = record["model_steps_per_second"] * flops / 1e6
     assert record["share_of_peak"] == pytest.approx(share, rel=1e-2, abs=1e-4) and share > 0
+
+
+def test_a_member_with_a_subset_of_its_own_trains_as_one_whose_data_come_in_that_order(tmp_path):
+    """And members in sequence as members on their own."""
+    own = make_members((4, 6), seeds=(3,), total=len(IMAGES), batch_size=4, own_subsets=True)
+    reordered = IMAGES[own[0].order(len(IMAGES))]
+    plain = [dataclasses.replace(member, subset=0) for member in own]
+    sequence = dataclasses.replace(SETTINGS, members_per_step=2, members_in_sequence=True)
+    train(tmp_path / "own", members=own)
+    train(tmp_path / "plain", members=plain, images=reordered)
+    train(tmp_path / "sequence", members=own, settings=sequence)
+    results = {
+        name: [load_ema(member, MODEL, settings, tmp_path / name) for member in of]
+        for name, of, settings in (
+            ("own", own, SETTINGS),
+            ("plain", plain, SETTINGS),
+            ("sequence", own, sequence),
+        )
+    }
+    assert_same_bits(results["own"], results["plain"])
+    for one, other in zip(jax.tree.leaves(results["own"]), jax.tree.leaves(results["sequence"]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -18,8 +18,19 @@ from memgen_jax.programs.transition.settings import (
 from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
 
-# Of the bfloat16 peak, where no speed is given. It is a guess, and the dry run says so.
-ASSUMED_SHARE = 0.3
+# Of the bfloat16 peak, where no speed is given: what the paper's CIFAR10 U-Net of width 128 reaches on one H200
+# (benchmarks/README.md). Narrow networks reach less, 3% at width 32: a step of theirs is mostly launches.
+ASSUMED_SHARE = {"bfloat16": 0.23, "float32": 0.13}
+# Devices of the table that a dry run prints where it knows neither a speed nor the device.
+COMMON_DEVICES = (
+    "NVIDIA A100-SXM4-80GB",
+    "NVIDIA H100 80GB HBM3",
+    "NVIDIA H200",
+    "TPU v4",
+    "TPU v5e",
+    "TPU v5p",
+    "TPU v6e",
+)
 
 
 class Stage(NamedTuple):
@@ -44,8 +55,11 @@ class Stage(NamedTuple):
 def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
     """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
     plan = make_plan(config)
-    share = Share(plan)
+    hosts = machine.hosts or 1
+    share = Share(plan, hosts)
     print(describe(plan, share.costs))
+    if hosts > 1:
+        print(f"counted is the share of one of {hosts} hosts: {len(share.members)} members")
     devices = count_devices(plan, machine)
     stages = [
         stage
@@ -58,6 +72,8 @@ def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
     )
     print(runs.table(("stage", "work", "FLOPs", "disk", "memory/device", "balance"), rows))
     print(*verdict(share, stages, devices, machine), sep="\n")
+    if hosts * devices > 1 and share.costs:
+        print(compare_plans(plan, devices, hosts))
 
 
 def make_plan(config: ConfigDict) -> TransitionPlan:
@@ -83,14 +99,34 @@ def make_plan(config: ConfigDict) -> TransitionPlan:
 
 
 def count_devices(plan: TransitionPlan, machine: Machine) -> int:
-    """Devices that share this process's members."""
-    parallel = plan.settings.train.data_parallel
+    """Devices of one process, which share its members."""
+    parallel, hosts = plan.settings.train.data_parallel, machine.hosts or 1
     if machine.devices is None:
         return sweep.member_mesh(data_parallel=parallel).size
-    if machine.devices < 1 or machine.devices % parallel:
-        allowed = f"at least 1 and divisible by train.data_parallel={parallel}"
+    if machine.devices % (hosts * parallel) or machine.devices < 1:
+        of_hosts = f" times hosts={hosts}" if hosts > 1 else ""
+        allowed = f"at least 1 and divisible by train.data_parallel={parallel}{of_hosts}"
         raise InputError.setting("devices", machine.devices, allowed)
-    return machine.devices
+    return machine.devices // hosts
+
+
+def compare_plans(plan: TransitionPlan, devices: int, hosts: int) -> str:
+    """How busy the devices of a training are by `train.data_parallel`: small blocks leave some of them idle."""
+    train = plan.settings.train
+    shares = [len(sweep.take_shard(plan.members, i, hosts)) for i in range(hosts)]
+    busy: dict[int, float] = {}
+    for parallel in range(1, devices + 1):
+        if devices % parallel or train.batch_size % parallel:
+            continue
+        places = devices // parallel * train.members_per_step
+        rounds = max(math.ceil(count / places) for count in shares)
+        busy[parallel] = sum(shares) / (rounds * places * hosts)
+    best = min(busy, key=lambda parallel: (-round(busy[parallel], 3), parallel))
+    words = ", ".join(f"{share:.0%} with {parallel}" for parallel, share in busy.items())
+    return (
+        f"busy while training, by train.data_parallel: {words}; best is {best} (a batch that is split costs a sum "
+        "over its devices each step)"
+    )
 
 
 class Share:
@@ -101,7 +137,7 @@ class Share:
       sets: synthetic sets as (member, number of samples), those of earlier training steps included.
     """
 
-    def __init__(self, plan: TransitionPlan):
+    def __init__(self, plan: TransitionPlan, hosts: int = 1):
         self.plan, self.settings = plan, plan.settings
         train = self.settings.train
         self.costs = {
@@ -109,7 +145,9 @@ class Share:
             for width, model in plan.models.items()
             if model is not None
         }
-        shard = parse_shard(self.settings.shard)
+        shard = (
+            parse_shard(self.settings.shard) if hosts == 1 else (0, hosts)
+        )  # the first host's is the largest
         self.members = sweep.take_shard(plan.members, *shard)
         self.controls = sweep.take_shard(plan.controls, *shard)
         self.snapshots = max(0, train.num_snapshots - 1) if self.costs else 0
@@ -247,11 +285,13 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
         lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
 
     speed, source = machine.flops_per_second, "given"
+    dtype = getattr(share.settings.model, "dtype", "float32")
     if speed is None and first.device_kind in PEAK_FLOPS:
-        speed = ASSUMED_SHARE * PEAK_FLOPS[first.device_kind]
-        source = f"assumed: {ASSUMED_SHARE:.0%} of the peak of {first.device_kind}"
+        speed = ASSUMED_SHARE[dtype] * PEAK_FLOPS[first.device_kind]
+        source = f"assumed: {ASSUMED_SHARE[dtype]:.0%} of the bfloat16 peak of {first.device_kind}"
     if speed is None:
         lines.append("time: say the flops_per_second of one device; benchmarks/unet_step.py measures it")
+        lines += device_table(stages, devices, machine.hosts or 1, ASSUMED_SHARE[dtype])
     else:
         hours = [stage.flops / speed / 3600 for stage in stages]
         wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
@@ -268,6 +308,21 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
             f"devices together, {sum(waited) / (3600 * machine.deadline_hours) / devices:.2e} FLOP/s on each"
         )
     return lines
+
+
+def device_table(stages: list[Stage], devices: int, hosts: int, assumed: float) -> list[str]:
+    """What the stages would take on common devices."""
+    total = sum(stage.flops for stage in stages)
+    waited = sum(stage.flops / stage.balance for stage in stages)
+    rows = []
+    for kind in COMMON_DEVICES:
+        speed = assumed * PEAK_FLOPS[kind]
+        hours, wall = total / speed / 3600, waited / speed / 3600 / devices
+        rows.append((kind, f"{speed:.2g}", f"{hours:,.1f}", f"{wall:,.1f}"))
+    on = f"{_count(devices, 'device')}{' a host' if hosts > 1 else ''}"
+    header = ("device", "FLOP/s assumed", f"device-hours{' a host' if hosts > 1 else ''}", f"hours on {on}")
+    said = f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on the paper's CIFAR10 U-Net"
+    return [runs.table(header, rows), said]
 
 
 def _count(number: int, noun: str) -> str:

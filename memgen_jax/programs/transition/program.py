@@ -12,6 +12,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 
+import jax
 from ml_collections import ConfigDict
 
 from memgen_jax import runs, sweep
@@ -39,6 +40,8 @@ OUTCOME = ("report.html", "fractions.csv", "transition.json")
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     refuse_idle_sizes(config, invocation)
     run = TransitionRun(config)
+    if run.settings.matmul_precision != "default":
+        jax.config.update("jax_default_matmul_precision", run.settings.matmul_precision)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = runs.Workdir(
         workdir_path,
@@ -59,6 +62,8 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     if run.dataset.note:
         print(f"Data: {report.dataset_phrase(run.dataset)}.", flush=True)
     mesh = make_mesh()
+    if devices := runs.devices_phrase():
+        print(f"Devices: {devices}.", flush=True)
 
     if not make_sets(run, workdir, mesh):
         return

@@ -23,6 +23,7 @@ from memgen_jax.programs.settings import settings_from
 from memgen_jax.sweep import grid
 
 SUBSETS = ("nested", "own")
+PRECISIONS = ("default", "high", "highest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +119,8 @@ class TransitionSettings:
       data: see `data.load`.
       num_train: the sizes K where `grid` is "given".
       seeds: replicates of every size.
+      matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
+        bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
@@ -141,6 +144,7 @@ class TransitionSettings:
     control: ControlSettings = dataclasses.field(default_factory=ControlSettings)
     num_train: tuple = ()
     seeds: tuple = (0,)
+    matmul_precision: str = "default"
     subsets: str = "nested"
     shard: str = "0/1"
     grid: str = "given"
@@ -155,6 +159,10 @@ class TransitionSettings:
         for size in self.num_train:
             if not isinstance(size, int):
                 raise InputError(f"num_train={size} is not a whole number of training items.")
+        if self.matmul_precision not in PRECISIONS:
+            raise InputError.setting(
+                "matmul_precision", self.matmul_precision, f"one of {', '.join(PRECISIONS)}"
+            )
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         for width in self.widths:
