@@ -38,7 +38,7 @@ CUT=${CUT:-1000}
 if [[ $QUICK || ! -d $FASHION_MNIST ]]; then
   STUDY=(--config=digits:unet+smoke "--config.num_train=(2,16)" --config.model.width=8 --config.train.batch_size=16
     --config.train.num_steps=200 --config.train.log_every=20 --config.train.checkpoint_seconds=1)
-  CUT=60
+  CUT=${CUT:-60}
 fi
 STUDY+=(${MORE:-})
 TOGETHER=64

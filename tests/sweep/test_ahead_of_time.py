@@ -87,9 +87,8 @@ def test_the_training_step_fits_and_sums_within_a_member(host, network, parallel
     data = jax.ShapeDtypeStruct((plan.total, *plan.item_shape), jnp.uint8, sharding=everywhere)
     advance = make_advance(mesh, model, plan.process, settings, 10)
     compiled = advance.lower(shapes(state, over, (count,)), shapes(inputs, over, (count,)), data).compile()
-    print(
-        f"{chips[0].device_kind}, width {network['width']}, data_parallel={parallel}: {bytes_of(compiled) / 1e9:.2f} GB a chip"
-    )
+    what = f"{chips[0].device_kind}, width {network['width']}, data_parallel={parallel}"
+    print(f"{what}: {bytes_of(compiled) / 1e9:.2f} GB a chip")
     assert bytes_of(compiled) < 0.9 * memory
     groups = reductions(compiled)
     if parallel == 1:

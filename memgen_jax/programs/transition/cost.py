@@ -1,6 +1,7 @@
 """`--dry_run` of the transition: what a run would cost, stage by stage, before anything starts."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -145,9 +146,7 @@ class Share:
             for width, model in plan.models.items()
             if model is not None
         }
-        shard = (
-            parse_shard(self.settings.shard) if hosts == 1 else (0, hosts)
-        )  # the first host's is the largest
+        shard = parse_shard(self.settings.shard) if hosts == 1 else largest_shard(plan.members, hosts)
         self.members = sweep.take_shard(plan.members, *shard)
         self.controls = sweep.take_shard(plan.controls, *shard)
         self.snapshots = max(0, train.num_snapshots - 1) if self.costs else 0
@@ -244,6 +243,11 @@ class Share:
         return Stage(
             "neighbours", f"{pairs:,} pairs", 2.0 * pairs * self.compared, 16.0 * samples, 2**28, 1.0
         )
+
+
+def largest_shard(members: Sequence[sweep.Member], hosts: int) -> tuple[int, int]:
+    """(i, hosts): the host that has the most members."""
+    return max(range(hosts), key=lambda i: len(sweep.take_shard(members, i, hosts))), hosts
 
 
 def describe(plan: TransitionPlan, costs: dict[int | None, sweep.ModelCost]) -> str:
