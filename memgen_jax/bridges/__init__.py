@@ -1,5 +1,9 @@
-"""Turns a PyTorch diffusion pipeline on disk into JAX functions (optional extra `memgen-jax[diffusers]`)."""
+"""Trained networks of others as JAX functions: the paper's authors' checkpoints, and diffusers pipelines on disk.
 
+Checkpoints are read without PyTorch; pipelines need the optional extra `diffusers`.
+"""
+
+from memgen_jax.bridges.checkpoint import Checkpoint, find_checkpoints, read_checkpoint
 from memgen_jax.bridges.diffusers import Pipeline, load
 from memgen_jax.bridges.folder import PIPELINES, Folder, read_folder
 from memgen_jax.bridges.generate import draw_items, generate, sample_latents, to_pictures
@@ -8,15 +12,18 @@ from memgen_jax.bridges.schedule import ScheduledDDPM, own_step, prediction_of, 
 
 __all__ = [
     "PIPELINES",
+    "Checkpoint",
     "Folder",
     "Pipeline",
     "ScheduledDDPM",
     "draw_items",
+    "find_checkpoints",
     "generate",
     "load",
     "own_step",
     "prediction_of",
     "process_of",
+    "read_checkpoint",
     "read_folder",
     "read_prompts",
     "sample_latents",

@@ -11,10 +11,19 @@ from memgen_jax.data.datasets import (
 )
 from memgen_jax.data.images import Items, count_by_kind
 from memgen_jax.data.sources import read, read_sets
-from memgen_jax.data.subsets import SUBSET_SEED, coarse_grid, paper_grid, permutation
+from memgen_jax.data.subsets import (
+    ORDERS,
+    SUBSET_SEED,
+    coarse_grid,
+    paper_grid,
+    permutation,
+    subset_order,
+    torch_randperm,
+)
 from memgen_jax.data.tfds import prepare_fashion_mnist
 
 __all__ = [
+    "ORDERS",
     "SUBSET_SEED",
     "Dataset",
     "Items",
@@ -31,4 +40,6 @@ __all__ = [
     "prepare_fashion_mnist",
     "read",
     "read_sets",
+    "subset_order",
+    "torch_randperm",
 ]

@@ -1,5 +1,6 @@
 """Items stored as numpy arrays: `.npz` and `.npy` files, uint8 or float."""
 
+import collections
 import os
 import zipfile
 import zlib
@@ -60,6 +61,44 @@ def read_array(
         for name, array in parts.items()
     }
     return items["images"], items.get("held_out")
+
+
+def read_array_folder(folder: str | os.PathLike, value_range: str | None = None) -> Items:
+    """Reads the `.npz` and `.npy` files of a folder, in the order of their names, as one set.
+
+    As samplers write them, a few items a file. The array of each is chosen as by `read_array`, and one range counts
+    for all: a file without dark pixels must not be read as another kind.
+
+    Raises:
+      InputError: names the file and what is wrong with it.
+    """
+    if value_range is not None and value_range not in RANGES:
+        raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
+    files = sorted(
+        f for f in Path(folder).iterdir() if f.suffix.lower() in (".npz", ".npy") and f.name[0] != "."
+    )
+    parts: list[np.ndarray] = []
+    names: list[str] = []
+    for file in files:
+        arrays = _stored_arrays(file)
+        part = _in_item_shape(arrays[_chosen(arrays, None, file)], str(file))
+        if parts and (part.shape[1:], part.dtype) != (parts[0].shape[1:], parts[0].dtype):
+            raise InputError(
+                f"{file} holds {part.dtype} items of shape {part.shape[1:]} and {files[0].name} {parts[0].dtype} of "
+                f"{parts[0].shape[1:]}: the items of one set must be alike"
+            )
+        parts.append(part)
+        names += [f"{file.name}[{i}]" for i in range(len(part))]
+    values, note = np.concatenate(parts), f"{len(files)} files as one set"
+    if values.ndim == 4 and values.dtype == np.float32:
+        low, high = float(values.min()), float(values.max())
+        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, Path(folder))
+        values = _to_pixels(values, bounds)
+        note += f"; floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
+    others = collections.Counter(
+        f.suffix.lower() or "no ending" for f in Path(folder).iterdir() if f not in files
+    )
+    return Items(values, names, note, unread=others)
 
 
 def _chosen(arrays: dict[str, np.ndarray], name: str | None, path: Path) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from memgen_jax.data import idx, tfds
-from memgen_jax.data.arrays import read_array
-from memgen_jax.data.images import Items, joined, read_folder, recolour, resize
+from memgen_jax.data import cifar, idx, tfds
+from memgen_jax.data.arrays import read_array, read_array_folder
+from memgen_jax.data.images import SUFFIXES, Items, joined, read_folder, recolour, resize
 from memgen_jax.errors import InputError
 
-KINDS = "an .npz or .npy file, a folder of images, tfds:NAME, or idx:FOLDER"
+KINDS = "an .npz or .npy file, a folder of images or of such files, tfds:NAME, idx:FOLDER, or cifar:FOLDER"
 
 
 def read(
@@ -30,9 +30,11 @@ def read(
     | FILE.npz, FILE.npy | `images`, see `read_array` | `held_out` of the .npz |
     | FILE.npz:NAME | the array NAME | – |
     | a folder | all images below it, see `read_folder` | – |
+    | a folder of .npz or .npy files alone | their items as one set, see `read_array_folder` | – |
     | tfds:NAME | split "train" of prepared data, see `read_tfds` | split "test", else "validation" |
     | tfds:NAME:SPLIT | that split | – |
     | idx:FOLDER | train-images of MNIST's four files | t10k-images |
+    | cifar:FOLDER | the five batches of CIFAR10's Python version | its test batch |
 
     Args:
       source: one of the above.
@@ -49,14 +51,17 @@ def read(
     if kind == "tfds":
         items, held_out = _read_tfds(rest, data_dir, size)
         return _fitted(items, size, channels), held_out and _fitted(held_out, size, channels)
-    if kind == "idx":
+    if kind in ("idx", "cifar"):
+        images_of = idx.read_idx_images if kind == "idx" else cifar.read_cifar_images
         parts = [
             Items(images, [f"{split}[{i}]" for i in range(len(images))])
             for split in ("train", "test")
-            for images in [idx.read_idx_images(rest, split)]
+            for images in [images_of(rest, split)]
         ]
         return _fitted(parts[0], size, channels), _fitted(parts[1], size, channels)
     path = Path(source).expanduser()
+    if path.is_dir() and holds_arrays_alone(path):
+        return _fitted(read_array_folder(path, value_range), size, channels), None
     if path.is_dir():
         return read_folder(path, size=size, channels=channels, skip_bad=skip_bad), None
     file, _, name = source.rpartition(":")
@@ -69,6 +74,12 @@ def read(
     if path.exists():
         raise InputError(f"{source} is neither a folder nor an .npz or .npy file: give {KINDS}")
     raise InputError(f"there is nothing at {source}: give {KINDS}")
+
+
+def holds_arrays_alone(folder: Path) -> bool:
+    """Whether a folder has .npz or .npy files, and neither pictures nor folders, beside whatever else."""
+    found = {"folder" if entry.is_dir() else entry.suffix.lower() for entry in folder.iterdir()}
+    return bool(found & {".npz", ".npy"}) and not found & {"folder", *SUFFIXES}
 
 
 def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Items, Items | None]:

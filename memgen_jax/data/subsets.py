@@ -5,6 +5,7 @@ from jaxtyping import Int64
 
 from memgen_jax.errors import InputError
 
+ORDERS = ("numpy", "torch", "given")
 SUBSET_SEED = 3407  # Pham et al. 2025, App. D: one permutation, of which every subset is a prefix
 
 
@@ -14,6 +15,39 @@ def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> In
     The subset of size K is the first K entries, so a smaller subset lies inside every larger one.
     """
     return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
+
+
+def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
+    """`torch.randperm(num_items)` after `torch.manual_seed(seed)` on a CPU, without PyTorch.
+
+    The first K entries are the training subset of the networks that the paper's authors released. The generator is the
+    Mersenne Twister, the shuffle Fisher and Yates's: entry i changes places with i + draw mod (n - i).
+
+    >>> from memgen_jax.data import torch_randperm
+    >>> torch_randperm(10).tolist()
+    [9, 1, 5, 7, 3, 2, 8, 6, 4, 0]
+    """
+    generator = np.random.MT19937()
+    generator._legacy_seeding(seed)  # type: ignore[attr-defined]  # as every Mersenne Twister but numpy's newer ones
+    draws = generator.random_raw(max(num_items - 1, 1)).tolist()
+    order = list(range(num_items))
+    for i in range(num_items - 1):
+        j = i + draws[i] % (num_items - i)
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.int64)
+
+
+def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num_items"]:
+    """The order of which training sets are prefixes, by its name, one of `ORDERS`.
+
+    Raises:
+      InputError: there is no such order.
+    """
+    if name not in ORDERS:
+        raise InputError.setting("order", name, f"one of {', '.join(ORDERS)}")
+    if name == "given":
+        return np.arange(num_items)
+    return torch_randperm(num_items) if name == "torch" else permutation(num_items)
 
 
 def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:

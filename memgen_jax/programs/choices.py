@@ -25,6 +25,8 @@ class DataSettings:
       num_held_out: items to set aside where a source has none of its own.
       skip_bad: leave out unreadable images and count them.
       value_range: of float images, "0,1", "-1,1" or "0,255", where it cannot be told from the values.
+      order: of which every training set is a prefix: "numpy" (ours), "torch" (that of the networks which the paper's
+        authors released: `torch.randperm` with seed 3407) or "given" (the items as they are stored).
     """
 
     name: str
@@ -34,10 +36,22 @@ class DataSettings:
     num_held_out: int = 0
     skip_bad: bool = False
     value_range: str | None = None
+    order: str = "numpy"
+
+    def __post_init__(self):
+        if self.order not in data.ORDERS:
+            raise InputError.setting("data.order", self.order, f"one of {', '.join(data.ORDERS)}")
+        if self.order == "torch" and self.name.startswith("tfds:"):
+            raise InputError(
+                f"data.order=torch counts items as the original files have them, and {self.name} has them in another "
+                "order: give the original files, as idx:FOLDER (MNIST, Fashion-MNIST) or cifar:FOLDER."
+            )
 
     def load(self) -> data.Dataset:
+        given = dataclasses.asdict(self)
+        del given["order"]
         try:
-            return data.load(**dataclasses.asdict(self))
+            return data.load(**given)
         except InputError as error:
             raise error.within("data") from None
 

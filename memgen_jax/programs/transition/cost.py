@@ -159,7 +159,7 @@ class Share:
     def train(self, devices: int) -> Stage | None:
         """Blocks of members, one after another; two checkpoints of each stay, and the snapshots' averages."""
         train = self.settings.train
-        if not self.costs:
+        if not self.costs or self.plan.released:
             return None
         places = devices // train.data_parallel * train.members_per_step
         batch = train.batch_size // train.data_parallel

@@ -171,7 +171,7 @@ def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stages 1 and 2; a member whose last checkpoint turns out to be damaged is trained on from the one before."""
     repaired = set()
     while True:
-        if not run.exact:
+        if run.trains:
             train(run, workdir, mesh)
         try:
             return synthesize(run, workdir, mesh)

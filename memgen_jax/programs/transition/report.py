@@ -86,7 +86,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         width: pictures_of_samples(run, workdir, width, rows_of[width], thresholds) for width in run.widths
     }
     pictures |= of_samples.pop(shown)
-    if not run.exact:
+    if run.trains:
         pictures["curves"] = figure(
             workdir,
             "training_curves",
@@ -146,7 +146,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
                 {width: found["sensitivity"] for width, found in results.items()}, thresholds.delta_m
             )
         ],
-        num_steps=None if run.exact else run.settings.train.num_steps,
+        num_steps=run.settings.train.num_steps if run.trains else None,
         command=workdir.command,
         settings=json.loads((workdir / "config.json").read_text()),
         environment=environment,

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from memgen_jax import data, diffusion, metrics, models, phases, runs, sweep
+from memgen_jax import bridges, data, diffusion, metrics, models, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs.choices import (
     DataSettings,
@@ -121,6 +121,8 @@ class TransitionSettings:
       seeds: replicates of every size.
       matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
         bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
+      members_from: folder of networks that the paper's authors released, one K.pt a size: nothing is trained, and the
+        sizes are those that are there or, of these, `num_train`. Their training sets need data.order=torch.
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
@@ -145,6 +147,7 @@ class TransitionSettings:
     num_train: tuple = ()
     seeds: tuple = (0,)
     matmul_precision: str = "default"
+    members_from: str = ""
     subsets: str = "nested"
     shard: str = "0/1"
     grid: str = "given"
@@ -202,9 +205,12 @@ class TransitionPlan:
         self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
         if self.exact and s.widths:
             raise InputError("widths are those of a network, and model.name='exact' has none.")
+        self.released = bridges.find_checkpoints(s.members_from) if s.members_from else {}
         self.models: dict[int | None, models.Model | None] = {
             width: network_on(self.process, s.model, item_shape, width) for width in self.widths
         }
+        if self.released:
+            self.models = {None: self.released_model()}
         self.model = self.models[self.widths[0]]
         self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
         # Refuses a bad number of steps now.
@@ -220,7 +226,11 @@ class TransitionPlan:
         if s.phases.rule not in phases.RULES:
             raise InputError.setting("phases.rule", s.phases.rule, f"one of {', '.join(phases.RULES)}")
         self.use_sizes(
-            grid.first_sizes(s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first)
+            self.released_sizes()
+            if self.released
+            else grid.first_sizes(
+                s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first
+            )
         )
         smallest = self.members[0].num_train
         if s.sampler.size(smallest) < 2:
@@ -248,6 +258,60 @@ class TransitionPlan:
             sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
         )
 
+    def released_model(self) -> models.Model:
+        """The network of the released checkpoints, which must be one for all and fit the settings and the data."""
+        s = self.settings
+        if self.exact or s.widths or len(set(s.seeds)) > 1 or s.subsets != "nested":
+            raise InputError(
+                "members_from takes networks as they are: leave out widths, several seeds, subsets=own and "
+                "model.name=exact."
+            )
+        if not isinstance(self.process, diffusion.DDPM) or s.train.prediction != "noise":
+            raise InputError(
+                "members_from holds networks that predict noise on ddpm: leave both as they are."
+            )
+        if s.data.order != "torch":
+            raise InputError(
+                f"data.order={s.data.order} is not the order from which the released networks took their training "
+                "sets: set data.order=torch, with the original files."
+            )
+        found = bridges.read_checkpoint(next(iter(self.released.values())))
+        if found.item_shape != tuple(self.item_shape):
+            raise InputError(
+                f"the networks in {s.members_from} are for images of shape {found.item_shape}, and {self.name} has "
+                f"{tuple(self.item_shape)}."
+            )
+        self.released_options = found.settings["model"]
+        return found.model
+
+    def released_sizes(self) -> tuple[int, ...]:
+        """The sizes K of the released networks that count."""
+        missing = sorted(set(self.settings.num_train) - set(self.released))
+        if missing:
+            there = ", ".join(map(str, self.released))
+            raise InputError(
+                f"num_train={missing[0]} has no network in {self.settings.members_from}, whose sizes are {there}."
+            )
+        return tuple(self.settings.num_train) or tuple(self.released)
+
+    def released_params(self, member: sweep.Member) -> Any:
+        """The averaged parameters of one released network.
+
+        Raises:
+          InputError: it is of another architecture than the first, or says another K than its name.
+        """
+        file = self.released[member.num_train]
+        found = bridges.read_checkpoint(file)
+        if found.settings["model"] != self.released_options:
+            raise InputError(
+                f"{file} is a network of other settings than the first in its folder: keep one sweep a folder."
+            )
+        if found.num_train != member.num_train:
+            raise InputError(
+                f"{file} was trained on K = {found.num_train} items, as it says itself, not on those of its name."
+            )
+        return found.params
+
     def paper_thresholds(self) -> phases.Thresholds:
         """Those of the paper for the data set named by the settings, and for the metric."""
         table = self.settings.phases.table
@@ -270,7 +334,7 @@ class TransitionRun(TransitionPlan):
     def __init__(self, config: ConfigDict):
         settings = settings_from(TransitionSettings, config)
         self.dataset = settings.data.load()
-        self.train = self.dataset.train[data.permutation(self.dataset.num_train)]
+        self.train = self.dataset.train[data.subset_order(self.dataset.num_train, settings.data.order)]
         check_expected(settings.expect, self.dataset)
         super().__init__(
             settings,
@@ -321,10 +385,15 @@ class TransitionRun(TransitionPlan):
     def snapshots(self, members: Sequence[sweep.Member]) -> tuple[sweep.Member, ...]:
         """These members at the earlier steps that `train.num_snapshots` keeps, one after another."""
         train = self.settings.train
-        if self.exact or not train.num_snapshots:
+        if not self.trains or not train.num_snapshots:
             return ()
         steps = sweep.snapshot_steps(train, sweep.steps_per_call(train.steps_per_call, self.model))
         return tuple(member.at(step) for member in members for step in steps if step < train.num_steps)
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is something to train: no exact score, no networks that were trained elsewhere."""
+        return not (self.exact or self.released)
 
     def num_samples(self, member: sweep.Member) -> int:
         """Size of a member's synthetic set."""
@@ -353,6 +422,9 @@ class TransitionRun(TransitionPlan):
         model = self.models[width]
         if model is None:
             return self.exact_source()
+        if self.released:
+            trained = sweep.network_source(model, self.process, self.settings.train, workdir)
+            return trained._replace(params_of=self.released_params)
         checkpoints = epath.Path(workdir) / "checkpoints"
         return sweep.network_source(model, self.process, self.settings.train, checkpoints)
 

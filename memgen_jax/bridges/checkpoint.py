@@ -1,0 +1,237 @@
+"""The networks that the authors of Pham et al. 2025 trained and released, one file K.pt per training-set size.
+
+Their U-Net and ours are one function: `names_in_order` is the correspondence of its parameters. Their time k counts
+from 0 and ours from 1, so that k is our t = k + 1 (shared by both: beta_t, and the noise at t).
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from memgen_jax.bridges import torch_file
+from memgen_jax.errors import InputError
+from memgen_jax.models import Model, unet
+
+WEIGHTS = ("ema", "model")
+NEEDED = ("dim", "dim_mults", "attn_resolutions", "num_res_blocks", "in_channels", "image_size")
+
+
+class Checkpoint(NamedTuple):
+    """One trained network.
+
+    Attributes:
+      model: its architecture as ours; takes our t.
+      params: its parameters as `model` takes them, float32.
+      num_train: K.
+      item_shape: (height, width, channel) of one image.
+      settings: what it was trained with, as stored: "model", "train", "data" and more.
+      iterations: steps trained; None where the file does not say.
+      network: (x [height, width, channel] in [-1, 1], t in 1..1000) -> predicted noise, of x's shape.
+    """
+
+    model: Model
+    params: Any
+    num_train: int
+    item_shape: tuple[int, int, int]
+    settings: dict[str, Any]
+    iterations: int | None
+    network: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint:
+    """Reads one file of the released sweeps `dm-am-<data>-unet<width>`.
+
+    Args:
+      path: the file; K is what its settings say (`args.train.train_size`), else the number in its name.
+      weights: "ema", the moving average that samples are drawn from, or "model", the last step's.
+    Raises:
+      InputError: the file is damaged, holds no such checkpoint, or another architecture.
+    """
+    if weights not in WEIGHTS:
+        raise InputError.setting("weights", weights, f"one of {' or '.join(WEIGHTS)}")
+    path = Path(path).expanduser()
+    stored = torch_file.load(path)
+    if not isinstance(stored, dict) or not isinstance(stored.get(weights), dict) or "args" not in stored:
+        held = ", ".join(map(str, stored))[:200] if isinstance(stored, dict) else type(stored).__name__
+        raise InputError(
+            f"{path} is no checkpoint of the released sweeps: it lacks {weights!r} or 'args' ({held})."
+        )
+    settings = torch_file.plain(stored["args"])
+    options = _model_options(settings, path)
+    side, channels = int(options["image_size"]), int(options["in_channels"])
+    item_shape = (side, side, channels)
+    own = unet(
+        item_shape,
+        width=int(options["dim"]),
+        multipliers=tuple(map(int, options["dim_mults"])),
+        num_blocks=int(options["num_res_blocks"]),
+        attention_sides=tuple(map(int, options["attn_resolutions"])),
+        dropout=float(options.get("dropout") or 0.0),
+    )
+    model = own._replace(apply_fn=lambda params, x, t, key=None: own.apply_fn(params, x, t - 1, key))
+    tensors = {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): t for name, t in stored[weights].items()}
+    params = _params(tensors, own, options, path)
+    iterations = stored.get("iterations")
+    return Checkpoint(
+        model,
+        params,
+        _num_train(settings, path),
+        item_shape,
+        settings,
+        iterations if isinstance(iterations, int) else None,
+        lambda x, t: model.apply_fn(params, x, t),
+    )
+
+
+def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
+    """K -> its file, of a folder of files K.pt.
+
+    Raises:
+      InputError: there is no such folder, no such file, one without a number in its name, or two of one K.
+    """
+    folder = Path(folder).expanduser()
+    files = sorted(folder.glob("*.pt")) if folder.is_dir() else []
+    if not files:
+        raise InputError(
+            f"{folder} holds no checkpoints K.pt: give the folder of one sweep, a file per size K."
+        )
+    found: dict[int, Path] = {}
+    for file in files:
+        number = _number(file)
+        if number is None:
+            raise InputError(f"{file} has no training-set size K in its name, as 000016.pt has.")
+        if number in found:
+            raise InputError(f"{file} and {found[number].name} both say K = {number}: keep one of them.")
+        found[number] = file
+    return dict(sorted(found.items()))
+
+
+def names_in_order(
+    side: int, num_levels: int, num_blocks: int, attention_sides: tuple[int, ...]
+) -> Iterator[tuple[str, str]]:
+    """(our module's name, its kind) in the order in which theirs are built, `all_modules.0` first.
+
+    Kinds: "dense", "conv" (a convolution of its own), "sampling" (one inside a down- or upsampling), "block",
+    "attention", "norm".
+    """
+    yield from (("time_0", "dense"), ("time_1", "dense"), ("input", "conv"))
+    sides = [side >> level for level in range(num_levels)]
+    for level in range(num_levels):
+        for i in range(num_blocks):
+            yield f"down_{level}_{i}", "block"
+            if sides[level] in attention_sides:
+                yield f"down_{level}_{i}_attention", "attention"
+        if level + 1 < num_levels:
+            yield f"down_{level}_half", "sampling"
+    yield from (("middle_0", "block"), ("middle_attention", "attention"), ("middle_1", "block"))
+    for level in reversed(range(num_levels)):
+        for i in range(num_blocks + 1):
+            yield f"up_{level}_{i}", "block"
+            if sides[level] in attention_sides:
+                yield f"up_{level}_{i}_attention", "attention"
+        if level > 0:
+            yield f"up_{level}_double", "sampling"
+    yield from (("output_norm", "norm"), ("output", "conv"))
+
+
+# their part -> ours, and what becomes of its weight
+_PARTS = {
+    "dense": {"": ("", "dense")},
+    "conv": {"": ("", "conv")},
+    "sampling": {"Conv_0.": ("", "conv")},
+    "norm": {"": ("", "norm")},
+    "block": {
+        "GroupNorm_0.": ("norm_0", "norm"),
+        "Conv_0.": ("input", "conv"),
+        "Dense_0.": ("time", "dense"),
+        "GroupNorm_1.": ("norm_1", "norm"),
+        "Conv_1.": ("output", "conv"),
+        "NIN_0.": ("shortcut", "nin"),
+    },
+    "attention": {
+        "GroupNorm_0.": ("norm", "norm"),
+        "NIN_0.": ("query", "nin"),
+        "NIN_1.": ("key", "nin"),
+        "NIN_2.": ("value", "nin"),
+        "NIN_3.": ("output", "nin"),
+    },
+}
+_CONVERTED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "dense": ("kernel", np.transpose),
+    "conv": ("kernel", lambda w: np.transpose(w, (2, 3, 1, 0))),  # OIHW -> HWIO
+    "nin": ("kernel", np.asarray),
+    "norm": ("scale", np.asarray),
+}
+
+
+def _params(tensors: dict[str, Any], model: Model, options: dict[str, Any], path: Path) -> Any:
+    expected = jax.eval_shape(model.init_fn, jax.random.key(0))
+    modules = names_in_order(
+        int(options["image_size"]),
+        len(options["dim_mults"]),
+        int(options["num_res_blocks"]),
+        tuple(options["attn_resolutions"]),
+    )
+    params: dict[str, Any] = {}
+    used = set()
+    for number, (name, kind) in enumerate(modules):
+        for theirs, (ours, part) in _PARTS[kind].items():
+            there = expected[name][ours] if ours and ours in expected[name] else expected[name]
+            if ours and ours not in expected[name]:
+                continue  # a block whose channels do not change has no shortcut
+            weight, bias = ("W", "b") if part == "nin" else ("weight", "bias")
+            leaf, convert = _CONVERTED[part]
+            place: dict[str, Any] = params.setdefault(name, {})
+            place = place.setdefault(ours, {}) if ours else place
+            for key, own, change in ((weight, leaf, convert), (bias, "bias", np.asarray)):
+                full = f"all_modules.{number}.{theirs}{key}"
+                tensor = tensors.get(full)
+                if not isinstance(tensor, torch_file.Tensor):
+                    raise InputError(
+                        f"{path} lacks the parameters {full}: it is another architecture, or damaged."
+                    )
+                array = change(tensor.array()).astype(np.float32)
+                if array.shape != there[own].shape:
+                    raise InputError(
+                        f"{path}: {full} has shape {tensor.shape}, and a network with these settings has "
+                        f"{there[own].shape} there: it is another architecture."
+                    )
+                place[own] = array
+                used.add(full)
+    extra = sorted(set(tensors) - used - {"sigmas"})
+    if extra:
+        raise InputError(f"{path} holds parameters that this network does not have, such as {extra[0]}.")
+    return params
+
+
+def _model_options(settings: Any, path: Path) -> dict[str, Any]:
+    options = settings.get("model") if isinstance(settings, dict) else None
+    missing = [name for name in NEEDED if not isinstance(options, dict) or name not in options]
+    if missing:
+        raise InputError(f"{path} does not say what network it holds: args.model lacks {', '.join(missing)}.")
+    assert isinstance(options, dict)
+    if options.get("conditional") is False or options.get("scale_by_sigma"):
+        raise InputError(f"{path}: its network is not conditioned on the time as this one is.")
+    return options
+
+
+def _num_train(settings: dict[str, Any], path: Path) -> int:
+    train = settings.get("train")
+    size = train.get("train_size") if isinstance(train, dict) else None
+    found = size if isinstance(size, int) and size > 0 else _number(path)
+    if found is None:
+        raise InputError(
+            f"{path} says its training-set size K neither in args.train.train_size nor in its name."
+        )
+    return found
+
+
+def _number(path: Path) -> int | None:
+    """K of a name such as 000016.pt or official_000016.pt."""
+    match = re.search(r"(\d+)$", path.stem)
+    return int(match[1]) if match else None

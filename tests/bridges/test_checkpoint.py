@@ -1,0 +1,169 @@
+"""The authors' released networks. `released/` holds one of theirs (the optimiser's and the last step's numbers taken
+out), what it answers, and values of `torch.randperm`."""
+
+import io
+import pathlib
+import pickle
+import shutil
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from memgen_jax import bridges, data
+from memgen_jax.bridges import torch_file
+from memgen_jax.errors import InputError
+
+RELEASED = pathlib.Path(__file__).parent / "released"
+
+
+def test_a_released_network_answers_as_its_authors_do():
+    found = bridges.read_checkpoint(RELEASED / "000016.pt")
+    assert (found.num_train, found.item_shape, found.iterations) == (16, (16, 16, 3), 500_000)
+    assert found.settings["train"]["global_seed"] == data.SUBSET_SEED
+    known = np.load(RELEASED / "000016_outputs.npz")
+    x, t = known["x"].transpose(0, 2, 3, 1), known["timestep"] + 1.0  # their times count from 0
+    answer = jax.vmap(found.network)(jnp.asarray(x), jnp.asarray(t, jnp.float32))
+    np.testing.assert_allclose(np.asarray(answer).transpose(0, 3, 1, 2), known["ema_output"], atol=1e-5)
+
+
+def test_the_order_of_their_subsets_is_that_of_torch():
+    known = np.load(RELEASED / "torch_randperm_3407.npz")
+    for size in (10, 50_000, 60_000, 126_227):
+        order = data.torch_randperm(size)
+        assert (np.sort(order) == np.arange(size)).all()
+        first, last = known[f"first_{size}"], known[f"last_{size}"]
+        assert (order[: len(first)] == first).all() and (order[-len(last) :] == last).all()
+
+
+def test_a_folder_of_their_samples_is_one_set_in_one_range(tmp_path):
+    stored = np.load(RELEASED / "samples_AbCdE.npz")["samples"]
+    np.savez(tmp_path / "AbCdE.npz", samples=stored)
+    np.savez(tmp_path / "bright.npz", samples=np.abs(stored))  # alone it would be read as [0, 1]
+    items, _ = data.read(tmp_path)
+    assert items.values.shape == (12, 16, 16, 3) and items.names[6] == "bright.npz[0]"
+    expected = ((stored.transpose(0, 2, 3, 1) + 1) * 127.5).round().astype(np.uint8)
+    assert (items.values[:6] == expected).all()
+    assert items.values[6:].min() >= 127 and "2 files as one set" in items.note
+
+
+class Evil:
+    def __reduce__(self):
+        import os
+
+        return os.system, ("echo run > ran",)
+
+
+def zipped(path, content, **entries):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", content)
+        for name, value in entries.items():
+            file.writestr(f"a/{name}", value)
+    return path
+
+
+def test_nothing_in_a_file_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stored = torch_file.load(zipped(tmp_path / "1.pt", pickle.dumps({"ema": Evil(), "args": 1})))
+    assert isinstance(stored["ema"], torch_file.Record) and stored["ema"].arguments == ["echo run > ran"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p, "there is no file"),
+        (lambda p: p.write_bytes(b"\x80\x02\x8a\nlegacy"), r"older than PyTorch 1\.6"),
+        (lambda p: p.write_bytes(b"nonsense"), "no zip"),
+        (lambda p: zipped(p, b"\x80\x02broken"), "damaged"),
+        (lambda p: zipped(p, pickle.dumps({}), byteorder=b"big"), "big-endian"),
+        (lambda p: zipped(p, pickle.dumps({"state": 1})), "lacks 'ema' or 'args'"),
+        (lambda p: zipped(p, pickle.dumps({"ema": {}, "args": 1})), "does not say what network"),
+    ],
+)
+def test_other_files_are_one_sentence(make, words, tmp_path):
+    path = tmp_path / "000002.pt"
+    make(path)
+    with pytest.raises(InputError, match=words):
+        bridges.read_checkpoint(path)
+
+
+def test_a_block_that_is_missing_or_short_is_damage(tmp_path):
+    for what in ("missing", "short"):
+        path = tmp_path / f"{what}16.pt"
+        with zipfile.ZipFile(RELEASED / "000016.pt") as whole, zipfile.ZipFile(path, "w") as part:
+            blocks = [i for i in whole.infolist() if "/data/" in i.filename]
+            for info in whole.infolist():
+                if info.filename == blocks[0].filename:
+                    if what == "short":
+                        part.writestr(info, whole.read(info)[:-4])
+                    continue
+                part.writestr(info, whole.read(info))
+        with pytest.raises(InputError, match="damaged"):
+            bridges.read_checkpoint(path)
+
+
+def test_a_folder_names_its_sizes(tmp_path):
+    with pytest.raises(InputError, match="holds no checkpoints"):
+        bridges.find_checkpoints(tmp_path)
+    for name in ("000016.pt", "2.pt"):
+        (tmp_path / name).touch()
+    assert list(bridges.find_checkpoints(tmp_path)) == [2, 16]
+    (tmp_path / "last.pt").touch()
+    with pytest.raises(InputError, match="no training-set size K in its name"):
+        bridges.find_checkpoints(tmp_path)
+
+
+def test_a_transition_from_released_networks_trains_nothing(tmp_path):
+    from memgen_jax.programs.configs import load_config
+    from memgen_jax.programs.transition.program import main
+    from memgen_jax.programs.transition.settings import TransitionRun
+
+    images = np.random.default_rng(0).integers(0, 256, (120, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images[:100], held_out=images[100:])
+    (tmp_path / "sweep").mkdir()
+    shutil.copy(RELEASED / "000016.pt", tmp_path / "sweep")
+    config = load_config("cifar10:smoke")
+    config.data.name, config.data.order = str(tmp_path / "own.npz"), "torch"
+    config.members_from, config.num_train = str(tmp_path / "sweep"), (16,)
+    main(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    samples = np.load(tmp_path / "run" / "samples" / "num_train=000016.npz")["images"]
+    assert samples.shape == (32, 16, 16, 3)
+    run = TransitionRun(config)
+    assert (run.train_of(run.members[0]) == images[data.torch_randperm(100)[:16]]).all()
+    for field, value, words in (
+        ("num_train", (2,), "num_train=2 has no network"),
+        ("seeds", (0, 1), "leave out widths, several seeds"),
+    ):
+        wrong = load_config("cifar10:smoke")
+        wrong.update(config)
+        wrong[field] = value
+        with pytest.raises(InputError, match=words):
+            TransitionRun(wrong)
+    config.data.order = "numpy"
+    with pytest.raises(InputError, match=r"set data\.order=torch"):
+        TransitionRun(config)
+
+
+def test_cifars_batches_are_read_in_their_order_and_nothing_else_is(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (12, 3072), dtype=np.uint8)
+    for i in range(5):
+        (tmp_path / f"data_batch_{i + 1}").write_bytes(
+            pickle.dumps({b"data": rows[2 * i : 2 * i + 2]}, protocol=2)
+        )
+    (tmp_path / "test_batch").write_bytes(pickle.dumps({b"data": rows[10:]}, protocol=2))
+    items, held_out = data.read(f"cifar:{tmp_path}")
+    assert (items.values == rows[:10].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)).all()
+    assert held_out is not None and len(held_out.values) == 2
+    stream = io.BytesIO()
+    pickle.dump(Evil(), stream)
+    (tmp_path / "data_batch_3").write_bytes(stream.getvalue())
+    with pytest.raises(InputError, match="data_batch_3 is damaged, or no batch"):
+        data.read(f"cifar:{tmp_path}")
+    with pytest.raises(InputError, match="original files"):
+        from memgen_jax.programs.choices import DataSettings
+
+        DataSettings("tfds:cifar10", order="torch")
