@@ -7,9 +7,9 @@ Ten sizes from K = 2 to all 1,437 training images (360 more are held out), one M
 8 minutes on two cores.
 The paper's recipe in miniature; what differs from it is a setting below with its reason.
 
-Variants: `:smoke` runs the whole path in seconds; `:unet` trains the paper's U-Net at width 32 instead (hours on
-two cores); `:ve` and `:ou` noise by the other two processes; `:capacity` trains four widths at eight sizes each and
-compares them by the K at which each turns (capacity.csv).
+Variants: `:smoke` runs the whole path in seconds; `:unet` trains the paper's U-Net at width 32 instead (half an
+hour a seed on two cores); `:ve` and `:ou` noise by the other two processes; `:capacity` trains four widths at eight
+sizes each and compares them by the K at which each turns (capacity.csv).
 """
 
 from ml_collections import ConfigDict

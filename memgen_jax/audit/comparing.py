@@ -19,6 +19,8 @@ class Distances:
       synthetic: [sample] to the nearest other sample, and `synthetic_index`.
       train_own: [train] from every training item to its nearest other one.
       unseen: [held-out] to the nearest training item; None without a holdout.
+      equal: [sample, 2] to the nearest of as many training items as held-out ones, and to the nearest of these; None
+        without a holdout.
       real: distances from real items to their nearest other, in a set as large as the samples.
     """
 
@@ -29,6 +31,7 @@ class Distances:
     train_own: Float[np.ndarray, " train"]
     unseen: Float[np.ndarray, " unseen"] | None
     real: Float[np.ndarray, " real"] | None
+    equal: Float[np.ndarray, "sample 2"] | None = None
 
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """See `phases.Evidence`."""
@@ -52,10 +55,14 @@ def compare(
     near = metric.search(samples, train, k=1 + second, progress="samples in training set")
     other = metric.search(samples, samples, exclude_self=True, progress="samples among themselves")
     own = metric.search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
-    unseen = real = None
+    unseen = real = equal = None
     if holdout is not None:
         queries = metric.vectors(holdout.values, "embed holdout")
         unseen = metric.search(queries, train, progress="holdout in training set").distance[:, 0]
+        few = min(len(train), len(queries))
+        sets = [part[np.sort(permutation(len(part))[:few])] for part in (train, queries)]
+        nearest = [metric.search(samples, part, progress="samples, two sets of one size") for part in sets]
+        equal = np.concatenate([found.distance for found in nearest], axis=1)
         real = own
         if len(samples) < len(train):  # nearest distances shrink as a set grows: take one of like size
             part = train[np.sort(permutation(len(train))[: len(samples)])]
@@ -68,4 +75,5 @@ def compare(
         train_own=own,
         unseen=unseen,
         real=real,
+        equal=equal,
     )

@@ -64,6 +64,7 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
         },
         "auth_pct": statistics.auth_pct(nearest, distances.train_index[:, 0], distances.train_own),
         "data_copying_z": None,
+        "dcr_share": None,
         "holdout": None,
         "num_calibrating_repeats": None,
         "ratio": None,
@@ -71,6 +72,10 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
     if distances.unseen is not None:
         calibrates = settings.delta_m is None and settings.thresholds == "auto"
         summary["data_copying_z"] = statistics.data_copying(distances.unseen, nearest)
+        if distances.equal is not None:
+            share = statistics.nearer_to_train(*distances.equal.T)
+            low, high = statistics.wilson_interval(round(share * len(labels)), len(labels))
+            summary["dcr_share"] = {"share": share, "low": low, "high": high}
         summary["holdout"] = {
             "num_holdout": len(distances.unseen),
             "memorized": float((distances.unseen <= thresholds.delta_m).mean()),

@@ -1,7 +1,7 @@
 """Error bars that hold: intervals, bootstrap, rank tests, dip, copying, repeats."""
 
 from memgen_jax.statistics.bootstrap import Mean, mean_interval
-from memgen_jax.statistics.copying import Cells, auth_pct, data_copying, lowest_cell
+from memgen_jax.statistics.copying import Cells, auth_pct, data_copying, lowest_cell, nearer_to_train
 from memgen_jax.statistics.differences import Interval, difference, ratio
 from memgen_jax.statistics.dip import dip_test
 from memgen_jax.statistics.intervals import wilson_interval, zero_bound
@@ -28,6 +28,7 @@ __all__ = [
     "lowest_cell",
     "mean_interval",
     "mean_share",
+    "nearer_to_train",
     "powers_of_two",
     "ratio",
     "share_of_repeats",

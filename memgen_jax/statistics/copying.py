@@ -27,6 +27,26 @@ def auth_pct(
     return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
 
+def nearer_to_train(
+    train_distance: Float[np.ndarray, " sample"], unseen_distance: Float[np.ndarray, " sample"]
+) -> float:
+    """The share of samples that lie nearer to the training set than to unseen items; ties count half.
+
+    The "distance to closest record" of synthetic tables (Platzer & Reutterer 2021). One half is expected of a model
+    that has not copied, where both sets are of one size.
+
+    Args:
+      train_distance, unseen_distance: from each sample to the nearest item of either set.
+
+    >>> import numpy as np
+    >>> from memgen_jax import statistics
+    >>> statistics.nearer_to_train(np.array([0.1, 2.0, 1.0]), np.array([1.0, 1.0, 1.0]))
+    0.5
+    """
+    nearer, tied = train_distance < unseen_distance, train_distance == unseen_distance
+    return float((nearer + 0.5 * tied).mean())
+
+
 def data_copying(
     unseen_distance: Float[np.ndarray, " unseen"],
     train_distance: Float[np.ndarray, " sample"],

@@ -6,6 +6,20 @@ from memgen_jax import statistics
 from memgen_jax.errors import InputError
 
 
+def test_the_share_nearer_to_train_is_half_for_honest_samples_and_one_for_copies():
+    rng = np.random.default_rng(0)
+    train, unseen, new = (rng.normal(size=(400, 8)) for _ in range(3))
+
+    def nearest(items, among):
+        return np.linalg.norm(items[:, None] - among[None], axis=2).min(axis=1)
+
+    share = statistics.nearer_to_train(nearest(new, train), nearest(new, unseen))
+    low, high = statistics.wilson_interval(round(400 * share), 400)
+    assert low < 0.5 < high
+    copies = train + 1e-3
+    assert statistics.nearer_to_train(nearest(copies, train), nearest(copies, unseen)) == 1
+
+
 def test_auth_pct_by_hand():
     own = np.array([1.0, 2.0])  # the nearest other training item of each training item
     distance, index = np.array([0.5, 1.5, 1.5, 2.5]), np.array([0, 0, 1, 1])
