@@ -20,6 +20,7 @@ from memgen_jax.diffusion.processes import (
     denoiser_from_network,
 )
 from memgen_jax.diffusion.samplers import (
+    CALLS,
     SAMPLERS,
     SPACINGS,
     Step,
@@ -28,6 +29,7 @@ from memgen_jax.diffusion.samplers import (
     ddim_step,
     draw_prior,
     euler_maruyama_step,
+    heun_step,
     make_step,
     posterior_variance,
     probability_flow_step,
@@ -37,6 +39,7 @@ from memgen_jax.diffusion.samplers import (
 )
 
 __all__ = [
+    "CALLS",
     "DDPM",
     "DIVERGENCES",
     "OU",
@@ -59,6 +62,7 @@ __all__ = [
     "draw_prior",
     "euler_maruyama_step",
     "gaussian_prior",
+    "heun_step",
     "log_likelihood",
     "make_step",
     "posterior_variance",

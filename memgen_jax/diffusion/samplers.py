@@ -1,9 +1,10 @@
 """From noise to data, one step at a time.
 
-A `Step` takes one item from time t to an earlier time u. Four are offered: DDIM with any eta, the DDPM
-ancestral step, Euler-Maruyama on the reverse SDE and Euler on the probability-flow ODE. All four hold for
-any `Process`; `advance` runs a stretch of a time grid and `sample` a whole one. Randomness is named by the
-step's number: the noise of step k is drawn from fold_in(key, k), so any stretch can be recomputed alone.
+A `Step` takes one item from time t to an earlier time u. Five are offered: DDIM with any eta, the DDPM
+ancestral step, Euler-Maruyama on the reverse SDE, Euler on the probability-flow ODE, and Heun's step on it (of
+second order, two calls of the network). All hold for any `Process`; `advance` runs a stretch of a time grid and
+`sample` a whole one. Randomness is named by the step's number: the noise of step k is drawn from fold_in(key, k), so
+any stretch can be recomputed alone.
 Written for one item: batch with `jax.vmap` over keys (and items).
 """
 
@@ -22,8 +23,10 @@ from memgen_jax.shapes import Scalar
 # step(key, x_t, t, u, denoiser, process) -> x_u, for one item.
 Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
 
-SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow")
-SPACINGS = ("uniform", "quadratic")
+SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow", "heun")
+SPACINGS = ("uniform", "quadratic", "karras")
+CALLS = {"heun": 2}  # of the network in one step, where it is not one
+_RHO = 7  # Karras et al. 2022, Table 1
 
 
 def ddim_step(
@@ -116,6 +119,34 @@ def probability_flow_step(
     return x - velocity * (t - u)
 
 
+def heun_step(
+    key: jax.Array,
+    x: Float[Array, "*item"],
+    t: Scalar,
+    u: Scalar,
+    denoiser: Denoiser,
+    process: Process,
+) -> Float[Array, "*item"]:
+    """One step of Heun's method on the probability-flow ODE (Karras et al. 2022, Alg. 1); `key` is not used.
+
+    In y = x / m and sigma = s / m the flow is dy/dsigma = (y - denoised) / sigma, whatever the process. A step into
+    clean data, s_u = 0, is Euler's.
+    """
+    del key
+    mean_t, mean_u = process.mean_coefficient(t), process.mean_coefficient(u)
+    sigma_t, sigma_u = process.std(t) / mean_t, process.std(u) / mean_u
+    y = x / mean_t
+    slope = (y - denoiser(x, t)) / sigma_t
+    euler = y + (sigma_u - sigma_t) * slope
+    clean = sigma_u == 0
+    later = jnp.where(clean, t, u)  # no network answers at clean data, and nothing of its answer counts there
+    again = (euler - denoiser(process.mean_coefficient(later) * euler, later)) / jnp.where(
+        clean, 1.0, sigma_u
+    )
+    heun = y + (sigma_u - sigma_t) * (slope + again) / 2
+    return mean_u * jnp.where(clean, euler, heun)
+
+
 def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     """Variance of x_t given x_u, u < t: s_t^2 - (m_t / m_u)^2 s_u^2 (DDPM: beta_t)."""
     ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
@@ -138,6 +169,8 @@ def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> St
         return euler_maruyama_step
     if name == "probability_flow":
         return probability_flow_step
+    if name == "heun":
+        return heun_step
     raise InputError.setting("sampler.name", name, f"one of {', '.join(SAMPLERS)}")
 
 
@@ -156,15 +189,19 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
       spacing: "uniform" in t; or "quadratic", uniform in sqrt(t) (Song et al. 2021, DDIM, App. D.2), which
         follows the noise's standard deviation where it falls fastest: Euler's steps down the probability
         flow of a VE process leave about 0.56 / sqrt(num_steps) of the prior's noise on a uniform grid and
-        0.8 / num_steps on this one. DDIM leaves none.
+        0.8 / num_steps on this one. DDIM leaves none. "karras" is uniform in sigma^(1/7), sigma = std / mean
+        (Karras et al. 2022, Eq. 5), from t_max to t_min, for DDPM to t = 1 and from there to 0.
     """
     if spacing not in SPACINGS:
         raise InputError.setting("spacing", spacing, f"one of {', '.join(SPACINGS)}")
     if num_steps < 1:
         raise InputError.setting("num_steps", num_steps, "at least 1")
-    power = 1 if spacing == "uniform" else 2
-    ends = process.t_max ** (1 / power), process.t_min ** (1 / power)
-    times = np.linspace(*ends, num_steps + 1) ** power
+    if spacing == "karras":
+        times = _karras_times(process, num_steps)
+    else:
+        power = 1 if spacing == "uniform" else 2
+        ends = process.t_max ** (1 / power), process.t_min ** (1 / power)
+        times = np.linspace(*ends, num_steps + 1) ** power
     if isinstance(process, DDPM):
         if num_steps > process.num_steps:
             raise InputError.setting(
@@ -179,6 +216,25 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
                 "uniform spacing",
             )
     return times.astype(np.float32)
+
+
+def _karras_times(process: Process, num_steps: int) -> np.ndarray:
+    discrete = isinstance(process, DDPM)
+    known = (
+        np.arange(1.0, process.t_max + 1)
+        if discrete
+        else np.geomspace(max(process.t_min, 1e-9), process.t_max, 10_001)
+    )
+    sigma_at = jax.vmap(lambda t: process.std(t) / process.mean_coefficient(t))
+    known_sigma = np.asarray(sigma_at(jnp.asarray(known, jnp.float32)), np.float64)
+    ends = known_sigma[-1] ** (1 / _RHO), known_sigma[0] ** (1 / _RHO)
+    sigma = np.linspace(*ends, num_steps if discrete else num_steps + 1) ** _RHO
+    times = np.exp(np.interp(np.log(sigma), np.log(known_sigma), np.log(known)))
+    times[0] = process.t_max
+    if discrete:
+        return np.append(times, 0.0)
+    times[-1] = process.t_min
+    return times
 
 
 def advance(

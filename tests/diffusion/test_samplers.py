@@ -155,6 +155,52 @@ def test_the_deterministic_samplers_converge_to_the_flow_with_order_one(key, nam
     np.testing.assert_allclose(measured, 1.0, atol=0.15)
 
 
+@pytest.mark.parametrize("process, t, u", CASES, ids=IDS)
+def test_heuns_step_converges_to_the_flow_with_order_two(key, process, t, u):
+    """In sigma: on a grid that is smooth there, so that DDPM's staircase of rates does not matter."""
+    with jax.enable_x64(True):
+        sigma = lambda t: process.std(t) / process.mean_coefficient(t)  # noqa: E731
+        x = jnp.array([1.3, -0.4])
+        truth = flow(process, x, t, u)
+        known = np.linspace(u, t, 200_001)
+        known_sigma = np.asarray(jax.jit(jax.vmap(sigma))(jnp.asarray(known)))
+
+        def run(steps):
+            wanted = np.geomspace(known_sigma[-1], known_sigma[0], steps + 1)
+            times = jnp.asarray(np.interp(wanted, known_sigma, known))
+            advance = lambda x: samplers.advance(  # noqa: E731
+                key, x, times, 0, samplers.heun_step, gaussian_denoiser(process), process
+            )
+            return jax.jit(advance)(x)
+
+        errors = errors_by_steps(run, truth, (16, 64))
+    assert order(errors, (16, 64)) == pytest.approx(2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("process", [diffusion.DDPM(), diffusion.VE(sigma=10.0), diffusion.OU()])
+def test_the_karras_grid_is_uniform_in_the_seventh_root_of_sigma(process):
+    times = samplers.time_grid(process, 18, "karras")
+    assert times[0] == np.float32(process.t_max) and times[-1] == np.float32(process.t_min)
+    assert len(times) == 19 and (np.diff(times) < 0).all()
+    inner = times[:-1] if isinstance(process, diffusion.DDPM) else times
+    sigma = jax.vmap(lambda t: process.std(t) / process.mean_coefficient(t))(jnp.asarray(inner))
+    root = np.asarray(sigma, np.float64) ** (1 / 7)
+    steps = np.diff(root)
+    tolerance = 0.25 if isinstance(process, diffusion.DDPM) else 2e-3  # its times are whole numbers
+    np.testing.assert_allclose(steps, steps.mean(), rtol=tolerance)
+
+
+def test_heuns_last_step_into_clean_data_is_eulers_and_never_asks_there(key):
+    process = diffusion.DDPM()
+    patterns = jnp.array([[-1.0, 0.0], [1.0, 0.0]])
+    from memgen_jax.memory import exact_denoiser
+
+    item = samplers.sample(
+        key, exact_denoiser(patterns, process), process, samplers.heun_step, 18, (2,), spacing="karras"
+    )
+    np.testing.assert_allclose(jnp.abs(item), [1.0, 0.0], atol=1e-3)
+
+
 def test_euler_maruyama_has_strong_order_one_on_the_reverse_sde(noise_as_key):
     """The reverse SDE's noise is additive, so Euler-Maruyama is of strong order 1, not 1/2.
 
@@ -269,7 +315,7 @@ def test_the_time_grid_runs_from_t_max_to_t_min():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: diffusion.make_step("heun"), "'heun' must be one of ddim"),
+        (lambda: diffusion.make_step("dpm"), "'dpm' must be one of ddim"),
         (lambda: diffusion.time_grid(diffusion.VE(), 5, "cosine"), "'cosine' must be one of uniform"),
         (lambda: diffusion.time_grid(diffusion.DDPM(), 500, "quadratic"), "fall on the same integer"),
         (lambda: diffusion.time_grid(diffusion.VE(), 0), "steps=0 must be at least 1"),

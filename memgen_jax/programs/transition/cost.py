@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from memgen_jax import runs, sweep
+from memgen_jax import diffusion, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.launcher import AT_HAND, Machine
 from memgen_jax.programs.settings import settings_from
@@ -185,7 +185,7 @@ class Share:
         chunk = sampler.chunk_size
         samples = sum(size for _, size in self.sets)
         rounds = math.ceil(sum(math.ceil(size / chunk) for _, size in self.sets) / devices)
-        flops = sum(size * self.forward_flops(member) for member, size in self.sets) * sampler.num_steps
+        flops = sum(size * self.forward_flops(member) for member, size in self.sets) * self.network_calls
         weights = max(
             (4 * cost.parameters for cost in self.costs.values()), default=4 * self.plan.total * self.item
         )
@@ -199,6 +199,12 @@ class Share:
             weights + chunk * (alive + 12 * self.item),
             samples / (rounds * devices * chunk),
         )
+
+    @property
+    def network_calls(self) -> int:
+        """Of one sample."""
+        sampler = self.settings.sampler
+        return sampler.num_steps * diffusion.CALLS.get(sampler.name, 1)
 
     def forward_flops(self, member: sweep.Member) -> float:
         """Of the denoiser on one item: the network or the exact score."""
@@ -214,7 +220,7 @@ class Share:
         if not self.controls:
             return None
         sampler, count = self.settings.sampler, self.settings.control.num_samples
-        flops = len(self.controls) * count * sampler.num_steps * self.exact_flops
+        flops = len(self.controls) * count * self.network_calls * self.exact_flops
         return Stage(
             "control",
             f"{len(self.controls) * count:,} samples of the exact score",

@@ -32,7 +32,7 @@ class SamplerSettings:
 
     Attributes:
       name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
-      spacing: of the times, "uniform" or "quadratic"; see `diffusion.time_grid`.
+      spacing: of the times, "uniform", "quadratic" or "karras"; see `diffusion.time_grid`.
       clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
       per_train: samples per training item (the paper: 4), but
       at_least, at_most: never fewer or more than these; 0 for no limit.
