@@ -70,6 +70,13 @@ def test_every_planted_copy_and_repeat_is_found_whatever_the_rule(planted, tmp_p
     assert summary["memorized"] == pytest.approx((found == "memorized").mean())
     assert summary["rule"].startswith(rule)
     assert result.summary["answer"] == summary["answer"]
+    if "holdout" not in RULES[rule](planted):
+        assert summary["dcr_share"] is None
+        return
+    dcr, num = summary["dcr_share"], len(rows)
+    # Of the copies half have their original among the 200 training items that are compared; the rest is a coin's toss.
+    expected = (COPIES / 2 + (num - COPIES / 2) / 2) / num
+    assert dcr["low"] < dcr["share"] < dcr["high"] and dcr["low"] < expected < dcr["high"]
 
 
 def test_the_page_is_complete_in_itself_and_says_the_answer(planted, tmp_path):
