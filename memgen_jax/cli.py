@@ -2,8 +2,10 @@
 
 import argparse
 import difflib
+import functools
 import importlib
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -61,12 +63,12 @@ JPEG, TIFF, …), an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
   --fail-above F   exit 1 if more than this fraction are copies (2 is a mistake)
-  --size N         crop and resize all images to N×N
-  --channels C     turn all images grey (1) or RGB (3)
+  --size N --channels C    crop and resize to N×N; all grey (1) or RGB (3)
   --skip-bad       leave out unreadable images and count them
   --range R        of float images: 0,1 or -1,1 (write --range=-1,1) or 0,255
   --batch B        images per LPIPS batch (64)
   --data-dir DIR   where tfds data sets are prepared
+  --json           print summary.json on stdout, and all else on stderr
 """
 
 
@@ -106,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     add("--range", dest="value_range", choices=("0,1", "-1,1", "0,255"))
     add("--batch", type=int)
     add("--data-dir")
+    add("--json", action="store_true")
 
     two = commands.add_parser(
         "fetch-weights",
@@ -176,9 +179,13 @@ def audit(argv: Sequence[str]) -> int:
     for name in ("train", "samples", "holdout"):
         if len(arguments.get(name, ())) == 1:
             (arguments[name],) = arguments[name]
+    as_json = arguments.pop("json", False)
+    say = functools.partial(print, file=sys.stderr if as_json else sys.stdout)
     draw = drawing(arguments)
-    result = audit.run(audit.AuditSettings(**arguments), draw=draw)
-    print(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
+    result = audit.run(audit.AuditSettings(**arguments), say, draw)
+    say(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
+    if as_json:
+        print((pathlib.Path(arguments["out"]) / "summary.json").read_text(), end="")
     return exits.FAIL_ABOVE if result.failed else exits.DONE
 
 

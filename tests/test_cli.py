@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import pathlib
 import re
 import subprocess
@@ -64,6 +65,18 @@ def test_what_the_library_says_of_a_setting_is_told_by_its_flag(capsys):
 def test_a_command_that_is_nearly_one_is_proposed(capsys):
     assert cli.main(["transitoin"]) == 2
     assert "there is no command 'transitoin' (did you mean transition?)" in capsys.readouterr().err
+
+
+def test_an_audit_prints_its_summary_alone_for_pipelines(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (120, 6, 6, 1), dtype=np.uint8)
+    np.savez(tmp_path / "train.npz", images=images[:80])
+    np.savez(tmp_path / "samples.npz", images=images[60:])
+    paths = [f"--{name}={tmp_path / f'{name}.npz'}" for name in ("train", "samples")]
+    argv = ["audit", *paths, f"--out={tmp_path / 'out'}", "--delta-m=0.5", "--delta-s=0.5", "--json"]
+    assert cli.main(argv) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["memorized"] == pytest.approx(20 / 60)
+    assert "are copies" in said.err
 
 
 @pytest.mark.parametrize("argv", [["audit", "--help"], ["--help"], []])
