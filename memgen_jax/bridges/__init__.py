@@ -3,7 +3,7 @@
 Checkpoints are read without PyTorch; pipelines need the optional extra `diffusers`.
 """
 
-from memgen_jax.bridges.checkpoint import Checkpoint, find_checkpoints, read_checkpoint
+from memgen_jax.bridges.checkpoint import Checkpoint, ReleasedSweep, find_checkpoints, read_checkpoint
 from memgen_jax.bridges.diffusers import Pipeline, load
 from memgen_jax.bridges.folder import PIPELINES, Folder, read_folder
 from memgen_jax.bridges.generate import draw_items, generate, sample_latents, to_pictures
@@ -15,6 +15,7 @@ __all__ = [
     "Checkpoint",
     "Folder",
     "Pipeline",
+    "ReleasedSweep",
     "ScheduledDDPM",
     "draw_items",
     "find_checkpoints",

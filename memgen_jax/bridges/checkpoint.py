@@ -6,7 +6,7 @@ from 0 and ours from 1, so that k is our t = k + 1 (shared by both: beta_t, and 
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,6 +109,52 @@ def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
             raise InputError(f"{file} and {found[number].name} both say K = {number}: keep one of them.")
         found[number] = file
     return dict(sorted(found.items()))
+
+
+class ReleasedSweep:
+    """The networks of one sweep, a file K.pt per size; they are read when they are asked for.
+
+    Attributes:
+      files: K -> its file.
+      model, item_shape: of all of them, as the first file says.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder, self.files = folder, find_checkpoints(folder)
+        first = read_checkpoint(next(iter(self.files.values())))
+        self.model, self.item_shape = first.model, first.item_shape
+        self._options = first.settings["model"]
+
+    def sizes(self, wanted: Sequence[int] = ()) -> tuple[int, ...]:
+        """The sizes K that count: those wanted, or all that there are.
+
+        Raises:
+          InputError: one that is wanted has no file.
+        """
+        if missing := sorted(set(wanted) - set(self.files)):
+            there = ", ".join(map(str, self.files))
+            raise InputError(
+                f"num_train={missing[0]} has no network in {self.folder}, whose sizes are {there}."
+            )
+        return tuple(wanted) or tuple(self.files)
+
+    def params(self, num_train: int) -> Any:
+        """The averaged parameters of the network of one size.
+
+        Raises:
+          InputError: it is of another architecture than the first, or says another K than its name.
+        """
+        file = self.files[num_train]
+        found = read_checkpoint(file)
+        if found.settings["model"] != self._options:
+            raise InputError(
+                f"{file} is a network of other settings than the first in its folder: keep one sweep a folder."
+            )
+        if found.num_train != num_train:
+            raise InputError(
+                f"{file} was trained on K = {found.num_train} items, as it says itself, not on those of its name."
+            )
+        return found.params
 
 
 def names_in_order(

@@ -116,6 +116,12 @@ def test_a_folder_names_its_sizes(tmp_path):
         bridges.find_checkpoints(tmp_path)
 
 
+def test_a_file_under_another_name_is_not_taken_for_that_size(tmp_path):
+    shutil.copy(RELEASED / "000016.pt", tmp_path / "000032.pt")
+    with pytest.raises(InputError, match="was trained on K = 16 items"):
+        bridges.ReleasedSweep(tmp_path).params(32)
+
+
 def test_a_transition_from_released_networks_trains_nothing(tmp_path):
     from memgen_jax.programs.configs import load_config
     from memgen_jax.programs.transition.program import main

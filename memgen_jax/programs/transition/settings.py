@@ -205,12 +205,12 @@ class TransitionPlan:
         self.widths: tuple[int | None, ...] = tuple(dict.fromkeys(s.widths)) or (None,)
         if self.exact and s.widths:
             raise InputError("widths are those of a network, and model.name='exact' has none.")
-        self.released = bridges.find_checkpoints(s.members_from) if s.members_from else {}
+        self.released = bridges.ReleasedSweep(s.members_from) if s.members_from else None
         self.models: dict[int | None, models.Model | None] = {
             width: network_on(self.process, s.model, item_shape, width) for width in self.widths
         }
         if self.released:
-            self.models = {None: self.released_model()}
+            self.take_released(self.released)
         self.model = self.models[self.widths[0]]
         self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
         # Refuses a bad number of steps now.
@@ -226,7 +226,7 @@ class TransitionPlan:
         if s.phases.rule not in phases.RULES:
             raise InputError.setting("phases.rule", s.phases.rule, f"one of {', '.join(phases.RULES)}")
         self.use_sizes(
-            self.released_sizes()
+            self.released.sizes(s.num_train)
             if self.released
             else grid.first_sizes(
                 s.grid, given=s.num_train, ends=s.grid_ends, total=total, first=s.grid_first
@@ -258,8 +258,8 @@ class TransitionPlan:
             sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
         )
 
-    def released_model(self) -> models.Model:
-        """The network of the released checkpoints, which must be one for all and fit the settings and the data."""
+    def take_released(self, released: bridges.ReleasedSweep) -> None:
+        """Puts networks that others trained in place of our own, where the settings and the data fit them."""
         s = self.settings
         if self.exact or s.widths or len(set(s.seeds)) > 1 or s.subsets != "nested":
             raise InputError(
@@ -275,42 +275,12 @@ class TransitionPlan:
                 f"data.order={s.data.order} is not the order from which the released networks took their training "
                 "sets: set data.order=torch, with the original files."
             )
-        found = bridges.read_checkpoint(next(iter(self.released.values())))
-        if found.item_shape != tuple(self.item_shape):
+        if released.item_shape != tuple(self.item_shape):
             raise InputError(
-                f"the networks in {s.members_from} are for images of shape {found.item_shape}, and {self.name} has "
-                f"{tuple(self.item_shape)}."
+                f"the networks in {s.members_from} are for images of shape {released.item_shape}, and {self.name} "
+                f"has {tuple(self.item_shape)}."
             )
-        self.released_options = found.settings["model"]
-        return found.model
-
-    def released_sizes(self) -> tuple[int, ...]:
-        """The sizes K of the released networks that count."""
-        missing = sorted(set(self.settings.num_train) - set(self.released))
-        if missing:
-            there = ", ".join(map(str, self.released))
-            raise InputError(
-                f"num_train={missing[0]} has no network in {self.settings.members_from}, whose sizes are {there}."
-            )
-        return tuple(self.settings.num_train) or tuple(self.released)
-
-    def released_params(self, member: sweep.Member) -> Any:
-        """The averaged parameters of one released network.
-
-        Raises:
-          InputError: it is of another architecture than the first, or says another K than its name.
-        """
-        file = self.released[member.num_train]
-        found = bridges.read_checkpoint(file)
-        if found.settings["model"] != self.released_options:
-            raise InputError(
-                f"{file} is a network of other settings than the first in its folder: keep one sweep a folder."
-            )
-        if found.num_train != member.num_train:
-            raise InputError(
-                f"{file} was trained on K = {found.num_train} items, as it says itself, not on those of its name."
-            )
-        return found.params
+        self.models = {None: released.model}
 
     def paper_thresholds(self) -> phases.Thresholds:
         """Those of the paper for the data set named by the settings, and for the metric."""
@@ -424,7 +394,8 @@ class TransitionRun(TransitionPlan):
             return self.exact_source()
         if self.released:
             trained = sweep.network_source(model, self.process, self.settings.train, workdir)
-            return trained._replace(params_of=self.released_params)
+            released = self.released
+            return trained._replace(params_of=lambda member: released.params(member.num_train))
         checkpoints = epath.Path(workdir) / "checkpoints"
         return sweep.network_source(model, self.process, self.settings.train, checkpoints)
 
