@@ -152,8 +152,8 @@ def make_groups(
 def count_neighbors(
     run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, delta_s: float
 ) -> np.ndarray:
-    """How many other samples of its set lie within δ_s of each; kept in neighbors/<member>,within.npz."""
-    name, column = f"neighbors/{member.name},within.npz", f"delta_s={delta_s!r}"
+    """How many other samples of its set lie within δ_s of each; kept in repeats/<member>.npz."""
+    name, column = f"repeats/{member.name}.npz", f"delta_s={delta_s!r}"
     kept = workdir.read_npz(name) or {}
     if column not in kept:
         samples = run.metric.vectors(load_samples(workdir, member))

@@ -94,7 +94,7 @@ def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
     config = digits.get_config("smoke")
     config.update(num_train=SIZES)
     run, workdir = TransitionRun(config), runs.Workdir(tables, {})
-    kept = workdir.read_npz("neighbors/num_train=000064,within.npz")
+    kept = workdir.read_npz("repeats/num_train=000064.npz")
     (name,) = [name for name in kept if name.startswith("delta_s=1.2150")]
     monkeypatch.setattr(transition_tables, "load_samples", None)
     monkeypatch.setattr(estimates, "load_samples", None)
