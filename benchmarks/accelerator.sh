@@ -34,12 +34,13 @@ export PYTHONUNBUFFERED=1
 STUDY=(--config=fashion_mnist:small "--config.data.name=idx:$FASHION_MNIST" "--config.num_train=(2,128,1024)"
   --config.train.num_steps=2000 --config.train.checkpoint_seconds=10 --config.train.log_every=200
   --config.train.num_snapshots=0 --config.phases.rule=paper)
-CUT=${CUT:-1000}
+STOP_AT=1000
 if [[ $QUICK || ! -d $FASHION_MNIST ]]; then
   STUDY=(--config=digits:unet+smoke "--config.num_train=(2,16)" --config.model.width=8 --config.train.batch_size=16
-    --config.train.num_steps=200 --config.train.log_every=20 --config.train.checkpoint_seconds=1)
-  CUT=${CUT:-60}
+    --config.train.num_steps=3000 --config.train.log_every=20 --config.train.checkpoint_seconds=1)
+  STOP_AT=60
 fi
+CUT=${CUT:-$STOP_AT}
 STUDY+=(${MORE:-})
 TOGETHER=64
 [[ $QUICK ]] && TOGETHER=4
