@@ -2,7 +2,9 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test test-slow lint format lock wheel clean
+PEERS := .venv-peers/bin/python
+
+.PHONY: demo test test-slow test-peers lint format lock wheel clean
 
 demo: .venv/.installed
 	$(RUN) -m memgen_jax demo --workdir=runs/digits
@@ -14,6 +16,12 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(RUN) -m pytest -m slow
 
+# The tests that compare with PyTorch, diffusers and lpips, in an environment of their own; none may be skipped.
+test-peers: .venv-peers/.installed
+	$(PEERS) -m memgen_jax fetch-weights
+	$(PEERS) -m pytest --none-skipped -n auto --maxprocesses=4 --dist=loadscope tests/bridges tests/metrics \
+	  tests/diffusion/test_diffusers_schedulers.py tests/models
+
 lint: .venv/.installed
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
@@ -23,10 +31,14 @@ format: .venv/.installed
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-# Writes requirements.txt anew from pyproject.toml (needs uv). Both Python 3.11 and newer are resolved.
+# Writes the requirements files anew from pyproject.toml (needs uv). Both Python 3.11 and newer are resolved. The peers'
+# leave out torch, whose releases for CUDA bring gigabytes: requirements-torch.txt has that line, written by hand.
+LOCK := uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+  --custom-compile-command "make lock" --quiet pyproject.toml
 lock:
-	uv pip compile --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
-	  --custom-compile-command "make lock" --quiet pyproject.toml -o requirements.txt
+	$(LOCK) --extra dev -o requirements.txt
+	printf '%s; sys_platform == "never"\n' torch torchvision | \
+	  $(LOCK) --extra dev --extra peers --constraint requirements.txt --override /dev/stdin -o requirements-peers.txt
 
 # dist/memgen_jax-….whl of the files that are here now; builds in a copy, so that nothing old gets in.
 wheel: .venv/.installed
@@ -37,7 +49,7 @@ wheel: .venv/.installed
 	@rm -rf build/wheel && ls dist/memgen_jax-*.whl
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-peers
 
 # The marker is written last, so an install that was cut short starts over.
 .venv/.installed: requirements.txt pyproject.toml
@@ -46,4 +58,11 @@ clean:
 	$(PYTHON) -m venv --clear .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv-peers/.installed: requirements-peers.txt requirements-torch.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-peers
+	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.txt
+	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.txt
+	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks import machine
+
 SIZES = (2, 4, 9, 1000, 10_000, 60_000)
 
 
@@ -113,6 +115,7 @@ def main() -> None:
     if arguments.contestant:
         print(CONTESTANTS[arguments.contestant](steps))
         return
+    print(machine.describe("torch"))
     names = [n for n in CONTESTANTS if n != "PyTorch" or importlib.util.find_spec("torch")]
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+from benchmarks import machine
+
 WIDTH, NUM_BLOCKS, BATCH, SAMPLES, SAMPLER_STEPS = 256, 3, 128, 1024, 50
 
 
@@ -185,6 +187,7 @@ def main() -> None:
     if options.contestant:
         print(json.dumps(CONTESTANTS[options.contestant](num_steps, options.members)))
         return
+    print(machine.describe("torch"))
     results: dict[str, list[dict[str, float]]] = {name: [] for name in options.contestants}
     for _ in range(rounds):
         for name, own in results.items():

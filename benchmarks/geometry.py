@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import machine
 from memgen_jax import diffusion, geometry, metrics
 
 PROCESS = diffusion.DDPM()
@@ -159,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, one repetition")
     quick = parser.parse_args().quick
+    print(machine.describe("torch"))
     dims = (64, 256) if quick else (64, 256, 784, 3072)
     samples, levels, copies = (2, 5, 4) if quick else (4, 10, 5)
     setting = f"{samples} samples, {levels} levels, {copies} copies, DDIM-20"

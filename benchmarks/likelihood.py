@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.integrate import solve_ivp
 
+from benchmarks import machine
 from memgen_jax import data, diffusion, memory, models
 
 TIME, TOLERANCE = 0.15, 1e-5
@@ -65,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer repetitions")
     repetitions = 3 if parser.parse_args().quick else 15
+    print(machine.describe("scipy"), *machine.kernels(), sep="\n")
     axis = np.linspace(-1.8, 1.8, 20)
     points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
     patterns = jnp.asarray(data.circle(num_train=9, num_held_out=1).train)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
 from memgen_jax import metrics, neighbors
 from memgen_jax.metrics.weights import weights_path
 
@@ -22,6 +23,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     flags.add_argument("--quick", action="store_true", help="a quarter of the images")
     arguments = flags.parse_args()
+    print(machine.describe("torch", "lpips"))
     for side, count in ((32, 2_000), (64, 600)):
         compare(side, count // (4 if arguments.quick else 1))
 

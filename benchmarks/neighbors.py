@@ -16,9 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import machine
 from memgen_jax import neighbors
 
 SIZES = ((20_000, 5_000, 784), (8_000, 2_000, 5_760))
+SMALL = (2_000, 500, 784)
 
 
 def main() -> None:
@@ -28,10 +30,12 @@ def main() -> None:
     arguments = flags.parse_args()
     part, rounds = (10, 2) if arguments.quick else (1, arguments.rounds)
 
+    print(machine.describe("faiss-cpu", "scikit-learn", "torch"))
     print(
         f"on {jax.devices()[0].platform}; best of {rounds} (of half as many where sizes are doubled), in turns;"
     )
     print("times as multiples of the bare product")
+    compare(*SMALL, 4 * rounds)
     for queries, references, dim in SIZES:
         once, doubled = (  # both doubled: four times the work, in fewer rounds
             compare(queries * factor // part, references * factor // part, dim, max(2, rounds // factor))
@@ -65,6 +69,8 @@ def compare(queries: int, references: int, dim: int, rounds: int) -> dict[str, f
             start = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - start)
+    for line in machine.kernels() if queries == SMALL[0] else ():
+        print(line)
     best = {name: min(times[1:]) for name, times in seconds.items()}
     bare = best["bare product"]
     print(f"\n{queries:,} × {dim:,} against {references:,}: bare product {bare:.3f} s")

@@ -18,6 +18,7 @@ from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from benchmarks import machine
 from memgen_jax import onset
 from memgen_jax.onset.simulations import draw
 
@@ -30,6 +31,7 @@ def main() -> None:
     flags.add_argument("--quick", action="store_true", help="smaller N, two rounds")
     arguments = flags.parse_args()
     rounds = 2 if arguments.quick else 3
+    print(machine.describe("numpy", "scipy"), *machine.kernels(), sep="\n")
     print(f"on {jax.devices()[0].platform}; n = {SIZES}, median of {rounds} rounds in turns")
     print(f"{'d':>4} {'N':>7} {'ours, sim/s':>12} {'NumPy, sim/s':>13} {'ours / NumPy':>13}")
     for dim in (16, 100):

@@ -5,7 +5,7 @@
 
 PATH is a folder written by `pipeline.save_pretrained`, prompts.txt holds `LABEL<tab>PROMPT` or `PROMPT` a
 line. Without labels the samples are labelled by what they repeat: pictures of `--config.train=FOLDER`
-(memorized), other samples (spurious), nothing (generalized). Needs `pip install "memgen-jax[diffusers]"`.
+(memorized), other samples (spurious), nothing (generalized). Needs `pip install ".[diffusers]"`.
 
 Variant: `:smoke` draws and measures a few samples coarsely.
 """

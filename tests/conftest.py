@@ -12,6 +12,19 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--none-skipped", action="store_true", help="a test that would be skipped fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and item.config.getoption("--none-skipped"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid}: skipped, {report.longrepr[-1]}"
+    return report
+
+
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)

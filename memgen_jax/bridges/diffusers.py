@@ -8,6 +8,7 @@ the functions under `jax.jit`: one by one, their operations are some hundred tim
 
 import dataclasses
 import functools
+import importlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from memgen_jax.bridges.schedule import prediction_of, process_of
 from memgen_jax.diffusion import Denoiser, Process, clipped, denoiser_from_network
 from memgen_jax.errors import InputError
 
-INSTALL = 'pip install "memgen-jax[diffusers]"'
+INSTALL = 'pip install ".[diffusers]" in a checkout'
 
 Params = dict[str, dict[str, jax.Array]]
 
@@ -160,16 +161,19 @@ def load(path: epath.PathLike) -> Pipeline:
 
 
 def _import_extra() -> Any:
-    try:
-        import diffusers
-        import torch  # noqa: F401
-        import torchax  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"reading a PyTorch pipeline needs the package {error.name or error}: install it with {INSTALL}."
-        ) from None
-    return diffusers
+    for name in ("diffusers", "torch", "transformers", "torchax"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"reading a PyTorch pipeline needs the package {error.name or name}: install it with {INSTALL}."
+            ) from None
+        except Exception as error:  # torchax follows torch's innards: a release apart, it fails as it may
+            raise InputError(
+                f"the installed {name} does not import ({type(error).__name__}: {error}); the releases that fit "
+                f"together come with {INSTALL}."
+            ) from error
+    return importlib.import_module("diffusers")
 
 
 def _item_shape(folder: Folder) -> tuple[int, ...]:

@@ -78,7 +78,7 @@ def test_a_network_with_a_learned_variance_is_refused(folder):
 
 def test_without_the_extra_the_install_command_is_shown(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(InputError, match=r'pip install "memgen-jax\[diffusers\]"'):
+    with pytest.raises(InputError, match=r'pip install "\.\[diffusers\]"'):
         bridges.load(folder)
 
 
@@ -114,3 +114,34 @@ def test_prompts_come_with_labels_for_all_or_for_none(tmp_path):
             bridges.read_prompts(file)
     with pytest.raises(InputError, match="cannot read"):
         bridges.read_prompts(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize(
+    ("torchax", "sentence"),
+    [
+        (None, "needs the package torchax: install it with pip"),
+        (
+            "raise AttributeError('module torch has no attribute x')",
+            "torchax does not import .AttributeError.*come with",
+        ),
+    ],
+)
+def test_packages_that_are_missing_or_do_not_fit_together_are_named(
+    folder, tmp_path, monkeypatch, torchax, sentence
+):
+    import sys
+
+    from memgen_jax import bridges
+
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for name in ("diffusers", "torch", "transformers", "torchax"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (packages / f"{name}.py").write_text(torchax or "" if name == "torchax" else "")
+    monkeypatch.syspath_prepend(packages)
+    if torchax is None:
+        monkeypatch.setitem(sys.modules, "torchax", None)
+    with pytest.raises(InputError, match=sentence):
+        bridges.load(folder)
+    for name in ("diffusers", "torch", "transformers"):
+        sys.modules.pop(name, None)
