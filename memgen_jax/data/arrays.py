@@ -46,18 +46,31 @@ def read_array(
     arrays = _stored_arrays(path)
     held_out = arrays.pop("held_out", None) if name is None else None
     main = arrays[_chosen(arrays, name, path)]
+    return items_of_arrays(main, held_out, str(path), value_range)
+
+
+def items_of_arrays(
+    main: np.ndarray, held_out: np.ndarray | None, where: str, value_range: str | None = None
+) -> tuple[Items, Items | None]:
+    """The items of an array, and of one with held-out items if there is any; both as `read_array` says.
+
+    Args:
+      where: what sentences call the place that they come from.
+    Raises:
+      InputError: names it and what is wrong with it.
+    """
     parts = {"images": main} if held_out is None else {"images": main, "held_out": held_out}
-    parts = {name: _in_item_shape(array, f"{path} ({name})") for name, array in parts.items()}
+    parts = {name: _in_item_shape(array, f"{where} ({name})") for name, array in parts.items()}
     note = ""
     if all(array.ndim == 4 and array.dtype == np.float32 for array in parts.values()):
         # One range for both parts: a held-out part without dark pixels must not be read differently.
         low = float(min(array.min() for array in parts.values()))
         high = float(max(array.max() for array in parts.values()))
-        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, path)
+        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, where)
         parts = {name: _to_pixels(array, bounds) for name, array in parts.items()}
         note = f"floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
     items = {
-        name: Items(array, [f"{path.name}[{i}]" for i in range(len(array))], note)
+        name: Items(array, [f"{Path(where).name}[{i}]" for i in range(len(array))], note)
         for name, array in parts.items()
     }
     return items["images"], items.get("held_out")
@@ -92,7 +105,7 @@ def read_array_folder(folder: str | os.PathLike, value_range: str | None = None)
     values, note = np.concatenate(parts), f"{len(files)} files as one set"
     if values.ndim == 4 and values.dtype == np.float32:
         low, high = float(values.min()), float(values.max())
-        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, Path(folder))
+        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, str(folder))
         values = _to_pixels(values, bounds)
         note += f"; floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
     others = collections.Counter(
@@ -166,7 +179,7 @@ def _in_item_shape(array: Shaped[np.ndarray, "..."], what: str) -> Shaped[np.nda
     return array.astype(np.float32)
 
 
-def _guessed_range(low: float, high: float, path: Path) -> tuple[float, float]:
+def _guessed_range(low: float, high: float, path: str) -> tuple[float, float]:
     if low < -1 - ROUNDING or high > 1 + ROUNDING:
         raise InputError(
             f"the float images of {path} run from {low:g} to {high:g}: save them as uint8 0..255, scale them to "

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from memgen_jax.data.sources import KINDS, read
+from memgen_jax.data.sources import KINDS, of_arrays, read
 from memgen_jax.errors import InputError
 
 SPLIT_SEED = 0  # of the split that sets items aside where a data set comes without one
@@ -147,6 +147,7 @@ def load(
     num_held_out: int = 0,
     skip_bad: bool = False,
     value_range: str | None = None,
+    arrays: tuple[np.ndarray, ...] = (),
 ) -> Dataset:
     """Loads a data set by its name or from where it is stored.
 
@@ -154,6 +155,8 @@ def load(
       name: "digits", "circle", "gaussian_pixels"; or a source as `read` takes it: an .npz or .npy file,
         a folder of images, "tfds:NAME", "idx:FOLDER".
       data_dir, size, channels, skip_bad, value_range: see `read`; they apply to stored data sets only.
+      arrays: the items themselves, and held-out items if there are any, in place of what is stored under the name;
+        see `read_array` for what they may be.
       num_held_out: items to set aside, chosen by `SPLIT_SEED`, where a source has none of its own. At 0
         such a data set has no held-out items.
     Raises:
@@ -165,23 +168,26 @@ def load(
     ((1437, 8, 8, 1), 'uint8', 360)
     """
     named = {"digits": digits, "circle": circle, "gaussian_pixels": gaussian_pixels}
-    if name in named:
+    if name in named and not arrays:
         if size is not None or channels is not None or num_held_out:
             raise InputError(
                 f"data set {name} comes as it is: leave out size, channels and num_held_out, which apply "
                 "to stored images"
             )
         return named[name]()
-    if not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
+    if not arrays and not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
         raise InputError(f"unknown data set {name!r}: give one of {', '.join(named)}, or {KINDS}")
-    items, held_out = read(
-        name,
-        data_dir=data_dir,
-        size=size,
-        channels=channels,
-        skip_bad=skip_bad,
-        value_range=value_range,
-    )
+    if arrays:
+        items, held_out = of_arrays(arrays, name, size=size, channels=channels, value_range=value_range)
+    else:
+        items, held_out = read(
+            name,
+            data_dir=data_dir,
+            size=size,
+            channels=channels,
+            skip_bad=skip_bad,
+            value_range=value_range,
+        )
     if held_out is not None:
         if num_held_out:
             raise InputError(

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from memgen_jax.data import cifar, idx, tfds
-from memgen_jax.data.arrays import read_array, read_array_folder
+from memgen_jax.data.arrays import items_of_arrays, read_array, read_array_folder
 from memgen_jax.data.images import SUFFIXES, Items, joined, read_folder, recolour, resize
 from memgen_jax.errors import InputError
 
@@ -74,6 +76,20 @@ def read(
     if path.exists():
         raise InputError(f"{source} is neither a folder nor an .npz or .npy file: give {KINDS}")
     raise InputError(f"there is nothing at {source}: give {KINDS}")
+
+
+def of_arrays(
+    arrays: Sequence[np.ndarray],
+    name: str,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    value_range: str | None = None,
+) -> tuple[Items, Items | None]:
+    """As `read`, of arrays at hand: the items, and held-out items if there is a second array."""
+    held_out = arrays[1] if len(arrays) > 1 else None
+    items, rest = items_of_arrays(arrays[0], held_out, name, value_range)
+    return _fitted(items, size, channels), rest and _fitted(rest, size, channels)
 
 
 def holds_arrays_alone(folder: Path) -> bool:

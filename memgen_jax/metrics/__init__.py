@@ -1,5 +1,6 @@
 """What near means: a metric turns items into vectors whose Euclidean distance it is."""
 
+from memgen_jax.metrics.embedding import Embedding
 from memgen_jax.metrics.lpips import (
     Lpips,
     check_picture_shape,
@@ -7,13 +8,14 @@ from memgen_jax.metrics.lpips import (
     lpips_distance,
     lpips_embedding,
 )
-from memgen_jax.metrics.make import METRICS, MetricName, make_metric, usual_metric
+from memgen_jax.metrics.make import METRICS, MetricName, make_metric, metric_code, usual_metric
 from memgen_jax.metrics.metric import Metric, PairDistance, euclidean
 from memgen_jax.metrics.pixels import Pixels
 from memgen_jax.metrics.weights import fetch_weights, load_weights, weights_path
 
 __all__ = [
     "METRICS",
+    "Embedding",
     "Lpips",
     "Metric",
     "MetricName",
@@ -27,6 +29,7 @@ __all__ = [
     "lpips_distance",
     "lpips_embedding",
     "make_metric",
+    "metric_code",
     "usual_metric",
     "weights_path",
 ]

@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+from memgen_jax import user_code
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.lpips import Lpips
 from memgen_jax.metrics.metric import Metric
@@ -17,15 +18,49 @@ def make_metric(
     """The metric of that name, for items of that shape.
 
     Args:
+      name: one of `METRICS`, or FILE.py:FUNCTION, where FUNCTION(item_shape) gives a `Metric`; its further arguments
+        stand in brackets, FILE.py:FUNCTION(power=2).
       item_shape: of one item: (height, width, channel) for images, (dim,) for vectors.
       batch, dtype: of embeddings, where the metric computes any.
       field: the setting that gave the name, for the sentence.
     Raises:
-      InputError: another name, or items that the metric cannot compare.
+      InputError: another name, items that the metric cannot compare, or a user's function that gives no metric.
     """
+    if user_code.is_user_function(name):
+        return _users_metric(name, item_shape, field)
     if name not in METRICS:
-        raise InputError.setting(field, name, f"one of {', '.join(METRICS)}")
+        raise InputError.setting(field, name, f"one of {', '.join(METRICS)}, or FILE.py:FUNCTION")
     metric = Lpips(batch, dtype) if name == Lpips.name else Pixels(is_image=len(item_shape) == 3)
+    metric.require_shape(item_shape)
+    return metric
+
+
+def metric_code(name: str, field: str = "metric") -> str:
+    """SHA-256 of what a metric of a user's file does; "" for our own, which are this release's.
+
+    Raises:
+      InputError: there is no such metric.
+    """
+    if not user_code.is_user_function(name):
+        return ""
+    function, _ = user_code.split_call(name, field)
+    return user_code.load_function(function, 1, field).code
+
+
+def _users_metric(name: str, item_shape: tuple[int, ...], field: str) -> Metric:
+    where, given = user_code.split_call(name, field)
+    function = user_code.load_function(where, 1, field)
+    unknown = ", ".join(sorted(given.keys() - function.arguments.keys()))
+    if unknown:
+        there = ", ".join(function.arguments) or "none"
+        raise InputError(f"{{0}}={name!r}: the function has no argument {unknown}; there are {there}.", field)
+    metric = function.call(item_shape, **given)
+    if not isinstance(metric, Metric):
+        raise InputError(
+            f"{{0}}={name!r} gives a {type(metric).__name__}, and must give a memgen_jax.metrics.Metric, such as an "
+            "Embedding.",
+            field,
+        )
     metric.require_shape(item_shape)
     return metric
 

@@ -179,7 +179,7 @@ def unet(
     if dtype not in ("float32", "bfloat16"):
         raise InputError.setting("model.dtype", dtype, "one of float32, bfloat16")
     module = UNet(width, tuple(multipliers), num_blocks, tuple(attention_sides), dropout, groups, dtype)
-    return from_module(module, tuple(item_shape), convolutional=True)
+    return from_module(module, tuple(item_shape), convolutional=True, quick=True)
 
 
 def _norm(

@@ -1,6 +1,7 @@
 """A network as two functions: draw its parameters, apply it to one item."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from memgen_jax.errors import InputError
 
 KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # Ho et al. 2020
 ZEROS = nn.initializers.zeros_init()
@@ -20,8 +23,8 @@ class Model(NamedTuple):
     """What the rest of the package knows about a network.
 
     Attributes:
-      init_fn: `init_fn(key) -> params`, float32. Drawn on the host, also under `jit`, `vmap` and
-        `jax.eval_shape` (which draws nothing and tells the shapes).
+      init_fn: `init_fn(key) -> params`, float32; also under `jit`, `vmap` and `jax.eval_shape` (which draws nothing
+        and tells the shapes).
       apply_fn: `apply_fn(params, x, t, dropout_key=None) -> output` for one item x and a scalar t;
         the output has the shape of x. Without a key there is no dropout.
       convolutional: whether most of its work is convolutions, which XLA runs slowly inside loops on CPU.
@@ -32,20 +35,46 @@ class Model(NamedTuple):
     convolutional: bool = False
 
 
-def from_module(module: nn.Module, item_shape: tuple[int, ...], convolutional: bool = False) -> Model:
-    """Wraps a Flax module that maps (x, t, train) to an output of x's shape.
+def from_module(
+    module: nn.Module, item_shape: tuple[int, ...], convolutional: bool = False, *, quick: bool = False
+) -> Model:
+    """Wraps a Flax module that maps (x, t) or (x, t, train) to an output of x's shape.
 
-    The parameters have the distribution that the modules of this room declare: kernels uniform with
-    variance 2/(fan_in + fan_out) as in Ho et al. 2020, zero in layers named "output"; GroupNorm
-    scales one; all else zero. They are drawn by numpy, each leaf from its own stream, because Flax's own
-    initialisation of a small U-Net compiles for 40 s on a CPU and this takes a fraction of a second.
-    They depend on the key and the leaf's place alone: not on the device, the compiler or `vmap`.
+    Its parameters are those that the module's own `init` draws. `train` is given by name, true where there is a key for
+    dropout, and only to a module that takes it.
+
+    Args:
+      module: its one collection is "params".
+      item_shape: of x.
+      convolutional: see `Model`.
+      quick: draw the parameters as the modules of this room declare them, whatever `init` would do: kernels uniform
+        with variance 2/(fan_in + fan_out) as in Ho et al. 2020, zero in layers named "output"; GroupNorm scales one;
+        all else zero. numpy draws them, each leaf from its own stream, because Flax's own initialisation of a
+        small U-Net compiles for 40 s on a CPU and this takes a fraction of a second. They depend on the key and
+        the leaf's place alone: not on the device, the compiler or `vmap`.
+    Raises:
+      InputError: when it is drawn or applied, a module that keeps more than parameters (batch statistics).
     """
+    takes = inspect.signature(type(module).__call__).parameters
+    takes_train = "train" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
+
+    def flags(train: bool) -> dict[str, Any]:
+        return {"train": train} if takes_train else {}
+
+    def initial(key: jax.Array) -> Params:
+        keys = {"params": key, "dropout": key}
+        variables = module.init(keys, jnp.zeros(item_shape), jnp.zeros(()), **flags(False))
+        others = ", ".join(name for name in variables if name != "params")
+        if others:
+            raise InputError(
+                f"the module {type(module).__name__} keeps {others} beside its parameters, and only parameters are "
+                "trained: normalise within an item (GroupNorm, LayerNorm) in place of over a batch."
+            )
+        return variables.get("params", {})
 
     @functools.cache
     def shapes() -> Params:
-        arguments = jax.random.key(0), jnp.zeros(item_shape), jnp.zeros(())
-        return jax.eval_shape(module.init, *arguments)["params"]
+        return jax.eval_shape(initial, jax.random.key(0))
 
     def draw(key_data: jax.Array) -> Params:
         seed = np.asarray(key_data).tolist()
@@ -56,7 +85,7 @@ def from_module(module: nn.Module, item_shape: tuple[int, ...], convolutional: b
         ]
         return jax.tree_util.tree_unflatten(tree, drawn)
 
-    def init_fn(key: jax.Array) -> Params:
+    def quickly(key: jax.Array) -> Params:
         key_data = jax.random.key_data(key)
         return jax.pure_callback(draw, shapes(), key_data, vmap_method="sequential")
 
@@ -64,10 +93,10 @@ def from_module(module: nn.Module, item_shape: tuple[int, ...], convolutional: b
         params: Params, x: jax.Array, t: jax.Array, dropout_key: jax.Array | None = None
     ) -> jax.Array:
         rngs = {} if dropout_key is None else {"dropout": dropout_key}
-        output = module.apply({"params": params}, x, t, train=dropout_key is not None, rngs=rngs)
+        output = module.apply({"params": params}, x, t, rngs=rngs, **flags(dropout_key is not None))
         return jnp.asarray(output)
 
-    return Model(init_fn, apply_fn, convolutional)
+    return Model(quickly if quick else initial, apply_fn, convolutional)
 
 
 def _draw(names: list[str], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

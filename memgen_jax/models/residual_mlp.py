@@ -91,4 +91,5 @@ def mlp(
         raise InputError(f"an MLP cannot be built on items of shape {item_shape}: they hold no numbers.")
     if time_features not in TIME_FEATURES:
         raise InputError.setting("model.time_features", time_features, f"one of {', '.join(TIME_FEATURES)}")
-    return from_module(MLP(width, num_blocks, time_features, num_features, time_in_blocks), item_shape)
+    module = MLP(width, num_blocks, time_features, num_features, time_in_blocks)
+    return from_module(module, item_shape, quick=True)

@@ -1,15 +1,20 @@
 """What a config chooses by name: the data, the network, the process; each with the settings of that name alone.
 
-To add a network or a process: a class here with its own `name`, and one more in the union below it.
+A network, process or data set of one's own is FILE.py:FUNCTION, see `own_code`. To add one to the project: a class here
+with its own `name`, and one more in the union below it.
 """
 
 import dataclasses
 import math
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from memgen_jax import data, diffusion, models
 from memgen_jax.errors import InputError
+from memgen_jax.programs.own_code import OwnCode, settings_of_function
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +53,48 @@ class DataSettings:
             )
 
     def load(self) -> data.Dataset:
-        given = dataclasses.asdict(self)
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(DataSettings)}
         del given["order"]
         try:
-            return data.load(**given)
+            return self._read(given)
         except InputError as error:
-            raise error.within("data") from None
+            raise error if error.field.startswith("data.") else error.within("data") from None
+
+    def _read(self, given: dict) -> data.Dataset:
+        return data.load(**given)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnDataSettings(OwnCode, DataSettings):
+    """A data set that FUNCTION() of a user's file makes: the items, or a pair (items, held-out items), as arrays.
+
+    What an array may be, `data.read_array` says; the settings of stored data apply.
+    """
+
+    code: str = ""
+
+    @classmethod
+    def for_function(cls, name: str) -> type["OwnDataSettings"]:
+        return settings_of_function(cls, name, 0, "data.name")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_code()
+
+    def _read(self, given: dict) -> data.Dataset:
+        made = self.call()
+        if isinstance(made, data.Dataset):
+            return made
+        parts = made if isinstance(made, tuple) else (made,)
+        if not 1 <= len(parts) <= 2 or not all(isinstance(part, np.ndarray) for part in parts):
+            raise InputError(
+                "{0} must give an array of items, or a pair of arrays: items, and held-out items.",
+                self.setting,
+            )
+        return data.load(**given, arrays=parts)
+
+
+AnyDataSettings = DataSettings | OwnDataSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +136,62 @@ class ExactSettings:
     name: str = "exact"
 
 
-ModelSettings = MLPSettings | UNetSettings | ExactSettings
+@dataclasses.dataclass(frozen=True)
+class OwnModelSettings(OwnCode):
+    """A network that FUNCTION(item_shape) of a user's file makes: a Flax module, or a `models.Model`."""
+
+    name: str = ""
+    code: str = ""
+
+    @classmethod
+    def for_function(cls, name: str) -> type["OwnModelSettings"]:
+        return settings_of_function(cls, name, 1, "model.name")
+
+    def __post_init__(self):
+        self.check_code()
+
+    def build(self, item_shape: tuple[int, ...]) -> models.Model:
+        made = self.call(item_shape)
+        model = models.from_module(made, item_shape) if isinstance(made, nn.Module) else made
+        if not isinstance(model, models.Model):
+            raise InputError(
+                f"{{0}}={self.name} gives a {type(made).__name__}, and must give a Flax (linen) module or a "
+                "memgen_jax.models.Model.",
+                self.setting,
+            )
+        self._check_shapes(model, item_shape)
+        return model
+
+    def _check_shapes(self, model: models.Model, item_shape: tuple[int, ...]) -> None:
+        x, t = jax.ShapeDtypeStruct(item_shape, jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+        try:
+            params = jax.eval_shape(model.init_fn, jax.random.key(0))
+            output = jax.eval_shape(model.apply_fn, params, x, t)
+        except InputError:
+            raise
+        except Exception as error:
+            text = str(error).strip().partition("\n")[0].rstrip(".")
+            raise InputError(
+                f"the network of {{0}}={self.name} does not take one item of shape {item_shape} and a scalar time "
+                f"({type(error).__name__}: {text}).",
+                self.setting,
+            ) from error
+        if output.shape != tuple(item_shape):
+            raise InputError(
+                f"the network of {{0}}={self.name} makes {output.shape} of an item of shape {item_shape}: it must keep "
+                "the shape.",
+                self.setting,
+            )
+        kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(params)}
+        if kinds - {"float32"}:
+            raise InputError(
+                f"the network of {{0}}={self.name} has parameters of type {', '.join(sorted(kinds))}: all must be "
+                "float32.",
+                self.setting,
+            )
+
+
+ModelSettings = MLPSettings | UNetSettings | ExactSettings | OwnModelSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +232,31 @@ class OUSettings:
         return diffusion.OU(**_arguments(self))
 
 
-ProcessSettings = DDPMSettings | VESettings | OUSettings
+@dataclasses.dataclass(frozen=True)
+class OwnProcessSettings(OwnCode):
+    """A process that FUNCTION() of a user's file makes, a `diffusion.Process`."""
+
+    name: str = ""
+    code: str = ""
+
+    @classmethod
+    def for_function(cls, name: str) -> type["OwnProcessSettings"]:
+        return settings_of_function(cls, name, 0, "process.name")
+
+    def __post_init__(self):
+        self.check_code()
+
+    def build(self) -> diffusion.Process:
+        process = self.call()
+        if not isinstance(process, diffusion.Process):
+            raise InputError(
+                f"{{0}}={self.name} gives a {type(process).__name__}, and must give a memgen_jax.diffusion.Process.",
+                self.setting,
+            )
+        return process
+
+
+ProcessSettings = DDPMSettings | VESettings | OUSettings | OwnProcessSettings
 
 
 def network_on(
@@ -150,7 +270,11 @@ def network_on(
     if isinstance(settings, ExactSettings):
         return None
     if width is not None:
-        settings = dataclasses.replace(settings, width=width)
+        if not any(field.name == "width" for field in dataclasses.fields(settings)):
+            raise InputError(
+                f"widths are those of a network, and {settings.name} has no argument width.", "widths"
+            )
+        settings = dataclasses.replace(settings, width=width)  # type: ignore[arg-type]
     raw_time = isinstance(settings, MLPSettings) and settings.time_features in ("fourier", "log_fourier")
     return on_process(settings.build(item_shape), process, raw_time=raw_time)
 

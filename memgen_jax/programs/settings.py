@@ -1,7 +1,8 @@
 """From a config to frozen settings and back: a config states what differs, dataclasses hold the rest.
 
 A setting whose type is a union of dataclasses (`MLPSettings | UNetSettings`) is one of several things told apart
-by its field `name`, of which each class has its own default.
+by its field `name`, of which each class has its own default. A class with `for_function` takes the names
+FILE.py:FUNCTION, and its settings are those of that function.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 from ml_collections import ConfigDict, config_dict
 
 from memgen_jax.errors import InputError
+from memgen_jax.user_code import is_user_function
 
 Settings = TypeVar("Settings")
 
@@ -64,8 +66,10 @@ def complete(cls: type, config: ConfigDict, names: Mapping[str, str] | None = No
             if own is None:
                 own = config[name] = ConfigDict()
             given = (names or {}).get(f"{path}.name")
-            if given is not None:
+            if given is not None and given != own.get("name"):
                 own["name"] = given
+                if is_user_function(given):  # what the config says of another thing is none of its arguments
+                    _keep_only(own, chosen(kinds, own, f"{path}."))
             complete(chosen(kinds, own, f"{path}."), own, names, f"{path}.")
         elif config.get(name) is None:
             default = _default(field)
@@ -77,13 +81,31 @@ def complete(cls: type, config: ConfigDict, names: Mapping[str, str] | None = No
 
 def chosen(kinds: tuple[type, ...], config: ConfigDict | Mapping[str, Any], group: str) -> type:
     """Of several classes the one with the config's `name`; the first where it has none."""
+    name = config.get("name")
+    of_files = [kind for kind in kinds if hasattr(kind, "for_function")]
+    if of_files and isinstance(name, str) and is_user_function(name):
+        return of_files[0].for_function(name)  # type: ignore[attr-defined]
+    kinds = tuple(kind for kind in kinds if kind not in of_files)
     if len(kinds) == 1:
         return kinds[0]
     by_name = {_default(_fields(kind)["name"]): kind for kind in kinds}
-    name = config["name"] if config.get("name") is not None else next(iter(by_name))
+    name = name if name is not None else next(iter(by_name))
     if name not in by_name:
-        raise InputError.setting(f"{group}name", name, f"one of {', '.join(by_name)}")
+        others = " or FILE.py:FUNCTION" if of_files else ""
+        raise InputError.setting(f"{group}name", name, f"one of {', '.join(by_name)}{others}")
     return by_name[name]
+
+
+def _keep_only(config: ConfigDict, cls: Any) -> None:
+    """Takes out, in place, what are no settings of every function of this kind."""
+    common = {
+        field.name
+        for base in cls.__mro__[1:]
+        if dataclasses.is_dataclass(base)
+        for field in dataclasses.fields(base)
+    }
+    for name in [name for name in config if name not in common]:
+        del config[name]
 
 
 def plain(settings: Any) -> dict[str, Any]:

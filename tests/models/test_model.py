@@ -1,11 +1,13 @@
 """Parameters are drawn as the modules declare them, and by the key alone."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from memgen_jax import models
+from memgen_jax.errors import InputError
 
 
 @pytest.mark.slow
@@ -46,3 +48,55 @@ def test_parameters_depend_on_the_key_alone_not_on_jit_or_vmap(key):
     assert jax.tree.map(jnp.shape, alone) == jax.tree.map(
         lambda leaf: leaf.shape, jax.eval_shape(model.init_fn, key)
     )
+
+
+def test_a_module_of_ones_own_is_drawn_by_its_own_initialisers():
+    class Own(nn.Module):
+        @nn.compact
+        def __call__(self, x, t):
+            gain = self.param("gain", nn.initializers.constant(0.5), (x.size,))
+            offset = self.param("offset", nn.initializers.ones_init(), ())
+            return (gain * x.ravel() + offset * t).reshape(x.shape)
+
+    model = models.from_module(Own(), (2, 3))
+    params = model.init_fn(jax.random.key(0))
+    np.testing.assert_array_equal(params["gain"], 0.5)
+    np.testing.assert_array_equal(params["offset"], 1.0)
+    output = model.apply_fn(params, jnp.ones((2, 3)), jnp.float32(2))
+    np.testing.assert_array_equal(output, 2.5)
+
+
+@pytest.mark.parametrize("form", ["positional", "keyword", "none", "any"])
+def test_a_module_is_told_whether_it_trains_where_it_takes_that(form):
+    class Positional(nn.Module):
+        def __call__(self, x, t, train):
+            return x + (1.0 if train else 0.0)
+
+    class Keyword(nn.Module):
+        def __call__(self, x, t, *, train=True):
+            return x + (1.0 if train else 0.0)
+
+    class Nothing(nn.Module):
+        def __call__(self, x, t):
+            return x
+
+    class Anything(nn.Module):
+        def __call__(self, x, t, **options):
+            return x + (1.0 if options["train"] else 0.0)
+
+    module = {"positional": Positional, "keyword": Keyword, "none": Nothing, "any": Anything}[form]()
+    model = models.from_module(module, (2,))
+    params = model.init_fn(jax.random.key(0))
+    x, t = jnp.zeros(2), jnp.float32(1)
+    assert float(model.apply_fn(params, x, t)[0]) == 0
+    assert float(model.apply_fn(params, x, t, jax.random.key(1))[0]) == (0 if form == "none" else 1)
+
+
+def test_a_module_with_batch_statistics_is_refused():
+    class Normalised(nn.Module):
+        @nn.compact
+        def __call__(self, x, t, train):
+            return nn.BatchNorm(use_running_average=not train)(x)
+
+    with pytest.raises(InputError, match="keeps batch_stats beside its parameters"):
+        models.from_module(Normalised(), (2,)).init_fn(jax.random.key(0))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from memgen_jax import bridges, data, diffusion, metrics, models, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs.choices import (
-    DataSettings,
+    AnyDataSettings,
     DDPMSettings,
     ExactSettings,
     ModelSettings,
@@ -70,7 +70,8 @@ class PhaseSettings:
 
     Attributes:
       rule: "given", "paper", "valley" or "held_out".
-      metric: "l2", or "lpips" for images of at least 28 pixels a side.
+      metric: "l2", or "lpips" for images of at least 28 pixels a side; or FILE.py:FUNCTION, see `metrics.make_metric`.
+      metric_code: what that file does, recorded by the run; not to be given.
       table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
     """
 
@@ -81,9 +82,17 @@ class PhaseSettings:
     delta_s: float = 0.0
     false_positive_rate: float = 0.01
     num_bootstrap: int = 1000
+    metric_code: str = ""
 
     def __post_init__(self):
         require_at_least("phases", self, num_bootstrap=1)
+        code = metrics.metric_code(self.metric, "phases.metric")
+        if self.metric_code not in ("", code):
+            raise InputError(
+                f"phases.metric={self.metric}: the file has changed since this run was made; bring it back as it was, "
+                "or run in a new workdir."
+            )
+        object.__setattr__(self, "metric_code", code)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +135,8 @@ class TransitionSettings:
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
-      model: by its name, "mlp", "unet" or "exact" (the exact score).
-      process: by its name, "ddpm", "ve" or "ou".
+      model: by its name, "mlp", "unet", "exact" (the exact score), or FILE.py:FUNCTION, whose arguments are settings.
+      process: by its name, "ddpm", "ve" or "ou", or FILE.py:FUNCTION.
       grid: the sizes K: "given", "paper" (38 around A and B), "coarse" (a search that doubles), "auto" (the
         search, then the paper's grid around the A and B that it proposes), or sizes such as "(2,500,1000)".
       grid_ends: A and B of "paper".
@@ -137,7 +146,7 @@ class TransitionSettings:
       expect: what the data must turn out to be; with all of it, a dry run does without the data.
     """
 
-    data: DataSettings
+    data: AnyDataSettings
     model: ModelSettings
     train: sweep.SweepTrainSettings
     phases: PhaseSettings

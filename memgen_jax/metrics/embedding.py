@@ -1,0 +1,90 @@
+"""A metric of one's own: the Euclidean distance between vectors that a function makes of items."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Shaped
+from tqdm import tqdm
+
+from memgen_jax.errors import InputError
+from memgen_jax.metrics.metric import Metric, PairDistance
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedding(Metric):
+    """Euclidean distance between the vectors that a function makes of items, or its square, times a scale.
+
+    The cosine distance 1 - cos is half the square between vectors of length 1:
+    `Embedding("cosine", vectors_of, squared=True, factor=0.5, phrase="1 - cosine of pixels")`.
+
+    Attributes:
+      name: what settings and tables call it.
+      vectors_of: items (uint8 [item, height, width, channel] or float32 [item, ...]) -> vectors [item, dim], finite.
+      squared: whether the distance is the square of the Euclidean one.
+      factor: from the vectors' distance to the metric's own, > 0.
+      phrase: what reports call it; the name where not given.
+      pair: the distance of two items inside a compiled program, for basins and gradients; see `Metric.between`.
+      batch: items that are embedded at once.
+    """
+
+    name: str  # type: ignore[misc]
+    vectors_of: Callable[[np.ndarray], np.ndarray]
+    squared: bool = dataclasses.field(default=False, kw_only=True)  # type: ignore[misc]
+    factor: float = 1.0
+    phrase: str = ""  # type: ignore[assignment]
+    pair: PairDistance | None = None
+    batch: int = 256
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and self.factor > 0):
+            raise InputError.setting("factor", self.factor, "a positive number")
+        object.__setattr__(self, "phrase", self.phrase or self.name)
+
+    @property
+    def short(self) -> str:  # type: ignore[override]
+        return self.name
+
+    @property
+    def scale(self) -> float:
+        return math.sqrt(self.factor) if self.squared else self.factor  # of coordinates
+
+    @property
+    def embeds(self) -> bool:
+        return True
+
+    def require_shape(self, item_shape: tuple[int, ...]) -> None:
+        """Whether items can be compared, their function knows."""
+
+    def vectors(
+        self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
+    ) -> Shaped[np.ndarray, "item dim"]:
+        starts = tqdm(range(0, len(items), self.batch), desc=progress, disable=None if progress else True)
+        parts = [self._embedded(items[start : start + self.batch]) for start in starts]
+        return np.concatenate(parts)
+
+    def _embedded(self, items: np.ndarray) -> np.ndarray:
+        vectors = np.asarray(self.vectors_of(items), np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(items):
+            raise InputError(
+                f"the metric {self.name} makes an array {vectors.shape} of {len(items)} items: it must make one vector "
+                "of each, [item, dim]."
+            )
+        if not np.isfinite(vectors).all():
+            raise InputError(
+                f"the metric {self.name} makes vectors with NaN or infinity: they cannot be compared."
+            )
+        return vectors
+
+    def num_features(self, item_shape: tuple[int, ...]) -> int:
+        return math.prod(item_shape)
+
+    def between(self, picture_of: Callable[[jax.Array], jax.Array] | None) -> PairDistance:
+        if self.pair is None:
+            raise InputError(
+                f"the metric {self.name} has no distance for compiled programs: give it `pair`, or use another "
+                "metric here."
+            )
+        return self.pair
