@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import data, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.programs.transition import tables
+from memgen_jax.programs.transition import growth, tables
 from memgen_jax.programs.transition.settings import TransitionRun
 
 
@@ -73,9 +73,12 @@ def open_run(path: str) -> FinishedRun:
             f"{folder} holds no finished transition run (config.json and fractions.csv): "
             "run the program transition there first."
         )
-    run = TransitionRun(ConfigDict(json.loads((folder / "config.json").read_text())))
     with (folder / "fractions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     sizes = tuple(sorted({int(row["num_train"]) for row in rows}))
+    before = growth.look(folder)
+    run = TransitionRun(
+        ConfigDict(json.loads((folder / "config.json").read_text())), before and before.of_sizes(sizes)
+    )
     run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
     return FinishedRun(folder, run, float(rows[0]["delta_m"]), float(rows[0]["delta_s"]), sizes)

@@ -2,8 +2,6 @@
 
 import contextlib
 import csv
-import errno
-import fcntl
 import io
 import json
 import os
@@ -12,20 +10,21 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from etils import epath
 
 from memgen_jax.errors import InputError
 from memgen_jax.files import absolute, write_whole
+from memgen_jax.runs.presence import Presence
 
 
 class Workdir:
     """A run's folder, claimed for one configuration and, while the object lives, for one process.
 
-    Every file appears under its final name only when it is whole. On remote folders (`gs://…`) and file
-    systems without locks, two simultaneous runs are not detected.
+    Every file appears under its final name only when it is whole. On remote folders (`gs://…`) two simultaneous
+    runs are not detected.
 
     Attributes:
       path: the folder.
@@ -41,6 +40,7 @@ class Workdir:
         *,
         free: Iterable[str] = (),
         changeable: Iterable[str] = (),
+        growing: Iterable[str] = (),
         shard: tuple[int, int] = (0, 1),
         before_creating: Callable[[], object] = lambda: None,
         command: str = "",
@@ -52,6 +52,7 @@ class Workdir:
           free: dotted names of settings that may differ between runs in the same folder.
           changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
             what follows from them, and calls `adopt_config`.
+          growing: the same of those by which a run grows, which parts of it may change too.
           shard: parts of one run may share the folder, each part once.
           command: the command line that makes the run, for its page.
           before_creating: called before a new run leaves its first trace; what it raises leaves none.
@@ -66,14 +67,15 @@ class Workdir:
         self.changed: dict[str, tuple[Any, Any]] = {}
         if known is not None:
             differing = _differing(config, known, frozenset(free))
-            may_change = frozenset(changeable if shard == (0, 1) else ())
+            may_change = {*growing, *(changeable if shard == (0, 1) else ())}
             _require_same({k: v for k, v in differing.items() if k not in may_change}, self.path)
             self.changed = differing
         else:
             before_creating()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._locks = self._take_locks()
+            remote = "://" in os.fspath(self.path)
+            self._presence = None if remote else Presence(self.path, shard)
             if known is None:
                 self.adopt_config()
         except OSError as error:
@@ -104,32 +106,16 @@ class Workdir:
             )
         return None
 
-    def _take_locks(self) -> list[IO]:
-        """A whole run excludes everyone; a part excludes whole runs, and itself."""
-        if "://" in os.fspath(self.path):
-            return []
-        if self.shard[1] == 1:
-            return [self._take_lock(".lock", fcntl.LOCK_EX)]
-        index, count = self.shard
-        own = f".lock,shard={index}-of-{count}"
-        return [self._take_lock(".lock", fcntl.LOCK_SH), self._take_lock(own, fcntl.LOCK_EX)]
-
-    def _take_lock(self, name: str, kind: int) -> IO:
-        file = open(os.fspath(self.path / name), "a+")  # noqa: SIM115  (held until `close`)
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)  # freed by the system, also after kill -9
-        except BlockingIOError:
-            raise InputError(
-                f"another process is at work in {self.path}: wait for it, or choose another folder."
-            ) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-        return file
-
     def close(self) -> None:
-        for lock in self._locks:
-            lock.close()
+        """Lets other processes in."""
+        if self._presence is not None:
+            self._presence.close()
+
+    def __enter__(self) -> "Workdir":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __truediv__(self, name: str) -> epath.Path:
         return self.path / name

@@ -1,6 +1,6 @@
 """Blocks: the members that train together, where they start, and how they are kept and found again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -71,9 +71,11 @@ def restore_block(
     checkpoints: dict[Member, MemberCheckpoints],
     model: Model,
     settings: SweepTrainSettings,
+    start_from: Callable[[Member], PyTree] | None = None,
 ) -> tuple[list[TrainState], int]:
     """The block's states at `step`, or at the latest earlier step that every member can still read.
 
+    At step 0 their parameters are drawn, or those that `start_from` gives.
     They are read into host memory, one copy each; nothing is drawn to learn their shapes.
     """
     optimizer = make_optimizer(settings)
@@ -90,7 +92,7 @@ def restore_block(
             states.append(TrainState(rest["params"], restored["ema"], rest["opt_state"], rest["step"]))
         if len(states) == len(block):
             return states, candidate
-    return [init_state(member, model, optimizer) for member in block], 0
+    return [init_state(member, model, optimizer, start_from) for member in block], 0
 
 
 def save_block(

@@ -38,6 +38,8 @@ class Member:
       name: unique in the sweep; the stem of the member's files.
       step: the training step whose parameters are meant; None for the last.
       subset: the order that its training set is a prefix of; 0 for the sweep's own.
+      key_width: the width in its random keys where that is not `width`: 0 for a network that was trained when the
+        sweep had one width, which then had no part in them.
     """
 
     num_train: int
@@ -47,6 +49,7 @@ class Member:
     name: str
     step: int | None = None
     subset: int = 0
+    key_width: int | None = None
 
     def order(self, total: int) -> np.ndarray:
         """int64 [total]: places in the sweep's order, of which the first `num_train` are this member's training set."""
@@ -65,7 +68,8 @@ class Member:
     def key(self, purpose: Purpose) -> jax.Array:
         """The key of everything this member draws for one purpose."""
         key = jax.random.key(self.seed)
-        for part in (int(purpose), self.num_train, self.width or 0):
+        width = self.width if self.key_width is None else self.key_width
+        for part in (int(purpose), self.num_train, width or 0):
             key = jax.random.fold_in(key, part)
         return key
 

@@ -54,9 +54,17 @@ class MemberInputs(NamedTuple):
     dropout_key: jax.Array
 
 
-def init_state(member: Member, model: Model, optimizer: optax.GradientTransformation) -> TrainState:
-    """A member before its first step."""
-    params = model.init_fn(member.key(Purpose.INITIALIZE))
+def init_state(
+    member: Member,
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    start_from: Callable[[Member], PyTree] | None = None,
+) -> TrainState:
+    """A member before its first step, with parameters of its own or those that `start_from` gives."""
+    if start_from is None:
+        params = model.init_fn(member.key(Purpose.INITIALIZE))
+    else:
+        params = jax.tree.map(jnp.asarray, start_from(member))
     return TrainState(params, params, optimizer.init(params), jnp.int32(0))
 
 

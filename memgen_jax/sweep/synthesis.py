@@ -49,8 +49,9 @@ def synthesize(
     progress: Progress = SILENT,
     log_seconds: float = 60.0,
 ) -> None:
-    """Writes `samples/<member name>.npz` for every member that has none yet.
+    """Writes `samples/<member name>.npz` for every member that has none yet, or one with too few samples.
 
+    The samples that are there stay: those that are drawn follow them.
     The file holds `images`, uint8 [sample, height, width, channel], or `points`, float32 [sample, dim].
     Finished chunks wait in `samples/.chunks` until their member is complete, so a kill costs one chunk.
 
@@ -66,11 +67,10 @@ def synthesize(
     parts = workdir / "samples" / ".chunks"
     waiting: list[Chunk] = []
     for member in members:
-        count = num_samples(member)
-        if workdir.read_npz(_file(member), key) is not None:
-            progress.resume(count)
-            continue
-        for first in range(0, count, chunk_size):
+        count, there = num_samples(member), _there(workdir, member, key)
+        progress.resume(count if there >= count else there - there % chunk_size)
+        # From the start of the chunk that was not full: a sample has the same bits wherever a set once ended.
+        for first in range(there - there % chunk_size, count, chunk_size) if there < count else ():
             part = _read_part(parts / _part(member, first))
             length = min(chunk_size, count - first)
             if part is not None and len(part) == length:  # another chunk_size leaves others
@@ -125,9 +125,13 @@ def synthesize(
             last_log, logged, drawn = time.monotonic(), finished, 0
 
     for member in members:
-        if workdir.read_npz(_file(member), key) is None:
-            names = [_part(member, first) for first in range(0, num_samples(member), chunk_size)]
+        there = _there(workdir, member, key)
+        if there < num_samples(member):
+            start = there - there % chunk_size
+            names = [_part(member, first) for first in range(start, num_samples(member), chunk_size)]
             own = np.concatenate([_read_part(parts / name) for name in names])
+            if there:
+                own = np.concatenate([workdir.read_npz(_file(member), key)[key], own[there - start :]])  # type: ignore[index]
             workdir.write_npz(_file(member), **{key: own})
             for part in parts.glob(f"{member.name},first=*.npy"):
                 part.unlink()
@@ -164,6 +168,12 @@ def _make_draw(mesh: Mesh, source: Source, sampler: Sampler) -> _Draw:
         jax.jit(shard_map(start, in_specs=(over, over))),
         jax.jit(shard_map(some_steps, in_specs=(over, P(), over, over, over, P(), P())), donate_argnums=4),
     )
+
+
+def _there(workdir: Workdir, member: Member, key: str) -> int:
+    """How many samples of a member are on disk."""
+    arrays = workdir.read_npz(_file(member), key)
+    return 0 if arrays is None else len(arrays[key])
 
 
 def _file(member: Member) -> str:

@@ -6,6 +6,7 @@ A block is as many members as the mesh has places, times `members_per_step` on e
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,6 +34,8 @@ from memgen_jax.sweep.mesh import MEMBER, stack_over_members
 from memgen_jax.sweep.settings import SweepTrainSettings
 from memgen_jax.sweep.step import make_advance, steps_per_call
 
+PyTree = Any
+
 
 class TrainingDiverged(InputError):
     """A loss stopped being finite."""
@@ -48,6 +51,7 @@ def train_members(
     mesh: Mesh,
     folder: epath.PathLike,
     progress: Progress = SILENT,
+    start_from: Callable[[Member], PyTree] | None = None,
 ) -> None:
     """Trains every member to its last step and leaves its checkpoint in `folder`/<member name>.
 
@@ -57,6 +61,7 @@ def train_members(
       data: training items in the sweep's order; a member sees those of its `items`.
       progress: told how many model-steps are done, and what is damaged; gets one record per `log_every` steps:
         the losses, and the speed since the record before.
+      start_from: the parameters of a member before its first step; None draws them.
     Raises:
       TrainingDiverged: a loss is not finite; names the member and the step. Good checkpoints stay.
       KeyboardInterrupt: after a signal, once the state has been saved.
@@ -90,13 +95,15 @@ def train_members(
 
         unfinished = [m for m in members if m not in finished]
         for wanted_start, block in make_blocks(unfinished, saved, block_size):
-            states, start = restore_block(block, wanted_start, checkpoints, model, settings)
+            states, start = restore_block(block, wanted_start, checkpoints, model, settings, start_from)
             places = [i % len(block) for i in range(block_size)]  # spare places repeat a member
             over_members = NamedSharding(mesh, P(MEMBER))
             states = [states[i] for i in places]
             state = stack_over_members(states, over_members, consume=True)
             inputs = jax.device_put(stack_inputs([block[i] for i in places], len(data)), over_members)
             progress.resume(start * len(block))
+            if start in snapshots:  # where an earlier training ended, when it was to go no further
+                save_snapshots(block, state, start, folder)
             step = logged_step = start
             last_save = last_log = time.monotonic()
             losses: list[jax.Array] = []

@@ -11,17 +11,19 @@ jobs with `--config.shard=i/n`, each process does the stages of its own members;
 import functools
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+import memgen_jax
 from memgen_jax import runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
-from memgen_jax.programs.settings import plain, settings_from
-from memgen_jax.programs.transition import cost, densities, estimates, report, steps, tables
+from memgen_jax.programs.settings import flat, plain, settings_from
+from memgen_jax.programs.transition import cost, densities, estimates, growth, report, steps, tables
 from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
 
@@ -34,12 +36,15 @@ LABEL_SETTINGS = tuple(
 )
 # Settings that decide how much memory is needed, and of the result the rounding only.
 MEMORY_SETTINGS = ("train.members_per_step", "train.data_parallel", "sampler.chunk_size")
+# Settings of what is told of the samples beside their labels.
+REPORT_SETTINGS = ("onset_items",)
 OUTCOME = ("report.html", "fractions.csv", "transition.json")
+DRAWN = ".drawn.json"  # of what the tables, figures and the page were made
 
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     refuse_idle_sizes(config, invocation)
-    run = TransitionRun(config)
+    run = TransitionRun(config, growth.look(workdir_path))
     if run.settings.matmul_precision != "default":
         jax.config.update("jax_default_matmul_precision", run.settings.matmul_precision)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
@@ -47,21 +52,30 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         workdir_path,
         plain(run.settings),
         free=FREE_SETTINGS,
-        changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS),
+        changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS, *REPORT_SETTINGS),
+        growing=growth.GROWING,
         shard=run.shard,
         before_creating=make_mesh,  # refuses devices that the data axis does not divide
         command=invocation.command,
     )
-    runs.require_shared_folder(workdir.path)
-    take_changes(workdir)
-    if is_finished(workdir):
-        report.print_outcome(workdir)
-        print(f"This run is finished: {workdir_path}/report.html.")
-        return
+    with workdir:
+        if runs.index_and_count()[0] == 0:
+            take_changes(run, workdir)
+        runs.require_shared_folder(workdir.path)
+        if run.before and (stays := growth.sentence(run.settings, settings_from(TransitionSettings, config))):
+            print(stays, flush=True)
+        if is_finished(run, workdir):
+            report.print_outcome(workdir)
+            print(f"This run is finished: {workdir_path}/report.html.")
+            return
+        work(run, workdir, make_mesh())
+
+
+def work(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
+    """The stages, in a folder that is this run's; those that are whole are skipped."""
     workdir.write_environment()
     if run.dataset.note:
         print(f"Data: {report.dataset_phrase(run.dataset)}.", flush=True)
-    mesh = make_mesh()
     if devices := runs.devices_phrase():
         print(f"Devices: {devices}.", flush=True)
 
@@ -80,8 +94,9 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         steps.tabulate(run, workdir)
         densities.tabulate(run, workdir)
         report.report(run, workdir)
+        workdir.write_json(DRAWN, state_of(run))
     report.print_outcome(workdir)
-    print(f"Figures and the page: {workdir_path}/figures, {workdir_path}/report.html.")
+    print(f"Figures and the page: {workdir.path}/figures, {workdir.path}/report.html.")
 
 
 def refuse_shard(config: ConfigDict) -> None:
@@ -108,21 +123,47 @@ def dry_run(config: ConfigDict, invocation: Invocation) -> None:
     cost.dry_run(config, invocation.machine)
 
 
-def is_finished(workdir: runs.Workdir) -> bool:
-    return all((workdir / name).exists() for name in OUTCOME)
+def state_of(run: TransitionRun) -> dict[str, Any]:
+    """All that tables, figures and the page depend on."""
+    told = {
+        name: value for name, value, _ in flat(run.settings) if name not in (*FREE_SETTINGS, *MEMORY_SETTINGS)
+    }
+    sets = {member.name: run.num_samples(member) for member in (*run.members, *run.snapshots(run.members))}
+    return json.loads(json.dumps({"version": memgen_jax.__version__, "settings": told, "sets": sets}))
 
 
-def take_changes(workdir: runs.Workdir) -> None:
+def is_finished(run: TransitionRun, workdir: runs.Workdir) -> bool:
+    """Whether all that is written at the end is there, and was made of what is there now."""
+    if not all((workdir / name).exists() for name in (*OUTCOME, DRAWN)):
+        return False
+    if run.settings.grid == "auto" and (workdir / "grid.json").exists():
+        use_refined_grid(run, workdir)
+    return json.loads((workdir / DRAWN).read_text()) == state_of(run)
+
+
+def take_changes(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Undoes, before anything is done, what follows from settings that have changed since the last run."""
-    labels = any(name in LABEL_SETTINGS for name in workdir.changed)
-    if not workdir.changed or (is_finished(workdir) and not labels):
+    if not workdir.changed:
         return
-    consequence = (
-        "samples are labelled and reported anew." if labels else "rounding may change single labels."
-    )
-    print(f"Settings changed: {runs.name_changes(workdir.changed)}; {consequence}", flush=True)
-    for name in OUTCOME if labels else ():
-        (workdir / name).unlink(missing_ok=True)
+    if run.before and run.trains:
+        growth.require_steps_can_follow(run.settings, run.before)
+    if "train.num_steps" in workdir.changed and run.before:
+        if workdir.shard != (0, 1) and runs.index_and_count()[1] == 1:
+            raise InputError(
+                "parts of a run cannot take more train.num_steps each: start it whole, or as processes of one run."
+            )
+        growth.set_earlier_steps_aside(workdir, run.before)
+    changed = set(workdir.changed)
+    consequences = {
+        "samples are labelled and reported anew": changed & {*LABEL_SETTINGS, *REPORT_SETTINGS},
+        "only what is missing is computed": changed & {*growth.GROWING},
+        "rounding may change single labels": changed & {*MEMORY_SETTINGS},
+    }
+    consequence = "; ".join(words for words, names in consequences.items() if names)
+    print(f"Settings changed: {runs.name_changes(workdir.changed)}; {consequence}.", flush=True)
+    if workdir.shard == (0, 1) and changed - {*MEMORY_SETTINGS}:
+        for name in OUTCOME:
+            (workdir / name).unlink(missing_ok=True)
     workdir.append_json_line("metrics.jsonl", {"stage": "settings", "changed": workdir.changed})
     workdir.adopt_config()
 
@@ -132,8 +173,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
 
     Processes that were started together wait for each other here.
     """
-    columns = ("num_train", "seed", "width", "batch_size", "name")
-    workdir.write_csv("members.csv", [{c: getattr(m, c) for c in columns} for m in run.members])
+    workdir.write_csv("members.csv", [member_row(member) for member in run.members])
     train_and_sample(run, workdir, mesh)
     synthesize_controls(run, workdir, mesh)
     find_neighbors(run, workdir)
@@ -153,6 +193,13 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     return not waiting
 
 
+def member_row(member: sweep.Member) -> dict[str, Any]:
+    """A row of members.csv; `width` is blank where it has no part in the member's random keys."""
+    columns = ("num_train", "seed", "width", "batch_size", "name")
+    row = {column: getattr(member, column) for column in columns}
+    return row if member.key_width is None else row | {"width": None}
+
+
 def refine_grid(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Adds to the coarse search the paper's grid around the A and B that the search proposes."""
     file = workdir / "grid.json"
@@ -162,9 +209,15 @@ def refine_grid(run: TransitionRun, workdir: runs.Workdir) -> None:
         sizes, memorized = [row["num_train"] for row in shown], [row["memorized"] for row in shown]
         a, b = grid.propose_ends(sizes, memorized, run.total)
         workdir.write_json("grid.json", {"a": a, "b": b, "searched": sizes, "memorized": memorized})
-    found = json.loads(file.read_text())
+    found = use_refined_grid(run, workdir)
     print(f"The coarse search proposes A = {found['a']:,} and B = {found['b']:,}.")
+
+
+def use_refined_grid(run: TransitionRun, workdir: runs.Workdir) -> dict[str, Any]:
+    """Takes the sizes of the search and of the grid around its A and B; returns what the search found."""
+    found = json.loads((workdir / "grid.json").read_text())
     run.use_sizes((*found["searched"], *paper_grid(found["a"], found["b"], run.total)))
+    return found
 
 
 def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
@@ -197,6 +250,7 @@ def train(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
                 mesh=mesh,
                 folder=workdir / "checkpoints",
                 progress=stage,
+                start_from=functools.partial(run.start_from.params, model=model) if run.start_from else None,
             )
 
 
@@ -211,6 +265,11 @@ def synthesize(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
         for width in run.widths:
             source = run.source(width, workdir.path)
             draw_sets(run, workdir, mesh, of_width(sets, width), run.num_samples, source, stage)
+
+
+def num_samples(run: TransitionRun, member: sweep.Member) -> int:
+    """Size of the synthetic set of a member, or of a control."""
+    return run.settings.control.num_samples if member in run.controls else run.num_samples(member)
 
 
 def synthesize_controls(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
@@ -242,7 +301,8 @@ def find_neighbors(run: TransitionRun, workdir: runs.Workdir) -> None:
     with runs.stage("find neighbours", len(members), "sets") as stage:
         for member in members:
             name = f"neighbors/{member.name}.npz"
-            if workdir.read_npz(name, *needed) is None:
+            known = workdir.read_npz(name, *needed)
+            if known is None or len(known["train_distance"]) != num_samples(run, member):
                 samples = run.metric.vectors(tables.load_samples(workdir, member))
                 in_train = run.metric.search(samples, run.comparable_train_of(member))
                 among = run.metric.search(samples, samples, exclude_self=True)

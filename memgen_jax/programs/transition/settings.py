@@ -20,6 +20,8 @@ from memgen_jax.programs.choices import (
     network_on,
 )
 from memgen_jax.programs.settings import settings_from
+from memgen_jax.programs.transition import growth
+from memgen_jax.programs.transition.start_from import StartFrom
 from memgen_jax.sweep import grid
 
 SUBSETS = ("nested", "own")
@@ -132,6 +134,7 @@ class TransitionSettings:
         bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
       members_from: folder of networks that the paper's authors released, one K.pt a size: nothing is trained, and the
         sizes are those that are there or, of these, `num_train`. Their training sets need data.order=torch.
+      init_from: workdir of a finished run, from whose averaged networks those of the same K, seed and width start.
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
@@ -157,6 +160,7 @@ class TransitionSettings:
     seeds: tuple = (0,)
     matmul_precision: str = "default"
     members_from: str = ""
+    init_from: str = ""
     subsets: str = "nested"
     shard: str = "0/1"
     grid: str = "given"
@@ -204,8 +208,14 @@ class TransitionPlan:
         item_shape: tuple[int, ...],
         is_image: bool,
         name: str,
+        before: growth.Before | None = None,
     ):
-        self.settings = s = settings
+        """
+        Args:
+          before: what the run's workdir has already, which stays.
+        """
+        self.before = before
+        self.settings = s = settings if before is None else growth.joined(settings, before)
         self.total, self.item_shape, self.is_image, self.name = total, item_shape, is_image, name
         self.process = s.process.build()
         # Embeddings of whole data sets are kept: half the room.
@@ -249,8 +259,12 @@ class TransitionPlan:
             )
 
     def use_sizes(self, sizes: Sequence[int]) -> None:
-        """Sets the members: every size with every seed and width; and the controls, one a size and seed."""
-        s = self.settings
+        """Sets the members: every size with every seed and width; and the controls, one a size and seed.
+
+        Sizes that the workdir has already are added.
+        """
+        s, before = self.settings, self.before
+        sizes = sizes if before is None else (*sizes, *before.sizes)
         common: dict[str, Any] = {
             "total": self.total,
             "seeds": s.seeds,
@@ -266,6 +280,10 @@ class TransitionPlan:
         self.controls = (
             sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
         )
+        if before is not None:
+            own = getattr(s.model, "width", None)
+            self.members = growth.keep_identity(self.members, before, own)
+            self.controls = growth.keep_control_names(self.controls, before)
 
     def take_released(self, released: bridges.ReleasedSweep) -> None:
         """Puts networks that others trained in place of our own, where the settings and the data fit them."""
@@ -310,7 +328,7 @@ class TransitionRun(TransitionPlan):
       train: its training items in the sweep's order; see `train_of`.
     """
 
-    def __init__(self, config: ConfigDict):
+    def __init__(self, config: ConfigDict, before: growth.Before | None = None):
         settings = settings_from(TransitionSettings, config)
         self.dataset = settings.data.load()
         self.train = self.dataset.train[data.subset_order(self.dataset.num_train, settings.data.order)]
@@ -321,13 +339,24 @@ class TransitionRun(TransitionPlan):
             item_shape=self.dataset.item_shape,
             is_image=self.dataset.is_image,
             name=self.dataset.name,
+            before=before,
         )
         self.metric.require_ready()
         self.require_rule_can_work()
+        self.start_from = self.take_networks(self.settings.init_from) if self.settings.init_from else None
         self.shard = (
             runs.index_and_count() if runs.index_and_count() != (0, 1) else parse_shard(settings.shard)
         )
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
+
+    def take_networks(self, folder: str) -> StartFrom:
+        """Refuses networks of another kind, and members that would find none."""
+        if not self.trains:
+            raise InputError("init_from is for networks that are trained here: leave it out.")
+        found = StartFrom(folder, self.settings)
+        for member in self.members:
+            found.name(member)
+        return found
 
     @property
     def own_members(self) -> tuple[sweep.Member, ...]:
