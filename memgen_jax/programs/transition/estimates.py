@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 from memgen_jax import phases, runs, statistics, sweep
+from memgen_jax.programs.transition import real_distances
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     across_seeds,
@@ -67,7 +68,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     fixed = make_thresholds(run, workdir)
     thresholds = {run.settings.phases.rule: dict.fromkeys(sizes_of(run), fixed)}
     if can_hold_rate(run):
-        thresholds[RATE_RULE] = rate_thresholds(run)
+        thresholds[RATE_RULE] = rate_thresholds(run, workdir)
     groups = {rule: make_groups(run, workdir, own) for rule, own in thresholds.items()}
     results = json.loads((workdir / "transition.json").read_text())
     by_width = each_width(run, results)
@@ -103,10 +104,9 @@ def can_hold_rate(run: TransitionRun) -> bool:
     return min(len(run.dataset.held_out), smallest) >= fewest
 
 
-def rate_thresholds(run: TransitionRun) -> dict[int, phases.Thresholds]:
+def rate_thresholds(run: TransitionRun, workdir: runs.Workdir) -> dict[int, phases.Thresholds]:
     """K -> the thresholds of the rule of a fixed rate at the size of its synthetic set."""
-    unseen = run.metric.vectors(run.dataset.held_out)
-    real = np.concatenate([run.comparable_train, unseen])
+    real = np.concatenate([run.comparable_train, run.comparable_held_out])
 
     def own_distance(items: np.ndarray) -> np.ndarray:
         return run.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
@@ -114,12 +114,7 @@ def rate_thresholds(run: TransitionRun) -> dict[int, phases.Thresholds]:
     samples = {member.num_train: run.num_samples(member) for member in run.members}
     return {
         size: phases.held_out_rate(
-            np.concatenate(
-                [
-                    run.metric.search(unseen, run.comparable_train_of(m)).distance[:, 0]
-                    for m in run.one_a_subset(size)
-                ]
-            ),
+            np.concatenate([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)]),
             own_distance,
             len(real),
             samples[size],
@@ -287,7 +282,7 @@ def measured_copying(
     return MeasuredCopying(
         distances_of(workdir, member)["train_distance"],
         cells.of(run.metric.vectors(load_samples(workdir, member))),
-        run.metric.search(unseen, train).distance[:, 0],
+        real_distances.of_held_out(run, workdir, member),
         cells.of(unseen),
     )
 

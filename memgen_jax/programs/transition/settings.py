@@ -326,7 +326,10 @@ class TransitionRun(TransitionPlan):
     Attributes:
       dataset: as loaded.
       train: its training items in the sweep's order; see `train_of`.
+      data_digest: names them once somebody has asked; see `real_distances`.
     """
+
+    data_digest: str | None = None
 
     def __init__(self, config: ConfigDict, before: growth.Before | None = None):
         settings = settings_from(TransitionSettings, config)
@@ -370,6 +373,11 @@ class TransitionRun(TransitionPlan):
     def comparable_train(self) -> np.ndarray:
         """The training items as the metric takes them."""
         return self.metric.vectors(self.train)
+
+    @functools.cached_property
+    def comparable_held_out(self) -> np.ndarray:
+        """The held-out items likewise."""
+        return self.metric.vectors(self.dataset.held_out)
 
     def train_of(self, member: sweep.Member) -> np.ndarray:
         """A member's training set S."""

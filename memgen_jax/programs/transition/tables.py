@@ -15,6 +15,7 @@ from scipy import stats
 
 from memgen_jax import phases, runs, sweep
 from memgen_jax.errors import InputError
+from memgen_jax.programs.transition import real_distances
 from memgen_jax.programs.transition.settings import TransitionRun
 
 
@@ -62,10 +63,8 @@ class RunEvidence:
 
     def of_real(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the held-out items, and of the whole training set in itself."""
-        run = self._run
-        unseen = run.metric.search(run.metric.vectors(run.dataset.held_out), run.comparable_train)
-        real = run.metric.search(run.comparable_train, run.comparable_train, exclude_self=True)
-        return unseen.distance[:, 0], real.distance[:, 0]
+        run, workdir = self._run, self._workdir
+        return real_distances.of_held_out(run, workdir), real_distances.of_training_set(run, workdir)
 
 
 def make_thresholds(run: TransitionRun, workdir: runs.Workdir) -> phases.Thresholds:
@@ -157,7 +156,7 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
             for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
         ]
         workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
-    unseen = held_out_distances(run)
+    unseen = held_out_distances(run, workdir)
     results = {}
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
@@ -224,20 +223,12 @@ def sensitivity(
     return rows
 
 
-def held_out_distances(run: TransitionRun) -> dict[int, float]:
+def held_out_distances(run: TransitionRun, workdir: runs.Workdir) -> dict[int, float]:
     """K -> median distance of real held-out items to the training sets of that size; empty where none are held out."""
     if not len(run.dataset.held_out):
         return {}
-    unseen = run.metric.vectors(run.dataset.held_out)
     return {
-        size: float(
-            np.median(
-                [
-                    run.metric.search(unseen, run.comparable_train_of(m)).distance
-                    for m in run.one_a_subset(size)
-                ]
-            )
-        )
+        size: float(np.median([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)]))
         for size in dict.fromkeys(member.num_train for member in run.members)
     }
 

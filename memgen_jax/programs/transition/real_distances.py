@@ -1,0 +1,56 @@
+"""How near real items lie to each other, measured once a run: thresholds, quality and C_T all ask for it.
+
+real/training_set.npz              of every training item to its nearest other one
+real/held_out,num_train=…npz       of every held-out item to the nearest of a training set S
+
+They do not depend on any network. A workdir that grows searches for its new sizes alone.
+"""
+
+import hashlib
+
+import numpy as np
+
+from memgen_jax import runs, sweep
+from memgen_jax.programs.transition.settings import TransitionRun
+
+
+def of_training_set(run: TransitionRun, workdir: runs.Workdir) -> np.ndarray:
+    """float32 [train]: from every training item to its nearest other one."""
+    train = run.comparable_train
+    return _kept(
+        run,
+        workdir,
+        "training_set",
+        lambda: run.metric.search(train, train, exclude_self=True).distance[:, 0],
+    )
+
+
+def of_held_out(run: TransitionRun, workdir: runs.Workdir, member: sweep.Member | None = None) -> np.ndarray:
+    """float32 [held-out]: from every held-out item to the nearest item of a member's S, or of all there is to train on."""
+    name = "held_out"
+    if member is not None:
+        own = f",subset={member.subset}" if member.subset else ""
+        name += f",num_train={member.num_train:06d}{own}"
+    train = run.comparable_train if member is None else run.comparable_train_of(member)
+    return _kept(run, workdir, name, lambda: run.metric.search(run.comparable_held_out, train).distance[:, 0])
+
+
+def _kept(run: TransitionRun, workdir: runs.Workdir, name: str, measure) -> np.ndarray:
+    """What real/<name>.npz holds where it is of these data, else what `measure` gives."""
+    file, data = f"real/{name}.npz", digest(run)
+    found = workdir.read_npz(file, "distance", "data")
+    if found is not None and str(found["data"]) == data:
+        return found["distance"]
+    distance = measure()
+    workdir.write_npz(file, distance=distance, data=np.array(data))
+    return distance
+
+
+def digest(run: TransitionRun) -> str:
+    """Names the data of a run, in their order, and its metric."""
+    if run.data_digest is None:
+        own = hashlib.sha256(run.metric.phrase.encode())
+        for items in (run.train, run.dataset.held_out):
+            own.update(np.ascontiguousarray(items).tobytes())
+        run.data_digest = own.hexdigest()
+    return run.data_digest
