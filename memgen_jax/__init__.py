@@ -11,8 +11,8 @@ Rooms, from the ground up; an import only ever goes down this list:
   programs (with configs/), cli                     what one starts
 
 The functions that most code begins with stand here too, each with an example in its help:
-`audit_arrays`, `load`, `unet`, `mlp`, `exact_denoiser`, `sample`, `search`, `classify`, `held_out`, `Basins`,
-`train_members`.
+`audit_arrays`, `audit_sets`, `load`, `unet`, `mlp`, `exact_denoiser`, `sample`, `search`, `classify`, `held_out`,
+`Basins`, `train_members`.
 
 Shapes in signatures are jaxtyping's: `Float[Array, "sample dim"]`. A shape of one name begins with a space,
 `Float[Array, " sample"]`, so that tools do not take the name for a type.
@@ -22,7 +22,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memgen_jax.audit import audit_arrays
+    from memgen_jax.audit import audit_arrays, audit_sets
     from memgen_jax.data import load
     from memgen_jax.diffusion import sample
     from memgen_jax.geometry import Basins
@@ -38,6 +38,7 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "Basins": "geometry",
     "audit_arrays": "audit",
+    "audit_sets": "audit",
     "classify": "phases",
     "exact_denoiser": "memory",
     "held_out": "phases",
@@ -50,12 +51,13 @@ _ROOM_OF = {
 }
 _ROOMS = (
     *("audit", "bridges", "data", "diffusion", "geometry", "memory", "metrics", "models", "neighbors"),
-    *("onset", "phases", "report", "runs", "statistics", "sweep", "training"),
+    *("onset", "phases", "programs", "report", "runs", "statistics", "sweep", "training"),
 )
 
 __all__ = [
     "Basins",
     "audit_arrays",
+    "audit_sets",
     "classify",
     "exact_denoiser",
     "held_out",

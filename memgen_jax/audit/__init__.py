@@ -9,6 +9,7 @@ reads both, finds every sample's nearest training item and nearest other sample,
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.concluding import Result
 from memgen_jax.audit.program import audit_arrays, run
+from memgen_jax.audit.sets import SetsResult, audit_sets
 from memgen_jax.audit.settings import AuditSettings
 
-__all__ = ["AuditSettings", "Distances", "Result", "audit_arrays", "run"]
+__all__ = ["AuditSettings", "Distances", "Result", "SetsResult", "audit_arrays", "audit_sets", "run"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
@@ -53,6 +54,7 @@ def run(
     return result
 
 
+@takes_arrays
 def audit_arrays(
     train: Shaped[np.ndarray, "train ..."],
     samples: Shaped[np.ndarray, "sample ..."],

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Shaped
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.rows import (
     as_rows,
@@ -31,6 +32,7 @@ from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, prep
 SLACK = 2.0**-21  # of a distance: more than its rounding to float32
 
 
+@takes_arrays
 def count_within(
     queries: Shaped[np.ndarray | Array, " query *item"],
     references: Shaped[np.ndarray | Array, " reference *same_item"],
@@ -63,6 +65,7 @@ def count_within(
     [2, 2, 2, 0]
     """
     queries, references = as_rows("queries", queries), as_rows("references", references)
+    require_one_scale(queries=queries, references=references)
     radii = np.atleast_1d(np.asarray(radius, np.float64))
     if queries.shape[1] != references.shape[1]:
         raise InputError(

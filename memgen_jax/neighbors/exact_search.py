@@ -22,6 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.rows import (
     as_rows,
@@ -58,6 +59,7 @@ class Neighbors(NamedTuple):
     index: Int32[np.ndarray, "query k"]  # type: ignore[assignment]
 
 
+@takes_arrays
 def search(
     queries: Shaped[np.ndarray | Array, " query *item"],
     references: Shaped[np.ndarray | Array, " reference *same_item"],
@@ -110,6 +112,7 @@ def search(
             f"queries have {queries.shape[1]} numbers an item and references "
             f"{references.shape[1]}; bring both to one size"
         )
+    require_one_scale(queries=queries, references=references)
     if exclude_self and len(queries) != len(references):
         raise InputError(
             f"exclude_self needs the same array twice, got {len(queries)} queries and "

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases import half_crossing
 from memgen_jax.statistics import wilson_interval
 
 
+@takes_arrays
 def probability_positive(signs: Float[np.ndarray, " replicate"]) -> tuple[float, float, float]:
     """P(Δ > 0) with a 95% Wilson interval (Onset 2024, section 3.2).
 
@@ -30,6 +32,7 @@ def positive(signs: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return (1 + np.sign(signs)) / 2
 
 
+@takes_arrays
 def critical_size(
     num_train: Sequence[int],
     signs: Float[np.ndarray, "size replicate"],

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.onset.coordinates import coordinate_kernels
 from memgen_jax.onset.critical import probability_positive
@@ -70,6 +71,7 @@ class Comparison:
         }
 
 
+@takes_arrays
 def compare(
     train: Float[np.ndarray, "num_train dim"],
     synthetic: Float[np.ndarray, "num_synthetic _"],
@@ -123,6 +125,7 @@ def compare(
             raise InputError(f"{name} holds {len(items)} item(s); a density needs at least 2.")
         if items.shape[1] != train.shape[1]:
             raise InputError(f"{name} items have {items.shape[1]} numbers, training items {train.shape[1]}.")
+    require_one_scale(train=train, synthetic=synthetic, held_out=held_out)
     sets = [items[:max_items].astype(np.float64) for items in (train, synthetic, held_out)]
     if view == "coordinates":
         project, dim, kernels = standardize(sets[2]), 1, coordinate_kernels

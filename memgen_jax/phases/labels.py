@@ -3,12 +3,14 @@
 import numpy as np
 from jaxtyping import Float, Int
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 MEMORIZED, SPURIOUS, GENERALIZED = 0, 1, 2
 NAMES = ("memorized", "spurious", "generalized")
 
 
+@takes_arrays
 def classify(
     train_distance: Float[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " sample"],
@@ -41,6 +43,11 @@ def classify(
     ['memorized', 'spurious', 'generalized']
     """
     check_thresholds(delta_m, delta_s)
+    if len(train_distance) != len(synthetic_distance):
+        raise InputError(
+            f"there are {len(train_distance)} distances to training items and {len(synthetic_distance)} to other "
+            "samples: give one of each for every sample"
+        )
     if np.isnan(train_distance).any() or np.isnan(synthetic_distance).any():
         raise InputError("a distance is NaN, so its sample has no label; look for NaN pixels")
     memorized = train_distance <= delta_m

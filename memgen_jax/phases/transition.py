@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import isotonic_regression
 
+from memgen_jax.arrays_in import as_array, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.labels import (
     GENERALIZED,
@@ -40,6 +42,7 @@ class Fractions:
     delta_s: float
 
 
+@takes_arrays
 def fractions(
     labels: Int[np.ndarray, " sample"],
     num_train: int,
@@ -57,10 +60,10 @@ def fractions(
       delta_m, delta_s: the thresholds that made the labels, carried along.
       confidence: two-sided level of the intervals.
     """
-    counts = np.bincount(labels, minlength=len(NAMES))
+    counts = count_labels("labels", labels)
     values: dict[str, float] = {}
     for name, count in zip(NAMES, counts.tolist(), strict=True):
-        values[name] = count / len(labels) if len(labels) else 0.0
+        values[name] = count / len(labels)
         low, high = wilson_interval(count, len(labels), confidence)
         values[f"{name}_low"], values[f"{name}_high"] = low, high
     return Fractions(
@@ -72,6 +75,7 @@ def fractions(
     )
 
 
+@takes_arrays
 def sensitivity(
     train_distance: Float[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " sample"],
@@ -89,7 +93,7 @@ def sensitivity(
 
 def critical_sizes(
     num_train: Sequence[int],
-    labels: Sequence[Sequence[np.ndarray]],
+    labels: Sequence[Any],
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -106,7 +110,7 @@ def critical_sizes(
 
     Args:
       num_train: the sizes K, increasing.
-      labels: for every K a list of label arrays, one for each replicate (seed).
+      labels: for every K a list of label arrays, one for each replicate (seed); or one array where there is one.
       resamples: bootstrap resamples.
       seed: of the resampling.
 
@@ -119,15 +123,18 @@ def critical_sizes(
       and `replicates`, the smallest number of them at any K.
 
     Raises:
-      InputError: sizes not increasing, or a size without labels.
+      InputError: sizes not increasing, a size without labels, or labels that are none.
     """
-    sizes = np.asarray(num_train, np.float64)
+    sizes = as_array("num_train", num_train).astype(np.float64).reshape(-1)
     if len(sizes) == 0 or (np.diff(sizes) <= 0).any():
         raise InputError(f"sizes {list(num_train)} are not increasing; sort them, each once")
-    if len(labels) != len(sizes) or not all(len(r) and all(len(a) for a in r) for r in labels):
-        raise InputError("every size needs at least one array of at least one label")
+    if len(labels) != len(sizes):
+        raise InputError(
+            f"there are {len(sizes)} sizes and labels for {len(labels)}: give those of every size"
+        )
     counts = [
-        np.array([np.bincount(one, minlength=len(NAMES)) for one in replicates]) for replicates in labels
+        np.array([count_labels(f"labels[{i}]", one) for one in replicates_of(own, f"labels[{i}]")])
+        for i, own in enumerate(labels)
     ]
     rng = np.random.default_rng(seed)
     measured = _landmarks(sizes, np.array([count.sum(0) for count in counts]))
@@ -163,6 +170,32 @@ def critical_sizes(
     return result
 
 
+def replicates_of(labels: Any, name: str) -> list:
+    """The label arrays of one size: one a replicate, or `labels` itself where it is one array."""
+    if not hasattr(labels, "__len__") or not len(labels):
+        raise InputError(f"{name} holds no labels: give at least one array of at least one label")
+    alone = np.ndim(labels[0] if isinstance(labels, list | tuple) else as_array(name, labels)[0]) == 0
+    return [labels] if alone else list(labels)
+
+
+def count_labels(name: str, labels: Any) -> np.ndarray:
+    """How many of each phase, int64 [3].
+
+    Raises:
+      InputError: there is no label, or one that names no phase.
+    """
+    found = as_array(name, labels).reshape(-1)
+    if not len(found):
+        raise InputError(f"{name} is empty: give at least one label")
+    strange = found[~np.isin(found, range(len(NAMES)))]
+    if len(strange):
+        raise InputError(
+            f"{name} holds {strange[0]}, which names no phase: labels are 0, 1 and 2, as phases.classify has them"
+        )
+    return np.bincount(found.astype(np.int64), minlength=len(NAMES))
+
+
+@takes_arrays
 def half_crossing(
     num_train: Float[np.ndarray, " size"],
     fraction: Float[np.ndarray, " size"],

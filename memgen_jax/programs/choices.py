@@ -52,6 +52,12 @@ class DataSettings:
                 "order: give the original files, as idx:FOLDER (MNIST, Fashion-MNIST) or cifar:FOLDER."
             )
 
+    @property
+    def reading(self) -> dict:
+        """What counts for other items of the same kind too: options of `data.read`."""
+        names = ("data_dir", "size", "channels", "skip_bad", "value_range")
+        return {name: getattr(self, name) for name in names}
+
     def load(self) -> data.Dataset:
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(DataSettings)}
         del given["order"]

@@ -31,6 +31,7 @@ SYNTHETIC_COLOR = "#6e6e6e"
 CONTROL_COLOR = "#222222"
 MUTED_COLOR = "#5a5a5a"
 DOTS_PER_INCH = 200
+KINDS = ("png", "pdf", "svg")  # of files
 
 _SETTINGS: typing.Any = {
     "font.family": "sans-serif",
@@ -59,6 +60,7 @@ _SETTINGS: typing.Any = {
     "figure.dpi": 100,
     "savefig.dpi": DOTS_PER_INCH,
     "pdf.fonttype": 42,  # text stays text
+    "svg.hashsalt": "memgen",  # the same names of parts in the same figure
 }
 
 
@@ -72,10 +74,17 @@ def settings() -> Iterator[None]:
 
 
 def new_figure(width: float | int = 7.0, height: float | int = 4.0) -> "matplotlib.figure.Figure":
-    """An empty figure of `width` × `height` inches that keeps its labels apart (constrained layout)."""
+    """An empty figure of `width` × `height` inches that keeps its labels apart (constrained layout).
+
+    A notebook shows it where it ends a cell.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:  # what IPython asks an object for
+            return png_bytes(self)
+
+    return Shown(figsize=(width, height), layout="constrained")
 
 
 def column(rows: Sequence[object], name: str) -> Num[np.ndarray, " row"]:
@@ -132,21 +141,23 @@ def data_uri(png: bytes) -> str:
 
 
 def save(figure: "matplotlib.figure.Figure", path: epath.PathLike) -> list[epath.Path]:
-    """Writes `path`.png and `path`.pdf, each whole or not at all; `path` comes without its suffix.
+    """Writes `path`.png and `path`.pdf, or, where the path ends in one of `KINDS`, that file; each whole or not at all.
 
     The same figure gives the same bytes: no date is written.
     """
     path = epath.Path(path)
+    kind = path.suffix[1:].lower()
+    files = {kind: path.name} if kind in KINDS else {kind: f"{path.name}.{kind}" for kind in ("png", "pdf")}
     written = []
-    for kind in ("png", "pdf"):
-        written.append(write_whole(path.parent / f"{path.name}.{kind}", _bytes(figure, kind)))
+    for kind, name in files.items():
+        written.append(write_whole(path.parent / name, _bytes(figure, kind)))
         figure.set_layout_engine("none")  # the layout found for the first is kept: it is the slow part
     return written
 
 
 def _bytes(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
     buffer = io.BytesIO()
-    metadata = {"CreationDate": None} if kind == "pdf" else None
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
     with settings():  # ticks are made at drawing time and read the settings then
         figure.savefig(buffer, format=kind, metadata=metadata)
     return buffer.getvalue()

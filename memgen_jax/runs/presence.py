@@ -14,6 +14,7 @@ import secrets
 import socket
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import IO
 
@@ -24,7 +25,7 @@ SECONDS_OF_WATCHING = 12.0  # a record of another host that does not change for 
 
 
 class Presence:
-    """This process at work in a local folder: alone, or as part i of n beside the other parts."""
+    """This process at work in a local folder, until `close`: alone, or as part i of n beside the other parts."""
 
     def __init__(self, folder: str | os.PathLike, shard: tuple[int, int] = (0, 1)):
         """
@@ -36,23 +37,18 @@ class Presence:
         self._locks: list[IO] = []
         self._stop = threading.Event()
         self._record = self._folder / f".at_work{self._shard}"
-        self._own = {"host": _place(), "pid": os.getpid(), "started": _started(os.getpid())}
-        self._own["token"] = secrets.token_hex(8)
+        token = secrets.token_hex(8)
+        self._own = {"host": _place(), "pid": os.getpid(), "started": _started(os.getpid()), "token": token}
+        # Called by `close`, when the object goes, or at the end of the process.
+        self.close = weakref.finalize(self, _leave, self._stop, self._record, token, self._locks)
         try:
             self._take_locks()
             self._take_record()
         except BaseException:
             self.close()
             raise
-        threading.Thread(target=self._beat, name="at work", daemon=True).start()
-
-    def close(self) -> None:
-        """Lets others in."""
-        self._stop.set()
-        if (_read(self._record) or {}).get("token") == self._own["token"]:
-            self._record.unlink(missing_ok=True)
-        for lock in self._locks:
-            lock.close()
+        beat = threading.Thread(target=_beat, args=(self._stop, self._record, self._own), daemon=True)
+        beat.start()  # it does not hold this object
 
     def _take_locks(self) -> None:
         """A whole run excludes everyone; a part excludes whole runs, and itself."""
@@ -106,15 +102,6 @@ class Presence:
                 return now is not None
         return False
 
-    def _beat(self) -> None:
-        beat = 0
-        while not self._stop.wait(SECONDS_BETWEEN_BEATS):
-            beat += 1
-            text = json.dumps({**self._own, "beat": beat})
-            # In place: a client of NFS that opens a file sees what was last written to it, but may keep a name.
-            with contextlib.suppress(OSError), self._record.open("r+") as stream:
-                stream.write(text)
-
     def _refusal(self, record: Path | None = None) -> InputError:
         found = [record] if record else sorted(self._folder.glob(".at_work*"))
         who = next((seen for file in found if (seen := _read(file))), None)
@@ -124,6 +111,24 @@ class Presence:
             "that are to share a run are started with {0}.",
             "processes",
         )
+
+
+def _beat(stop: threading.Event, record: Path, own: dict) -> None:
+    beat = 0
+    while not stop.wait(SECONDS_BETWEEN_BEATS):
+        beat += 1
+        # In place: a client of NFS that opens a file sees what was last written to it, but may keep a name.
+        with contextlib.suppress(OSError), record.open("r+") as stream:
+            stream.write(json.dumps({**own, "beat": beat}))
+
+
+def _leave(stop: threading.Event, record: Path, token: str, locks: list[IO]) -> None:
+    """Lets others in."""
+    stop.set()
+    if (_read(record) or {}).get("token") == token:
+        record.unlink(missing_ok=True)
+    for lock in locks:
+        lock.close()
 
 
 def _read(record: Path) -> dict | None:

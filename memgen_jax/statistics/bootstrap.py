@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.arrays_in import takes_arrays
+
 
 class Mean(NamedTuple):
     """A sample's location.
@@ -29,6 +31,7 @@ class Mean(NamedTuple):
     median: float
 
 
+@takes_arrays
 def mean_interval(
     values: Float[np.ndarray, " sample"], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Mean:

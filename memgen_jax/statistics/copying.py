@@ -6,9 +6,11 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 
+@takes_arrays
 def auth_pct(
     train_distance: Float[np.ndarray, " sample"],
     train_index: Int[np.ndarray, " sample"],
@@ -27,6 +29,7 @@ def auth_pct(
     return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
 
+@takes_arrays
 def nearer_to_train(
     train_distance: Float[np.ndarray, " sample"], unseen_distance: Float[np.ndarray, " sample"]
 ) -> float:
@@ -47,6 +50,7 @@ def nearer_to_train(
     return float((nearer + 0.5 * tied).mean())
 
 
+@takes_arrays
 def data_copying(
     unseen_distance: Float[np.ndarray, " unseen"],
     train_distance: Float[np.ndarray, " sample"],
@@ -70,6 +74,7 @@ def data_copying(
     return float((above - unseen * samples / 2) / spread)
 
 
+@takes_arrays
 def lowest_cell(
     unseen_distance: Float[np.ndarray, " unseen"],
     train_distance: Float[np.ndarray, " sample"],

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.arrays_in import takes_arrays
+
 # Beyond this many numbers a random part is taken; the test has power to spare by then.
 LARGEST = 20_000
 # Upper quantiles of sqrt(n) dip under the uniform distribution, the least favourable unimodal one
@@ -16,6 +18,7 @@ ROOT_N_DIP = (
 )
 
 
+@takes_arrays
 def dip_test(sample: Float[np.ndarray, " sample"], seed: int = 0) -> tuple[float, float]:
     """Hartigan's dip statistic and its p-value.
 
@@ -37,6 +40,7 @@ def dip_test(sample: Float[np.ndarray, " sample"], seed: int = 0) -> tuple[float
     return value, float(p_value)
 
 
+@takes_arrays
 def dip(sample: Float[np.ndarray, " sample"]) -> float:
     """Hartigan's dip statistic, by the algorithm of Hartigan 1985 (AS 217).
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -25,6 +26,7 @@ class Trend(NamedTuple):
     pairs: int
 
 
+@takes_arrays
 def trend_test(
     values: Float[np.ndarray, " sample"],
     groups: Int[np.ndarray, " sample"],

@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import gammaln, ndtri
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 
+@takes_arrays
 def chance_of_neighbor(
     neighbors: Int[np.ndarray, " sample"], num_samples: int, size: int
 ) -> Float[np.ndarray, " sample"]:
@@ -66,6 +68,7 @@ class Share(NamedTuple):
         return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
 
 
+@takes_arrays
 def share_of_repeats(
     neighbors: Int[np.ndarray, " sample"],
     counted: Bool[np.ndarray, " sample"],

@@ -76,16 +76,18 @@ def network_source(
     return Source(lambda member: load_ema(member, model, settings, checkpoints), denoiser_of)
 
 
-def exact_source(patterns: np.ndarray, process: Process, own_subsets: bool = False) -> Source:
+def exact_source(
+    patterns: np.ndarray, process: Process, order_of: Callable[[Member], np.ndarray] | None = None
+) -> Source:
     """The exact score of each member's training set: a perfect memorizer.
 
     Args:
       patterns: the training items, decoded, in the sweep's order.
-      own_subsets: whether members have orders of their own, which costs a copy of the items in memory.
+      order_of: a member's own order of them, which costs a copy of the items in memory; None where all have this one.
     """
-    if own_subsets:
+    if order_of is not None:
         return Source(
-            lambda member: (np.int32(member.num_train), member.order(len(patterns)).astype(np.int32)),
+            lambda member: (np.int32(member.num_train), order_of(member).astype(np.int32)),
             lambda own, patterns: exact_denoiser(jnp.asarray(patterns)[own[1]], process, num_valid=own[0]),
             patterns,
         )

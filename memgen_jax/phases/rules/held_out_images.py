@@ -6,12 +6,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import binom
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
 
 
+@takes_arrays
 def held_out(
     unseen_distance: Float[np.ndarray, " unseen"],
     real_distance: Float[np.ndarray, " real"],

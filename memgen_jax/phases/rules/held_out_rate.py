@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.phases.rules.held_out_images import held_out
 from memgen_jax.phases.rules.thresholds import Thresholds
 
@@ -12,6 +13,7 @@ MOST_DRAWS = 16  # of real sets of one size
 ITEMS_DRAWN = 4096  # after which no further sets are drawn
 
 
+@takes_arrays
 def held_out_rate(
     unseen_distance: Float[np.ndarray, " unseen"],
     own_distance: Callable[[np.ndarray], Float[np.ndarray, " item"]],

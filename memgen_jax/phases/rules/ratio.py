@@ -3,9 +3,11 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 
+@takes_arrays
 def copies_by_ratio(
     first: Float[np.ndarray, " sample"],
     second: Float[np.ndarray, " sample"],

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 from memgen_jax.statistics.dip import dip_test
@@ -38,6 +39,7 @@ class Valley:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
+@takes_arrays
 def valley(
     distance: Float[np.ndarray, " sample"],
     *,
@@ -88,6 +90,7 @@ def valley(
     )
 
 
+@takes_arrays
 def find_valleys(
     train_distance: Float[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " other"],

@@ -80,11 +80,12 @@ def compare_sizes(
 def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float | None]:
     """The control's columns: held-out items as samples, against S and the training items beyond K."""
     columns = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
-    held_out, beyond = as_vectors(run.dataset.held_out), as_vectors(run.train[size:])
+    member = run.one_a_subset(size)[0]
+    held_out, beyond = as_vectors(run.dataset.held_out), as_vectors(run.beyond(member))
     if min(size, len(held_out), len(beyond)) < 2:
         return {f"fresh_{name}": None for name in columns}
     found = onset.compare(
-        as_vectors(run.train[:size]),
+        as_vectors(run.train_of(member)),
         held_out,
         beyond,
         view=view,

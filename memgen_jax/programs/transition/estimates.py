@@ -150,7 +150,7 @@ def count_neighbors(
     """How many other samples of its set lie within δ_s of each; kept in repeats/<member>.npz."""
     name, column = f"repeats/{member.name}.npz", f"delta_s={delta_s!r}"
     kept = workdir.read_npz(name) or {}
-    if column not in kept or len(kept[column]) != run.num_samples(member):
+    if len(kept.get(column, ())) != len(distances_of(workdir, member)["train_distance"]):  # the set has grown
         samples = run.metric.vectors(load_samples(workdir, member))
         kept[column] = run.metric.count_within(samples, samples, delta_s, exclude_self=True)
         workdir.write_npz(name, **kept)

@@ -111,7 +111,7 @@ def refuse_shard(config: ConfigDict) -> None:
 
 def refuse_idle_sizes(config: ConfigDict, invocation: Invocation) -> None:
     """Refuses sizes K that were typed and would not count, because the grid says the sizes."""
-    if config.grid not in (None, "given") and "num_train" in invocation.given:
+    if config.get("grid") not in (None, "given") and "num_train" in invocation.given:
         raise InputError(
             f"num_train={config.num_train} counts where grid is 'given', and it is {config.grid!r}: set grid to "
             "the sizes, as in grid=(2,500,1000), or to given besides."
@@ -221,7 +221,13 @@ def use_refined_grid(run: TransitionRun, workdir: runs.Workdir) -> dict[str, Any
 
 
 def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
-    """Stages 1 and 2; a member whose last checkpoint turns out to be damaged is trained on from the one before."""
+    """Stages 1 and 2, or the reading of samples that were made elsewhere.
+
+    A member whose last checkpoint turns out to be damaged is trained on from the one before.
+    """
+    if run.own_sets:
+        with runs.stage("read the samples", len(run.own_members), "sets") as stage:
+            return run.own_sets.copy(run.own_members, workdir, stage)
     repaired = set()
     while True:
         if run.trains:

@@ -26,7 +26,7 @@ def of_training_set(run: TransitionRun, workdir: runs.Workdir) -> np.ndarray:
 
 
 def of_held_out(run: TransitionRun, workdir: runs.Workdir, member: sweep.Member | None = None) -> np.ndarray:
-    """float32 [held-out]: from every held-out item to the nearest item of a member's S, or of all there is to train on."""
+    """float32 [held-out]: from every held-out item to the nearest of S, or of all there is to train on."""
     name = "held_out"
     if member is not None:
         own = f",subset={member.subset}" if member.subset else ""

@@ -57,7 +57,8 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     rows = read_table(workdir, "fractions.csv")
     rows_of = {width: of_width(rows, width) for width in run.widths}
     control_rows = read_table(workdir, "control.csv")
-    thresholds = phases.Thresholds(**outcome["thresholds"])
+    intervals = {k: v and tuple(v) for k, v in outcome["thresholds"].items() if k.endswith("_interval")}
+    thresholds = phases.Thresholds(**outcome["thresholds"] | intervals)
     critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
     metric = outcome["metric"]
     shown, several = shown_width(run), len(run.widths) > 1

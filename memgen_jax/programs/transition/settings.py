@@ -21,6 +21,9 @@ from memgen_jax.programs.choices import (
 )
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition import growth
+from memgen_jax.programs.transition.expected import ExpectSettings
+from memgen_jax.programs.transition.own_sets import OwnSets, load_items
+from memgen_jax.programs.transition.phase_settings import ControlSettings, PhaseSettings
 from memgen_jax.programs.transition.start_from import StartFrom
 from memgen_jax.sweep import grid
 
@@ -67,62 +70,6 @@ class SamplerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class PhaseSettings:
-    """The distance, and where the thresholds on it come from; see `phases.thresholds`.
-
-    Attributes:
-      rule: "given", "paper", "valley" or "held_out".
-      metric: "l2", or "lpips" for images of at least 28 pixels a side; or FILE.py:FUNCTION, see `metrics.make_metric`.
-      metric_code: what that file does, recorded by the run; not to be given.
-      table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
-    """
-
-    rule: str = "held_out"
-    metric: str = "l2"
-    table: str = ""
-    delta_m: float = 0.0
-    delta_s: float = 0.0
-    false_positive_rate: float = 0.01
-    num_bootstrap: int = 1000
-    metric_code: str = ""
-
-    def __post_init__(self):
-        require_at_least("phases", self, num_bootstrap=1)
-        code = metrics.metric_code(self.metric, "phases.metric")
-        if self.metric_code not in ("", code):
-            raise InputError(
-                f"phases.metric={self.metric}: the file has changed since this run was made; bring it back as it was, "
-                "or run in a new workdir."
-            )
-        object.__setattr__(self, "metric_code", code)
-
-
-@dataclasses.dataclass(frozen=True)
-class ControlSettings:
-    """The exact score run through the same pipeline: it must come out as memorizing at every K."""
-
-    run: bool = True
-    num_samples: int = 256
-
-    def __post_init__(self):
-        require_at_least("control", self, num_samples=2)
-
-
-@dataclasses.dataclass(frozen=True)
-class ExpectSettings:
-    """What the config was written for; None where anything will do.
-
-    Attributes:
-      num_train, item_shape: of the training data.
-      strict: whether other data are refused; else only a dry run counts with them.
-    """
-
-    num_train: int | None = None
-    item_shape: tuple | None = None
-    strict: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
 class TransitionSettings:
     """One transition run.
 
@@ -134,6 +81,9 @@ class TransitionSettings:
         bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
       members_from: folder of networks that the paper's authors released, one K.pt a size: nothing is trained, and the
         sizes are those that are there or, of these, `num_train`. Their training sets need data.order=torch.
+      sets: folder with a set of samples for each K, made elsewhere: nothing is trained; see `own_sets`.
+      train_sets: folder with one training set for each K, in place of prefixes of `data`.
+      held_out: real items that no network has seen, where `data` has none of its own: a source as in data.name.
       init_from: workdir of a finished run, from whose averaged networks those of the same K, seed and width start.
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
@@ -160,6 +110,9 @@ class TransitionSettings:
     seeds: tuple = (0,)
     matmul_precision: str = "default"
     members_from: str = ""
+    sets: str = ""
+    train_sets: str = ""
+    held_out: str = ""
     init_from: str = ""
     subsets: str = "nested"
     shard: str = "0/1"
@@ -252,7 +205,7 @@ class TransitionPlan:
             )
         )
         smallest = self.members[0].num_train
-        if s.sampler.size(smallest) < 2:
+        if not s.sets and s.sampler.size(smallest) < 2:
             raise InputError(
                 f"num_train={smallest} would have {s.sampler.size(smallest)} sample, and repeats take two: "
                 "raise sampler.at_least, sampler.at_most or sampler.per_train."
@@ -280,10 +233,17 @@ class TransitionPlan:
         self.controls = (
             sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
         )
+        if s.sets:  # not every size need have every seed
+            self.members = tuple(m for m in self.members if self.has_samples(m))
+            self.controls = tuple(m for m in self.controls if self.has_samples(m))
         if before is not None:
             own = getattr(s.model, "width", None)
             self.members = growth.keep_identity(self.members, before, own)
             self.controls = growth.keep_control_names(self.controls, before)
+
+    def has_samples(self, member: sweep.Member) -> bool:
+        """Whether there are samples for a member, where they come from elsewhere."""
+        return True
 
     def take_released(self, released: bridges.ReleasedSweep) -> None:
         """Puts networks that others trained in place of our own, where the settings and the data fit them."""
@@ -326,16 +286,30 @@ class TransitionRun(TransitionPlan):
     Attributes:
       dataset: as loaded.
       train: its training items in the sweep's order; see `train_of`.
+      own_sets: samples that were made elsewhere; None where networks of the run make them.
+      places: K -> where its training items are in `train`, for training sets that are no prefixes.
       data_digest: names them once somebody has asked; see `real_distances`.
     """
 
     data_digest: str | None = None
+    own_sets: OwnSets | None
+    places: dict[int, np.ndarray] | None
 
     def __init__(self, config: ConfigDict, before: growth.Before | None = None):
         settings = settings_from(TransitionSettings, config)
-        self.dataset = settings.data.load()
-        self.train = self.dataset.train[data.subset_order(self.dataset.num_train, settings.data.order)]
-        check_expected(settings.expect, self.dataset)
+        self.own_sets, self.places = None, None
+        if settings.sets:
+            self.own_sets = OwnSets(settings.sets, settings.data.reading, settings.num_train)
+            settings = dataclasses.replace(
+                settings, num_train=self.own_sets.sizes, seeds=self.own_sets.seeds, grid="given"
+            )
+        self.dataset, self.places = load_items(settings)
+        order = None if self.places else data.subset_order(self.dataset.num_train, settings.data.order)
+        self.train = self.dataset.train if order is None else self.dataset.train[order]
+        settings.expect.check(self.dataset)
+        if self.own_sets:
+            folder = before and before.folder
+            self.own_sets.check(self.dataset.item_shape, self.dataset.is_image, folder)
         super().__init__(
             settings,
             total=len(self.train),
@@ -351,6 +325,9 @@ class TransitionRun(TransitionPlan):
             runs.index_and_count() if runs.index_and_count() != (0, 1) else parse_shard(settings.shard)
         )
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
+
+    def has_samples(self, member: sweep.Member) -> bool:
+        return self.own_sets is None or self.own_sets.has(member)
 
     def take_networks(self, folder: str) -> StartFrom:
         """Refuses networks of another kind, and members that would find none."""
@@ -379,19 +356,28 @@ class TransitionRun(TransitionPlan):
         """The held-out items likewise."""
         return self.metric.vectors(self.dataset.held_out)
 
+    def order_of(self, member: sweep.Member) -> np.ndarray:
+        """int64 [total]: places of the training items, of which the first K are this member's training set."""
+        if self.places is None:
+            return member.order(self.total)
+        own = self.places[member.num_train]
+        return np.concatenate([own, np.setdiff1d(np.arange(self.total), own)])
+
     def train_of(self, member: sweep.Member) -> np.ndarray:
         """A member's training set S."""
-        return self.train[: member.num_train] if not member.subset else self.train[member.items(self.total)]
+        return self.train[self._items_of(member)]
+
+    def _items_of(self, member: sweep.Member) -> slice | np.ndarray:
+        nested = not member.subset and self.places is None  # a view, where a copy would be large
+        return slice(member.num_train) if nested else self.order_of(member)[: member.num_train]
 
     def comparable_train_of(self, member: sweep.Member) -> np.ndarray:
         """A member's training set as the metric takes it."""
-        nested = not member.subset  # a view, where a copy would be large
-        items = slice(member.num_train) if nested else member.items(self.total)
-        return self.comparable_train[items]
+        return self.comparable_train[self._items_of(member)]
 
     def beyond(self, member: sweep.Member) -> np.ndarray:
         """The training items that a member does not see."""
-        return self.train[member.order(self.total)[member.num_train :]]
+        return self.train[self.order_of(member)[member.num_train :]]
 
     def one_a_subset(self, size: int) -> tuple[sweep.Member, ...]:
         """One member for each training set of `size` items that there is."""
@@ -409,10 +395,12 @@ class TransitionRun(TransitionPlan):
     @property
     def trains(self) -> bool:
         """Whether there is something to train: no exact score, no networks that were trained elsewhere."""
-        return not (self.exact or self.released)
+        return not (self.exact or self.released or self.own_sets)
 
     def num_samples(self, member: sweep.Member) -> int:
         """Size of a member's synthetic set."""
+        if self.own_sets:
+            return self.own_sets.num_samples(member)
         sampler = self.settings.sampler
         size = sampler.size(member.num_train)
         return size if member.step is None else min(size, sampler.snapshot_at_most)
@@ -447,7 +435,8 @@ class TransitionRun(TransitionPlan):
 
     def exact_source(self) -> sweep.Source:
         """The exact score of each training set."""
-        return sweep.exact_source(data.decode(self.train), self.process, self.settings.subsets == "own")
+        own = self.settings.subsets == "own" or self.places is not None
+        return sweep.exact_source(data.decode(self.train), self.process, self.order_of if own else None)
 
     def require_rule_can_work(self) -> None:
         """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.
@@ -465,25 +454,15 @@ class TransitionRun(TransitionPlan):
             self.paper_thresholds()
         elif s.rule == "held_out":
             if not len(self.dataset.held_out):
+                more = "" if self.own_sets else " or set {1}"
                 raise InputError(
-                    f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: "
-                    "set data.num_held_out or choose another rule."
+                    f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: give real items "
+                    f"that no network has seen as {{0}}{more}, or choose another rule.",
+                    "held_out",
+                    "data.num_held_out",
                 )
             unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
             phases.held_out(unseen, real, s.false_positive_rate)
-
-
-def check_expected(expect: ExpectSettings, dataset: data.Dataset) -> None:
-    """Refuses data that are not what the config was written for."""
-    found = {"num_train": dataset.num_train, "item_shape": dataset.item_shape}
-    for name, value in found.items() if expect.strict else ():
-        wanted = getattr(expect, name)
-        if wanted is not None and wanted != value:
-            raise InputError(
-                f"the data set {dataset.name} has {name} {value}, and this config expects {wanted}: "
-                "give the right data, or {0} with sizes K that fit.",
-                f"expect.{name}",
-            )
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

@@ -1,0 +1,133 @@
+"""What may stand for an array: lists, [n, 1] columns, torch tensors on the CPU, pandas columns.
+
+    @takes_arrays
+    def f(distance: Float[np.ndarray, " sample"], ...): ...
+
+Each argument that is annotated as a NumPy array becomes one, of the annotated kind and number of dimensions, or is
+refused in one sentence with its name. Arrays that are so already pass untouched.
+"""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from memgen_jax.errors import InputError
+
+Function = TypeVar("Function", bound=Callable)
+
+
+def takes_arrays(function: Function) -> Function:
+    """The function, for whatever can be read as the arrays that its annotations ask for."""
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(function)
+    kinds = {
+        name: kind for name in signature.parameters if (kind := _array_kind(hints.get(name))) is not None
+    }
+
+    @functools.wraps(function)
+    def taking(*args, **kwargs):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # says it in Python's words
+        for name, kind in kinds.items():
+            value = bound.arguments.get(name)
+            if value is not None:
+                bound.arguments[name] = _fitted(name, value, kind)
+        return function(*bound.args, **bound.kwargs)
+
+    return typing.cast(Function, taking)
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """A NumPy array of numbers from what can be read as one.
+
+    Raises:
+      InputError: names the argument and what is wrong: it is on an accelerator of torch's, ragged, or no numbers.
+    """
+    device = getattr(value, "device", None)
+    if hasattr(value, "detach"):  # a torch tensor, without torch
+        if getattr(device, "type", "cpu") != "cpu":
+            raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
+        value = value.detach().numpy()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        reason = _first_line(error)
+        raise InputError(
+            f"{name} cannot be read as an array ({reason}): give numbers, in rows of one length"
+        ) from None
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        what = f"{type(value).__name__} of {array.dtype}" if array.dtype != object else type(value).__name__
+        raise InputError(f"{name} is {what}, not an array of numbers: give numbers, in rows of one length")
+    return array
+
+
+def require_one_scale(**items: np.ndarray) -> None:
+    """Refuses uint8 pixels, which run from 0 to 255, beside floats, whatever these run from.
+
+    Raises:
+      InputError: names one of each.
+    """
+    pixels = [name for name, array in items.items() if array.dtype == np.uint8]
+    floats = [name for name, array in items.items() if array.dtype != np.uint8]
+    if pixels and floats:
+        raise InputError(
+            f"{floats[0]} holds {items[floats[0]].dtype} numbers and {pixels[0]} uint8 pixels from 0 to 255: bring "
+            "both to one scale (data.decode gives pixels in [-1, 1], data.encode the reverse)"
+        )
+
+
+class _Kind(typing.NamedTuple):
+    """What an annotation asks for: the number of dimensions, None for any; NumPy's letters of its dtypes; its words."""
+
+    ndim: int | None
+    letters: str
+    shape: str
+
+
+def _array_kind(hint: Any) -> _Kind | None:
+    """What an annotation asks for where it is of a NumPy array, alone or beside other things."""
+    options = [
+        option
+        for option in typing.get_args(hint) or [hint]
+        if getattr(option, "array_type", None) is np.ndarray
+    ]
+    if not options:
+        return None
+    option = options[0]
+    words = option.dim_str.strip()
+    fixed = not any(part.startswith("*") or part == "..." for part in words.split())
+    dtypes = " ".join(option.dtypes) if isinstance(option.dtypes, list | tuple) else ""
+    whole, broken = "int" in dtypes, "float" in dtypes
+    letters = "f" if broken and not whole else "iu" if whole and not broken else ""
+    return _Kind(len(words.split()) if fixed else None, letters, words)
+
+
+def _fitted(name: str, value: Any, kind: _Kind) -> Any:
+    if isinstance(
+        value, jax.Array | bool | int | float | np.generic
+    ):  # of traced code, or one number for all
+        return value
+    array = value if isinstance(value, np.ndarray) else as_array(name, value)
+    if kind.ndim == 1 and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if kind.ndim is not None and array.ndim != kind.ndim:
+        raise InputError(f"{name} has shape {array.shape}, and [{', '.join(kind.shape.split())}] is wanted")
+    if kind.letters == "f" and array.dtype.kind in "biu":
+        array = array.astype(np.float64)
+    if kind.letters == "iu" and array.dtype.kind not in "iu":
+        whole = array.astype(np.int64)
+        if not np.array_equal(whole, array):
+            raise InputError(f"{name} holds {array.dtype} numbers, and whole ones are wanted")
+        array = whole
+    return array
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -1,0 +1,132 @@
+"""The transition of samples that one already has: a set for each training-set size K, from arrays to a curve."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from memgen_jax import metrics, phases
+from memgen_jax.arrays_in import as_array, takes_arrays
+from memgen_jax.data import subset_order
+from memgen_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class SetsResult:
+    """What the sets are, by size.
+
+    Attributes:
+      thresholds: one pair for all sizes.
+      labels: K -> those of `phases.classify`, int32 [sample].
+      fractions: one for each K, smallest first, with Wilson intervals.
+      critical: see `phases.critical_sizes`.
+    """
+
+    thresholds: phases.Thresholds
+    labels: dict[int, Int[np.ndarray, " sample"]]
+    fractions: tuple[phases.Fractions, ...]
+    critical: dict[str, Any]
+
+    def figure(self, title: str = ""):
+        """The fractions against K, a Matplotlib figure."""
+        from memgen_jax.report import transition_figures
+
+        rows = [dataclasses.asdict(row) for row in self.fractions]
+        panel = transition_figures.TransitionPanel(
+            rows, title=title, control_rows=[], critical=[], seed_rows=[]
+        )
+        return transition_figures.transition([panel])
+
+
+@takes_arrays
+def audit_sets(
+    sets: Mapping[int, Any],
+    train: Shaped[np.ndarray, "train ..."],
+    held_out: Shaped[np.ndarray, "unseen ..."] | None = None,
+    *,
+    order: str = "given",
+    metric: str = "l2",
+    rule: str | None = None,
+    false_positive_rate: float = 0.01,
+    delta_m: float = 0.0,
+    delta_s: float = 0.0,
+) -> SetsResult:
+    """Labels the samples of every K with the thresholds of `memgen transition --config=own_sets`.
+
+    Args:
+      sets: K -> samples of the network that saw K training items: uint8 images [sample, height, width, channel], or
+        float vectors [sample, dim].
+      train: the training items likewise; those of size K are the first K of them.
+      held_out: real items that no network has seen.
+      order: "given" (`train` as it lies), or "numpy" or "torch" as in data.order.
+      metric: "l2", or "lpips" for images of at least 28 pixels a side.
+      rule: "held_out" (the default with held-out items), "valley" (without) or "given", which takes `delta_m` and
+        `delta_s`.
+      false_positive_rate: of "held_out".
+    Raises:
+      InputError: arrays that cannot be compared, a size without its training items, or a rule that cannot work.
+
+    >>> import numpy as np
+    >>> from memgen_jax import audit_sets, load
+    >>> digits = load("digits")
+    >>> sets = {4: np.repeat(digits.train[:4], 25, axis=0), 400: digits.train[900:1000]}
+    >>> found = audit_sets(sets, digits.train, digits.held_out)
+    >>> [(row.num_train, row.memorized) for row in found.fractions]
+    [(4, 1.0), (400, 0.01)]
+    """
+    sets = {int(size): as_array(f"sets[{size}]", samples) for size, samples in sets.items()}
+    given = {"train": train, **({} if held_out is None else {"held_out": held_out})}
+    given |= {f"sets[{size}]": samples for size, samples in sets.items()}
+    for name, items in given.items():
+        if (items.dtype == np.uint8, items.shape[1:]) != (train.dtype == np.uint8, train.shape[1:]):
+            raise InputError(
+                f"{name} is {items.dtype} of shape {items.shape[1:]} an item, and train {train.dtype} of "
+                f"{train.shape[1:]}: bring all to one kind and shape"
+            )
+    chosen = metrics.make_metric(metric, train.shape[1:])
+    items = train[subset_order(len(train), order)]
+    references = chosen.vectors(items)
+    distances = {}
+    for size, samples in sorted(sets.items()):
+        if not (1 <= size <= len(train) and len(samples) > 1):
+            raise InputError(
+                f"sets[{size}] has {len(samples)} samples of a network that saw {size} of {len(train)} training items: "
+                f"give at least 2, of a size in 1..{len(train)}"
+            )
+        vectors = chosen.vectors(samples)
+        near = chosen.search(vectors, references[:size]).distance[:, 0]
+        distances[size] = near, chosen.search(vectors, vectors, exclude_self=True).distance[:, 0]
+    name = rule or ("given" if delta_m or delta_s else "valley" if held_out is None else "held_out")
+    unseen = None if held_out is None else chosen.vectors(held_out)
+    asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)
+    thresholds = phases.choose_thresholds(asked, _Evidence(distances, references, unseen, chosen))
+    deltas = thresholds.delta_m, thresholds.delta_s
+    labels = {size: phases.classify(*own, *deltas) for size, own in distances.items()}
+    return SetsResult(
+        thresholds,
+        labels,
+        tuple(phases.fractions(own, size, *deltas) for size, own in labels.items()),
+        phases.critical_sizes(list(labels), [[own] for own in labels.values()]),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evidence:
+    """The distances that a rule asks for; see `phases.Evidence`."""
+
+    distances: Mapping[int, tuple[np.ndarray, np.ndarray]]
+    train: np.ndarray
+    unseen: np.ndarray | None
+    metric: metrics.Metric
+
+    def of_samples(self) -> tuple[np.ndarray, np.ndarray]:
+        near, other = zip(*self.distances.values(), strict=True)
+        return np.concatenate(near), np.concatenate(other)
+
+    def of_real(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.unseen is None:
+            raise InputError("the rule held_out needs held_out items: give them, or another rule")
+        own = self.metric.search(self.train, self.train, exclude_self=True).distance[:, 0]
+        return self.metric.search(self.unseen, self.train).distance[:, 0], own
