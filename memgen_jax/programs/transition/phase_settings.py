@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from memgen_jax.errors import require_at_least
+from memgen_jax import metrics
+from memgen_jax.errors import InputError, require_at_least
 
 
 @dataclasses.dataclass(frozen=True)
