@@ -119,6 +119,10 @@ def _fitted(name: str, value: Any, kind: _Kind) -> Any:
         array = array[:, 0]
     if kind.ndim is not None and array.ndim != kind.ndim:
         raise InputError(f"{name} has shape {array.shape}, and [{', '.join(kind.shape.split())}] is wanted")
+    if kind.letters == "f" and array.dtype == np.uint8 and array.ndim > 1:
+        raise InputError(
+            f"{name} holds uint8 pixels from 0 to 255, and floats are wanted: give data.decode({name})"
+        )
     if kind.letters == "f" and array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if kind.letters == "iu" and array.dtype.kind not in "iu":

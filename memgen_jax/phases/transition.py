@@ -92,7 +92,7 @@ def sensitivity(
 
 
 def critical_sizes(
-    num_train: Sequence[int],
+    num_train: Sequence[int] | np.ndarray,
     labels: Sequence[Any],
     *,
     resamples: int = 1000,

@@ -105,3 +105,14 @@ def test_sizes_are_ticked_with_plain_numbers_inside_the_axis(sizes, expected):
     assert low < sizes[0] and high > sizes[-1]
     shown = [value for value in axes.xaxis.get_major_locator()() if low <= value <= high]
     assert axes.xaxis.get_major_formatter().format_ticks(shown) == expected
+
+
+def test_a_path_with_an_ending_is_that_file_alone(tmp_path):
+    figure = style.new_figure()
+    for name in ("x.png", "x.pdf", "x.svg", "Y.PNG"):
+        assert [file.name for file in style.save(figure, tmp_path / name)] == [name]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["Y.PNG", "x.pdf", "x.png", "x.svg"]
+
+
+def test_a_notebook_is_given_a_figure_as_a_picture():
+    assert style.new_figure(1, 1)._repr_png_().startswith(b"\x89PNG")

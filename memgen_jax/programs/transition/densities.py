@@ -32,10 +32,11 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     rows: list[dict[str, Any]] = []
     critical: dict[int | None, dict[str, Any]] = {}
     sizes = sorted({member.num_train for member in run.members})
-    fresh = {view: {size: compare_fresh(run, size, view) for size in sizes} for view in onset.VIEWS}
+    at = width_at(run, workdir)
+    fresh = {view: {size: compare_fresh(run, size, view, at) for size in sizes} for view in onset.VIEWS}
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
-        found = {view: compare_sizes(run, workdir, members, view) for view in onset.VIEWS}
+        found = {view: compare_sizes(run, workdir, members, view, at) for view in onset.VIEWS}
         for view, comparisons in found.items():
             for size, seeds in comparisons.items():
                 row = pooled_row(seeds) | {"num_train": size, "num_seeds": len(seeds)} | fresh[view][size]
@@ -54,7 +55,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
 
 
 def compare_sizes(
-    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str
+    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str, at: int
 ) -> dict[int, list[onset.Comparison]]:
     """K -> the comparison of every seed. Unseen are the held-out items and the training items beyond K."""
     found: dict[int, list[onset.Comparison]] = {}
@@ -67,7 +68,7 @@ def compare_sizes(
                 as_vectors(load_samples(workdir, member)),
                 as_vectors(np.concatenate([run.dataset.held_out, run.beyond(member)])),
                 view=view,
-                width_at=width_at(run),
+                width_at=at,
                 max_items=run.settings.onset_items,
                 resamples=num_resamples(run),
                 seed=size,  # so that sizes are resampled independently
@@ -77,7 +78,7 @@ def compare_sizes(
     return found
 
 
-def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float | None]:
+def compare_fresh(run: TransitionRun, size: int, view: str, at: int) -> dict[str, float | None]:
     """The control's columns: held-out items as samples, against S and the training items beyond K."""
     columns = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
     member = run.one_a_subset(size)[0]
@@ -89,7 +90,7 @@ def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float |
         held_out,
         beyond,
         view=view,
-        width_at=width_at(run),
+        width_at=at,
         max_items=run.settings.onset_items,
         resamples=num_resamples(run),
         seed=size,
@@ -98,14 +99,21 @@ def compare_fresh(run: TransitionRun, size: int, view: str) -> dict[str, float |
     return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]
 
 
-def width_at(run: TransitionRun) -> int:
+def width_at(run: TransitionRun, workdir: runs.Workdir) -> int:
     """The n at which the one kernel width of a sweep is taken: the fewest items that any density here is made of.
 
-    That is the unseen ones of the largest K, or that K where it is smaller.
+    That is the unseen ones of the largest K, or that K where it is smaller. A run that grows keeps the n with which it
+    began (onset.json), so that what was found for a K stays.
     """
-    largest = max(member.num_train for member in run.members)
-    unseen = len(run.dataset.held_out) + len(run.train) - largest
-    return max(2, min(largest, unseen or largest, run.settings.onset_items))
+    file = workdir / "onset.json"
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    if kept.get("onset_items") != run.settings.onset_items:
+        largest = max(member.num_train for member in run.members)
+        unseen = len(run.dataset.held_out) + len(run.train) - largest
+        found = max(2, min(largest, unseen or largest, run.settings.onset_items))
+        kept = {"width_at": found, "onset_items": run.settings.onset_items}
+        workdir.write_json("onset.json", kept)
+    return kept["width_at"]
 
 
 def num_resamples(run: TransitionRun) -> int:

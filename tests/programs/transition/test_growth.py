@@ -14,6 +14,8 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs.finished_run import open_run
 from memgen_jax.programs.transition import program
 
+pytestmark = pytest.mark.slow
+
 
 def config(**settings):
     found = digits.get_config("smoke")

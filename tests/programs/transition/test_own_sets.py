@@ -60,6 +60,7 @@ def run(folder, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_the_planted_shares_come_out_with_all_that_a_run_of_own_networks_writes(run):
     rows = {row["num_train"]: row for row in table(run / "fractions.csv") if row["rule"] == "held_out"}
     assert {int(size): float(row["memorized"]) for size, row in rows.items()} == pytest.approx(
@@ -75,6 +76,7 @@ def test_the_planted_shares_come_out_with_all_that_a_run_of_own_networks_writes(
     ] == pytest.approx(32)
 
 
+@pytest.mark.slow
 def test_one_library_call_gives_the_labels_and_thresholds_of_the_program(run, folder):
     sets = {size: np.load(run / f"samples/num_train={size:06d}.npz")["images"] for size in SHARES}
     found = memgen_jax.audit_sets(sets, TRAIN, DIGITS.held_out)
@@ -90,6 +92,7 @@ def test_one_library_call_gives_the_labels_and_thresholds_of_the_program(run, fo
     assert found.figure("digits").axes
 
 
+@pytest.mark.slow
 def test_training_folders_give_the_same_distances_as_prefixes(run, folder, tmp_path):
     settings = {"data.name": "", "train_sets": str(folder / "train"), "phases.rule": "given"}
     program.main(
@@ -103,6 +106,7 @@ def test_training_folders_give_the_same_distances_as_prefixes(run, folder, tmp_p
         np.testing.assert_array_equal(own, other)
 
 
+@pytest.mark.slow
 def test_one_more_file_and_a_changed_one_are_read_by_the_same_command(folder, tmp_path):
     sets = tmp_path / "sets"
     sets.mkdir()
