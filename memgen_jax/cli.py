@@ -43,7 +43,7 @@ Exit codes: 0 done, 2 a mistake, 3 a defect of ours, 130 interrupted; 1 is only
 for an audit that finds more copies than --fail-above allows.
 """
 
-# Written by hand to fit one screen, 24 lines of 80: argparse gives every flag a line of its own.
+# Written by hand, what matters first, in lines of 80: argparse gives every flag a line of its own.
 AUDIT = """\
 usage: memgen audit --train PATH --samples PATH --out DIR [options]
 
@@ -62,6 +62,11 @@ JPEG, TIFF, …), an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
   --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
+  --distances FILE label distances.npz of an earlier audit again, in a second
+  --top K          the K nearest training images of each sample in labels.csv
+  --save-pairs     a picture of every copy beside its original, in DIR/pairs
+  --skip-duplicates-check   do not compare the training set with itself
+  --memory GB      that searching may take (a third of what is free, at most 4)
   --fail-above F   exit 1 if more than this fraction are copies (2 is a mistake)
   --size N --channels C    crop and resize to N×N; all grey (1) or RGB (3)
   --skip-bad       leave out unreadable images and count them
@@ -84,8 +89,8 @@ def parser() -> argparse.ArgumentParser:
     )
     one.format_help = lambda: AUDIT  # type: ignore[method-assign]
     add = one.add_argument
-    add("--train", required=True, action="append")
-    made = one.add_mutually_exclusive_group(required=True)
+    add("--train", action="append")
+    made = one.add_mutually_exclusive_group()
     made.add_argument("--samples", action="append")
     made.add_argument("--pipeline")
     add("--num-samples", type=int)
@@ -101,6 +106,11 @@ def parser() -> argparse.ArgumentParser:
     add("--delta-s", type=float)
     add("--fpr", type=float, dest="false_positive_rate")
     add("--ratio", type=float)
+    add("--distances")
+    add("--top", type=int)
+    add("--save-pairs", action="store_true")
+    add("--skip-duplicates-check", action="store_true")
+    add("--memory", type=float)
     add("--fail-above", type=float)
     add("--size", type=int)
     add("--channels", type=int, choices=(1, 3))
@@ -183,7 +193,8 @@ def audit(argv: Sequence[str]) -> int:
     say = functools.partial(print, file=sys.stderr if as_json else sys.stdout)
     draw = drawing(arguments)
     result = audit.run(audit.AuditSettings(**arguments), say, draw)
-    say(f"Written: labels.csv, summary.json, report.html in {arguments['out']}")
+    pairs = " and pairs/" if arguments.get("save_pairs") else ""
+    say(f"Written: labels.csv, summary.json, report.html, distances.npz{pairs} in {arguments['out']}")
     if as_json:
         print((pathlib.Path(arguments["out"]) / "summary.json").read_text(), end="")
     return exits.FAIL_ABOVE if result.failed else exits.DONE

@@ -42,6 +42,11 @@ class InputError(ValueError):
             sentence = sentence.replace(f"{{{number}}}", name(field))
         return sentence
 
+    def and_so(self, more: str) -> "InputError":
+        """The same mistake with something added to the sentence."""
+        message = self._message.rstrip(".") + more
+        return type(self)(message, *self.fields, value=self.value, allowed=self.allowed)
+
     def within(self, group: str) -> "InputError":
         """The same mistake for a caller to whom these settings are those of a group: "size" -> "data.size"."""
         inside = (f"{group}.{field}" for field in self.fields)

@@ -1,7 +1,9 @@
 """All distances that an audit's answer rests on."""
 
 import dataclasses
+import functools
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -9,15 +11,17 @@ from memgen_jax import metrics
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items, permutation
 
+MOST_BY_DEFAULT = 4 * 2**30
+
 
 @dataclasses.dataclass(frozen=True)
 class Distances:
     """All distances that the answer rests on, in the metric's own scale.
 
     Attributes:
-      train: [sample, 1 or 2] to the nearest training items, and `train_index` which they are.
+      train: [sample, near] to the nearest training items, nearest first, and `train_index` which they are.
       synthetic: [sample] to the nearest other sample, and `synthetic_index`.
-      train_own: [train] from every training item to its nearest other one.
+      train_own: [train] from every training item to its nearest other one; None where that was not asked for.
       unseen: [held-out] to the nearest training item; None without a holdout.
       equal: [sample, 2] to the nearest of as many training items as held-out ones, and to the nearest of these; None
         without a holdout.
@@ -28,7 +32,7 @@ class Distances:
     train_index: Int[np.ndarray, "sample near"]
     synthetic: Float[np.ndarray, " sample"]
     synthetic_index: Int[np.ndarray, " sample"]
-    train_own: Float[np.ndarray, " train"]
+    train_own: Float[np.ndarray, " train"] | None
     unseen: Float[np.ndarray, " unseen"] | None
     real: Float[np.ndarray, " real"] | None
     equal: Float[np.ndarray, "sample 2"] | None = None
@@ -51,22 +55,26 @@ def compare(
     holdout: Items | None,
 ) -> Distances:
     """All nearest neighbours that the answer needs."""
-    second = settings.ratio is not None
-    near = metric.search(samples, train, k=1 + second, progress="samples in training set")
-    other = metric.search(samples, samples, exclude_self=True, progress="samples among themselves")
-    own = metric.search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
-    unseen = real = equal = None
+    near_wanted = min(max(settings.top, 1 + (settings.ratio is not None)), len(train))
+    search = functools.partial(metric.search, memory=search_memory(settings.memory))
+    near = search(samples, train, k=near_wanted, progress="samples in training set")
+    other = search(samples, samples, exclude_self=True, progress="samples among themselves")
+    own = unseen = real = equal = None
+    if not settings.skip_duplicates_check:
+        own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
         queries = metric.vectors(holdout.values, "embed holdout")
-        unseen = metric.search(queries, train, progress="holdout in training set").distance[:, 0]
+        unseen = search(queries, train, progress="holdout in training set").distance[:, 0]
         few = min(len(train), len(queries))
         sets = [part[np.sort(permutation(len(part))[:few])] for part in (train, queries)]
-        nearest = [metric.search(samples, part, progress="samples, two sets of one size") for part in sets]
+        nearest = [search(samples, part, progress="samples, two sets of one size") for part in sets]
         equal = np.concatenate([found.distance for found in nearest], axis=1)
         real = own
-        if len(samples) < len(train):  # nearest distances shrink as a set grows: take one of like size
+        if own is None or len(samples) < len(
+            train
+        ):  # nearest distances shrink as a set grows: one of like size
             part = train[np.sort(permutation(len(train))[: len(samples)])]
-            real = metric.search(part, part, exclude_self=True, progress="real items").distance[:, 0]
+            real = search(part, part, exclude_self=True, progress="real items").distance[:, 0]
     return Distances(
         train=near.distance,
         train_index=near.index,
@@ -77,3 +85,25 @@ def compare(
         real=real,
         equal=equal,
     )
+
+
+def search_memory(gigabytes: float | None) -> int | None:
+    """Bytes that the tiles of a search may take on each device; None for the search's own choice.
+
+    By default a third of what is free on this machine, at most 4 GiB; on accelerators the search itself asks the card.
+    """
+    if gigabytes is not None:
+        return round(gigabytes * 2**30)
+    if jax.local_devices()[0].platform != "cpu":
+        return None
+    free = free_memory()
+    return None if free is None else min(max(free // 3 // jax.local_device_count(), 2**26), MOST_BY_DEFAULT)
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine has available; None where it does not tell."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return None

@@ -3,13 +3,16 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from memgen_jax import metrics, phases, statistics
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.errors import InputError
 from memgen_jax.report import audit_page
+
+# Share of the training items that may have another, not identical one within a threshold that is taken from a valley.
+MOST_NEAR = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +33,10 @@ def choose_thresholds(
     """By the rule that the settings ask for."""
     rule = settings.rule(metric, has_holdout=distances.unseen is not None)
     try:
-        return phases.choose_thresholds(rule, distances)
+        thresholds = phases.choose_thresholds(rule, distances)
+        if rule.name == "valley":
+            require_apart(distances.train_own, thresholds.delta_m)
+        return thresholds
     except phases.NoValley as error:
         raise InputError(
             f"no threshold: {error}; give {{0}} with unseen real images, or {{1}} and {{2}}, or {{3}} by name",
@@ -41,12 +47,33 @@ def choose_thresholds(
         ) from None
 
 
-def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distances) -> Result:
+def require_apart(own: Float[np.ndarray, " train"] | None, delta_m: float) -> None:
+    """Refuses a valley that real items themselves do not respect.
+
+    What the training set says of itself is the only evidence without a holdout: where many of its items have
+    another within the threshold (identical ones aside, which may be there twice), new samples as good as real ones
+    would count as copies too.
+
+    Raises:
+      NoValley: more than `MOST_NEAR` of them have.
+    """
+    if own is None:
+        raise phases.NoValley("the training set was not compared with itself, so no valley can be believed")
+    apart = own[own > 0]
+    near = float((apart <= delta_m).mean()) if len(apart) else 1.0
+    if near > MOST_NEAR:
+        raise phases.NoValley(
+            f"the valley at {delta_m:.3g} would make copies of {100 * near:.1f}% of the training items themselves, "
+            "each of which has another one as near"
+        )
+
+
+def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distances, num_train: int) -> Result:
     """Labels, fractions, set-level numbers, and the sentences that say them."""
     thresholds = choose_thresholds(settings, metric, distances)
     nearest = distances.train[:, 0]
     labels = phases.classify(nearest, distances.synthetic, thresholds.delta_m, thresholds.delta_s)
-    fractions = phases.fractions(labels, len(distances.train_own), thresholds.delta_m, thresholds.delta_s)
+    fractions = phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s)
     summary = dataclasses.asdict(fractions)
     summary |= {
         "metric": metric.name,
@@ -58,19 +85,22 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
         "memorized_upper_bound_if_none": (
             statistics.zero_bound(len(labels)) if not (labels == phases.MEMORIZED).any() else None
         ),
-        "train_duplicates": {
-            "within_delta_m": int((distances.train_own <= thresholds.delta_m).sum()),
-            "identical": int((distances.train_own == 0).sum()),
-        },
-        "auth_pct": statistics.auth_pct(nearest, distances.train_index[:, 0], distances.train_own),
+        "train_duplicates": None,
+        "auth_pct": None,
         "data_copying_z": None,
         "dcr_share": None,
         "holdout": None,
         "num_calibrating_repeats": None,
         "ratio": None,
     }
+    if distances.train_own is not None:
+        summary["train_duplicates"] = {
+            "within_delta_m": int((distances.train_own <= thresholds.delta_m).sum()),
+            "identical": int((distances.train_own == 0).sum()),
+        }
+        summary["auth_pct"] = statistics.auth_pct(nearest, distances.train_index[:, 0], distances.train_own)
     if distances.unseen is not None:
-        calibrates = settings.delta_m is None and settings.thresholds == "auto"
+        calibrates = not settings.has_rule
         summary["data_copying_z"] = statistics.data_copying(distances.unseen, nearest)
         if distances.equal is not None:
             share = statistics.nearer_to_train(*distances.equal.T)
@@ -84,7 +114,11 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
         if calibrates and distances.real is not None:
             summary["num_calibrating_repeats"] = len(distances.real)
     if settings.ratio is not None:
-        first, second = metric.unsquared(distances.train).T
+        if distances.train.shape[1] < 2:
+            raise InputError(
+                "{0} needs the second nearest training item, which was not searched for", "ratio"
+            )
+        first, second = metric.unsquared(distances.train[:, :2]).T
         copies = phases.copies_by_ratio(first, second, settings.ratio)
         low, high = statistics.wilson_interval(int(copies.sum()), len(copies))
         summary["ratio"] = {

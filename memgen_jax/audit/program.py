@@ -1,6 +1,8 @@
 """Is a model copying its training data? Any samples against any training set, told from top to bottom."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
@@ -10,7 +12,8 @@ from memgen_jax.audit.comparing import compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check
-from memgen_jax.audit.writing import require_writable, write
+from memgen_jax.audit.stored import FILE, Compared, read_compared
+from memgen_jax.audit.writing import Rows, require_writable, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
 from memgen_jax.errors import InputError
 
@@ -20,7 +23,9 @@ def run(
     say: Callable[[str], object] = print,
     draw: Callable[[], Items] | None = None,
 ) -> Result:
-    """Reads, compares, writes `labels.csv`, `summary.json` and `report.html`.
+    """Reads, compares, writes `labels.csv`, `summary.json`, `report.html` and `distances.npz`.
+
+    Where no threshold can be had, the distances and a page without labels are written before that is raised.
 
     Args:
       settings: what to compare, and how.
@@ -33,24 +38,56 @@ def run(
     """
     check(settings)
     require_writable(settings.out)
+    if settings.distances is not None:
+        return _conclude_and_write(settings, read_compared(settings.distances), {}, None, say)
     train, samples, holdout = load(settings, say, draw)
     metric = choose_metric(settings, train)
-    vectors = (
+    rows = Rows(
         metric.vectors(train.values, "embed training set"),
         metric.vectors(samples.values, "embed samples"),
     )
-    distances = compare(settings, metric, *vectors, holdout)
-    result = conclude(settings, metric, distances)
+    compared = Compared(
+        compare(settings, metric, rows.train, rows.samples, holdout),
+        metric.name,
+        train.values.shape[1:],
+        train.names,
+        samples.names,
+    )
     read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
-    result.summary["called"] = {name: settings.called(name) for name in read}
-    result.summary["left_out"] = {
-        name: f"{count_by_kind(what)} (skipped.csv)" if items.skipped else count_by_kind(what)
-        for name, items in read.items()
-        if (what := dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {}))
+    return _conclude_and_write(settings, compared, read, rows, say)
+
+
+def _conclude_and_write(
+    settings: AuditSettings,
+    compared: Compared,
+    read: Mapping[str, Items],
+    rows: Rows | None,
+    say: Callable[[str], object],
+) -> Result:
+    """The answer; where no threshold can be had, the distances are kept all the same."""
+    metric = compared.chosen_metric(settings.batch)
+    about = {
+        "called": {name: settings.called(name) for name in read or ("train", "samples")},
+        "left_out": {
+            name: f"{count_by_kind(what)} (skipped.csv)" if items.skipped else count_by_kind(what)
+            for name, items in read.items()
+            if (what := dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {}))
+        },
     }
+    try:
+        result = conclude(settings, metric, compared.distances, len(compared.train_names))
+    except InputError as error:
+        if settings.distances is None:
+            write_unlabelled(settings, compared, read, metric, error, about)
+            raise error.and_so(
+                f"; the distances are kept, and memgen audit --distances "
+                f"{shlex.quote(str(Path(settings.out) / FILE))} with thresholds labels them in a second"
+            ) from None
+        raise
+    result.summary.update(about)
     for sentence in result.sentences:
         say(sentence)
-    write(settings, result, read, metric, *vectors)
+    write(settings, result, compared, read, metric, rows)
     return result
 
 
@@ -87,7 +124,8 @@ def audit_arrays(
     require_comparable(asked, items)
     metric = choose_metric(asked, items["train"])
     train, samples = (metric.vectors(items[name].values) for name in ("train", "samples"))
-    return conclude(asked, metric, compare(asked, metric, train, samples, items.get("holdout")))
+    distances = compare(asked, metric, train, samples, items.get("holdout"))
+    return conclude(asked, metric, distances, len(train))
 
 
 def _items(name: str, values: np.ndarray) -> Items:

@@ -26,13 +26,19 @@ class AuditSettings:
       false_positive_rate: share of unseen real images that held-out calibration lets pass as copies.
       ratio: also report the share of samples with d1/d2 below it.
       fail_above: `Result.failed` is true where the memorized fraction is above it.
+      distances: `distances.npz` of an earlier audit, in place of the sets: it is labelled again.
+      top: so many nearest training items of every sample stand in labels.csv.
+      save_pairs: also write a picture for every copy, beside its training item, in OUT/pairs.
+      skip_duplicates_check: leave out the search of the training set in itself, the longest where it is large;
+        what needs it is then missing.
+      memory: gigabytes that searching may take on each device; None for a third of what is free, at most 4.
       size, channels, skip_bad, value_range, data_dir: see `data.read`.
       batch: images per LPIPS batch.
     """
 
-    train: str | Sequence[str]
-    samples: str | Sequence[str]
-    out: str
+    train: str | Sequence[str] = ()
+    samples: str | Sequence[str] = ()
+    out: str = ""
     holdout: str | Sequence[str] | None = None
     metric: str = "auto"
     thresholds: str = "auto"
@@ -41,6 +47,11 @@ class AuditSettings:
     false_positive_rate: float = 0.01
     ratio: float | None = None
     fail_above: float | None = None
+    distances: str | None = None
+    top: int = 1
+    save_pairs: bool = False
+    skip_duplicates_check: bool = False
+    memory: float | None = None
     size: int | None = None
     channels: int | None = None
     skip_bad: bool = False
@@ -55,7 +66,14 @@ class AuditSettings:
 
     def called(self, name: str) -> str:
         """What sentences call one of the three sets."""
+        if self.distances and not self.sources(name):
+            return f"{name} of {self.distances}"
         return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether the thresholds are said, so that nothing is calibrated."""
+        return self.delta_m is not None or self.thresholds != "auto"
 
     def rule(self, metric: metrics.Metric, has_holdout: bool) -> phases.Rule:
         """Given numbers, the paper's by name, held-out calibration, or the valley rule, in this order."""
@@ -70,6 +88,7 @@ class AuditSettings:
 
 def check(settings: AuditSettings) -> None:
     """Refuses settings that contradict each other, before anything is read."""
+    _check_what_is_compared(settings)
     places: dict[str, tuple[str, str]] = {}
     for name in ("train", "samples", "holdout"):
         for source in settings.sources(name):
@@ -112,5 +131,37 @@ def check(settings: AuditSettings) -> None:
         )
     if settings.ratio == 0:
         raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
+    if settings.top < 1:
+        raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
+    if settings.memory is not None and not settings.memory > 0:
+        raise InputError.setting("memory", settings.memory, "positive, in gigabytes")
     if settings.batch < 1:
         raise InputError.setting("batch", settings.batch, "positive; 64 is usual")
+
+
+def _check_what_is_compared(settings: AuditSettings) -> None:
+    """Either two sets, or what an earlier audit found of them."""
+    if settings.distances is not None:
+        for name in ("train", "samples", "holdout"):
+            if settings.sources(name):
+                raise InputError(
+                    "{0} labels an earlier audit again, and {1} asks for a new one; give one of them",
+                    "distances",
+                    name,
+                )
+        if settings.save_pairs:
+            raise InputError(
+                "{0} has no pictures to save; give the sets themselves for {1}", "distances", "save_pairs"
+            )
+        return
+    for name in ("train", "samples"):
+        if not settings.sources(name):
+            raise InputError("{0} is missing; give a path, or {1} of an earlier audit", name, "distances")
+    if settings.skip_duplicates_check and not settings.has_rule and settings.holdout is None:
+        raise InputError(
+            "{0} leaves out what tells whether a valley is a threshold: give {1}, or {2} and {3}",
+            "skip_duplicates_check",
+            "holdout",
+            "delta_m",
+            "delta_s",
+        )

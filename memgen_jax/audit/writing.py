@@ -1,4 +1,4 @@
-"""Writes what an audit found: labels.csv, summary.json, report.html, and skipped.csv where files were left out."""
+"""Writes what an audit found: labels.csv, summary.json, report.html, distances.npz, and what was left out."""
 
 import contextlib
 import csv
@@ -7,13 +7,16 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax import metrics, phases
 from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
+from memgen_jax.audit.stored import FILE, Compared
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_together
@@ -40,7 +43,11 @@ def require_writable(folder: str) -> None:
     if not folder:
         raise InputError("{0} is empty; give a folder", "out")
     place = Path(folder)
-    theirs = [name for name in ("labels.csv", "skipped.csv", "report.html") if (place / name).exists()]
+    theirs = [
+        name
+        for name in ("labels.csv", "skipped.csv", "report.html", FILE, "summary.json")
+        if (place / name).exists()
+    ]
     if theirs and not _is_ours(place):
         raise InputError(
             f"{{0}} {folder} holds a {theirs[0]} that no audit wrote; give another folder, or move it", "out"
@@ -61,83 +68,131 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
+class Rows(NamedTuple):
+    """What was compared, as `search` takes it."""
+
+    train: Shaped[np.ndarray, "train dim"]
+    samples: Shaped[np.ndarray, "sample dim"]
+
+
 def write(
     settings: AuditSettings,
     result: Result,
+    compared: Compared,
     read: Mapping[str, Items],
     metric: metrics.Metric,
-    train_rows: Shaped[np.ndarray, "train dim"],
-    sample_rows: Shaped[np.ndarray, "sample dim"],
+    rows: Rows | None,
 ) -> None:
-    """Writes the files: all or, where the disk is full, none."""
-    found, train, samples = result.distances, read["train"], read["samples"]
+    """Writes the files: all or, where the disk is full, none.
+
+    Args:
+      read, rows: the sets; where there are none, as when distances are labelled again, the page has no pictures.
+    """
+    found = result.distances
     page = audit_page.render(
         summary=result.summary,
         train_distance=found.train[:, 0],
         synthetic_distance=found.synthetic,
-        galleries=_galleries(result, train, samples, metric, train_rows, sample_rows),
+        galleries=_galleries(result, read["train"], read["samples"], metric, rows) if rows else {},
     )
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    header = "sample,label,train_distance,train_item,synthetic_distance,synthetic_item"
-    writer.writerow(header.split(","))
-    for i, label in enumerate(result.labels):
-        writer.writerow(
-            [
-                samples.names[i],
-                phases.NAMES[label],
-                f"{found.train[i, 0]:.6g}",
-                train.names[found.train_index[i, 0]],
-                f"{found.synthetic[i]:.6g}",
-                samples.names[found.synthetic_index[i]],
-            ]
-        )
     files = {
-        "labels.csv": table.getvalue(),
+        "labels.csv": _labels(result, compared, settings.top),
         "summary.json": json.dumps(result.summary, indent=2) + "\n",
         "report.html": page,
     }
+    _write_all(settings, compared, read, files)
+    if settings.save_pairs:
+        with written_in(settings.out):
+            save_pairs(Path(settings.out) / "pairs", result, read["train"], read["samples"])
+
+
+def write_unlabelled(
+    settings: AuditSettings,
+    compared: Compared,
+    read: Mapping[str, Items],
+    metric: metrics.Metric,
+    reason: InputError,
+    about: dict,
+) -> None:
+    """Writes the distances and a page without labels; labels of an earlier audit there are taken away."""
+    found = compared.distances
+    summary = {
+        "memorized": None,
+        "answer": [f"No sample is labelled: {reason}."],
+        "metric": metric.name,
+        **about,
+    }
+    page = audit_page.render_unlabelled(
+        summary, metric, len(compared.train_names), found.train[:, 0], found.synthetic
+    )
+    files = {"summary.json": json.dumps(summary, indent=2) + "\n", "report.html": page}
+    _write_all(settings, compared, read, files)
+    (Path(settings.out) / "labels.csv").unlink(missing_ok=True)
+
+
+def _write_all(
+    settings: AuditSettings, compared: Compared, read: Mapping[str, Items], files: dict[str, str]
+) -> None:
     skipped = [(name, item) for name, items in read.items() for item in items.skipped]
     if skipped:
         listed = io.StringIO()
         csv.writer(listed, lineterminator="\n").writerows([("set", "item"), *skipped])
         files["skipped.csv"] = listed.getvalue()
+    encoded = {name: text.encode(errors="backslashreplace") for name, text in files.items()}
     with written_in(settings.out):
-        write_together(
-            settings.out, {name: text.encode(errors="backslashreplace") for name, text in files.items()}
-        )
+        write_together(settings.out, encoded | {FILE: compared.to_bytes()})
+
+
+def _labels(result: Result, compared: Compared, top: int) -> str:
+    """The table; further neighbours stand behind the columns that are always there."""
+    found, names = result.distances, compared.train_names
+    more = range(1, min(top, found.train.shape[1]))
+    header = ["sample", "label", "train_distance", "train_item", "synthetic_distance", "synthetic_item"]
+    header += [f"{column}_{i + 1}" for i in more for column in ("train_distance", "train_item")]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    for i, label in enumerate(result.labels):
+        row = [
+            compared.sample_names[i],
+            phases.NAMES[label],
+            f"{found.train[i, 0]:.6g}",
+            names[found.train_index[i, 0]],
+            f"{found.synthetic[i]:.6g}",
+            compared.sample_names[found.synthetic_index[i]],
+        ]
+        for j in more:
+            row += [f"{found.train[i, j]:.6g}", names[found.train_index[i, j]]]
+        writer.writerow(row)
+    return table.getvalue()
 
 
 def _galleries(
-    result: Result,
-    train: Items,
-    samples: Items,
-    metric: metrics.Metric,
-    train_rows: np.ndarray,
-    sample_rows: np.ndarray,
-    count: int = 6,
+    result: Result, train: Items, samples: Items, metric: metrics.Metric, rows: Rows, count: int = 6
 ) -> dict:
-    """Per phase, the samples worth a look with their four nearest of both kinds; {} for vectors."""
+    """Per kind, the samples worth a look with their four nearest of both kinds; {} for vectors."""
     from memgen_jax.report import audit_figures, example_figures
 
     if train.values.ndim != 4:
         return {}
+    found = result.distances
     chosen = audit_figures.choose(
         result.labels,
-        result.distances.train[:, 0],
-        result.distances.train_index[:, 0],
-        result.distances.synthetic,
-        result.distances.synthetic_index,
+        found.train[:, 0],
+        found.train_index[:, 0],
+        found.synthetic,
+        found.synthetic_index,
         result.thresholds.delta_s,
         count,
     )
-    every = np.concatenate(list(chosen.values()))
+    chosen |= {"borderline": audit_figures.borderline(found.train[:, 0], result.thresholds.delta_m, count)}
+    every = np.unique(np.concatenate(list(chosen.values())))
     if not len(every):
         return {}
-    k = min(4, len(train_rows))
-    near = metric.search(sample_rows[every], train_rows, k=k)
+    k = min(4, len(rows.train))
+    near = metric.search(rows.samples[every], rows.train, k=k)
     # One more, for the sample itself is among them; it need not stand first where it has a duplicate.
-    among = metric.search(sample_rows[every], sample_rows, k=min(5, len(sample_rows)))
+    among = metric.search(rows.samples[every], rows.samples, k=min(5, len(rows.samples)))
     targets = {}
     for place, item in enumerate(every.tolist()):
         other = among.index[place] != item
@@ -149,4 +204,4 @@ def _galleries(
             synthetic_images=samples.values[among.index[place][other]],
             synthetic_distances=among.distance[place][other],
         )
-    return {phase: [targets[item] for item in items.tolist()] for phase, items in chosen.items()}
+    return {kind: [targets[item] for item in items.tolist()] for kind, items in chosen.items()}

@@ -104,6 +104,16 @@ def choose(
     }
 
 
+def borderline(
+    train_distance: Float[np.ndarray, " sample"], delta_m: float, count: int = 6
+) -> Int[np.ndarray, " chosen"]:
+    """Rows of the samples whose distance is nearest to the threshold for copies, half on each side where there are."""
+    order = np.argsort(train_distance, kind="stable")
+    middle = int(np.searchsorted(train_distance[order], delta_m, side="right"))
+    start = max(0, min(middle - count // 2, len(order) - count))
+    return order[start : start + count]
+
+
 def repeat_groups(
     labels: Int[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " sample"],

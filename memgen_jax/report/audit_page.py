@@ -1,5 +1,6 @@
 """The answer of an audit in plain sentences, and its page."""
 
+import typing
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ SHOWN = {
     "memorized": "The closest copies",
     "spurious": "The largest groups of repeats",
     "generalized": "The most novel samples",
+    "borderline": "Borderline: the samples nearest to the threshold for copies, on both sides",
 }
 
 
@@ -72,14 +74,65 @@ def render(
     )
 
 
+def render_unlabelled(
+    summary: Mapping,
+    metric: typing.Any,
+    num_train: int,
+    train_distance: Float[np.ndarray, " sample"],
+    synthetic_distance: Float[np.ndarray, " sample"],
+) -> str:
+    """The page where no threshold could be had: the distances alone."""
+    panel = histogram_figures.HistogramPanel(num_train, train_distance, synthetic_distance, None, None)
+    histograms = histogram_figures.histograms([panel], metric=metric.short, log_distance=True)
+    return page.render(
+        "unlabelled.html",
+        summary=summary,
+        metric=metric.phrase,
+        num_train=num_train,
+        num_samples=len(train_distance),
+        histograms=page.picture(
+            histograms,
+            "Histograms of every sample's distance to its nearest training item and nearest other sample",
+            "Each sample counts once in each histogram. Distances of exactly 0 stand in the first bin.",
+        ),
+    )
+
+
 def answer(summary: Mapping) -> list[str]:
-    """The answer in plain sentences, duplicates inside the training set first."""
+    """The answer in plain sentences: the samples, then duplicates inside the training set, then what limits both."""
     name = summary["metric_short"]
     total, count = summary["num_synthetic"], summary["num_train"]
-    doubles = summary["train_duplicates"]
     sentences = []
     near = f"{name} ≤ {measure(summary['delta_m'])}"
-    if doubles["within_delta_m"]:
+    within = f"{near}, {_origin(summary)}"
+    if summary["memorized_upper_bound_if_none"] is not None:
+        bound = summary["memorized_upper_bound_if_none"]
+        bound = percent(bound, 3 if bound < 0.01 else 1)
+        lead = (
+            f"None of {total:,} samples is a copy (memorized; {within}): with 95% confidence fewer than "
+            f"{bound} are"
+        )
+    else:
+        half = (summary["memorized_high"] - summary["memorized_low"]) / 2
+        digits = 2 if half < 0.0005 else 1
+        spread = f"± {percent(half, digits)}"
+        if half >= min(summary["memorized"], 1 - summary["memorized"]):  # a share is in 0..1
+            ends = (percent(summary[f"memorized_{end}"], digits) for end in ("low", "high"))
+            spread = f"({' – '.join(ends)})"
+        lead = (
+            f"{percent(summary['memorized'], digits)} {spread} of {total:,} samples are copies "
+            f"(memorized; {within})"
+        )
+    repeating = percent(summary["spurious"]) if summary["spurious"] else "no two"
+    sentences.append(
+        f"{lead}; {repeating} of these {number(summary['num_synthetic'], 9)} repeat each other without being in the "
+        f"training set (spurious; {name} ≤ {measure(summary['delta_s'])}); the rest, "
+        f"{percent(summary['generalized'])}, are new (generalized)."
+    )
+    doubles = summary["train_duplicates"]
+    if doubles is None:
+        sentences.append("The training set was not searched for duplicates, as asked.")
+    elif doubles["within_delta_m"]:
         sentences.append(
             f"Inside the training set, {doubles['within_delta_m']:,} of {count:,} items "
             f"({percent(doubles['within_delta_m'] / count, 2)}) have another one so near that it would count "
@@ -88,25 +141,6 @@ def answer(summary: Mapping) -> list[str]:
         )
     else:
         sentences.append(f"Inside the training set, no two of {count:,} items are as near as {near}.")
-    within = f"{near}, {_origin(summary)}"
-    if summary["memorized_upper_bound_if_none"] is not None:
-        bound = summary["memorized_upper_bound_if_none"]
-        bound = percent(bound, 3 if bound < 0.01 else 1)
-        lead = f"None of {total:,} samples is a copy ({within}): with 95% confidence fewer than {bound} are"
-    else:
-        half = (summary["memorized_high"] - summary["memorized_low"]) / 2
-        digits = 2 if half < 0.0005 else 1
-        spread = f"± {percent(half, digits)}"
-        if half >= min(summary["memorized"], 1 - summary["memorized"]):  # a share is in 0..1
-            ends = (percent(summary[f"memorized_{end}"], digits) for end in ("low", "high"))
-            spread = f"({' – '.join(ends)})"
-        lead = f"{percent(summary['memorized'], digits)} {spread} of {total:,} samples are copies ({within})"
-    repeating = percent(summary["spurious"]) if summary["spurious"] else "no two"
-    sentences.append(
-        f"{lead}; {repeating} of these {number(summary['num_synthetic'], 9)} repeat each other without being in the "
-        "training set "
-        f"({name} ≤ {measure(summary['delta_s'])}); the rest, {percent(summary['generalized'])}, are new."
-    )
     if summary["holdout"] and not summary["holdout"]["calibrates"]:
         innocent = percent(summary["holdout"]["memorized"], 2)
         sentences.append(f"For comparison, {innocent} of the unseen real items count as copies by that rule.")

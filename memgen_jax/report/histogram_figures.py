@@ -34,7 +34,7 @@ class HistogramPanel:
       num_train: K of the model that made it.
       train_distance: distance of every sample to its nearest item in S.
       synthetic_distance: distance of every sample to its nearest *other* sample in S', same metric.
-      delta_m, delta_s: the two thresholds.
+      delta_m, delta_s: the two thresholds; None where there are none.
       title: the panel's; K where empty.
       examples: of the peaks, any of: "memorized" and "not memorized" → a sample and its neighbour in
         S, for the upper histogram; "spurious" and "generalized" → a sample and its neighbour in S'.
@@ -43,8 +43,8 @@ class HistogramPanel:
     num_train: int
     train_distance: Float[np.ndarray, " sample"]
     synthetic_distance: Float[np.ndarray, " sample"]
-    delta_m: float | int
-    delta_s: float | int
+    delta_m: float | int | None
+    delta_s: float | int | None
     title: str = ""
     examples: Mapping[str, Pair] = dataclasses.field(default_factory=dict)
 
@@ -97,7 +97,7 @@ def histograms(
         style.plain_log_ticks(lower[0].xaxis, every=bool(edges[-1] < 200 * edges[0]))
     lower[0].set_xlim(edges[0], edges[-1])
     for panel, to_train, within in zip(panels, upper, lower, strict=True):
-        memorized = panel.train_distance <= panel.delta_m
+        memorized = None if panel.delta_m is None else panel.train_distance <= panel.delta_m
         _draw_bars(to_train, panel.train_distance, edges, style.TRAIN_COLOR)
         _draw_bars(within, panel.synthetic_distance, edges, style.SYNTHETIC_COLOR, hatched=memorized)
         to_train.set_title(panel.title or f"K = {panel.num_train:,}")
@@ -105,14 +105,14 @@ def histograms(
             (to_train, "δ$_m$", panel.delta_m, "memorized", "not memorized"),
             (within, "δ$_s$", panel.delta_s, "spurious", "generalized"),
         ):
-            _draw_threshold(axes, f"{symbol} = {delta:.3g}", delta, pictures)
+            _draw_threshold(axes, symbol, delta, pictures)
             for place, peak in ((0.01, left), (0.99, right)):
                 if peak in panel.examples:
                     _draw_pair(axes, panel.examples[peak], place, style.PHASE_COLORS.get(peak, _OTHER))
     upper[0].set_ylabel("to the training set S\nshare of samples")
     lower[0].set_ylabel("within the synthetic set S'\nshare of samples")
     lower[(len(panels) - 1) // 2].set_xlabel(f"distance to the nearest neighbour ({metric})")
-    _legend(figure, pictures)
+    _legend(figure, pictures, any(panel.delta_m is not None for panel in panels))
     if len(rows):
         axes = figure.add_subplot(grid[2])
         spurious_curve(axes, rows)
@@ -126,13 +126,15 @@ def _edges(
     panels: Sequence[HistogramPanel], logarithmic: bool | None
 ) -> tuple[Float[np.ndarray, " edge"], bool]:
     """One set of bins for all panels, and whether they are spaced by ratio."""
+    deltas = [delta for panel in panels for delta in (panel.delta_m, panel.delta_s) if delta is not None]
     values = np.concatenate(
-        [np.concatenate([panel.train_distance, panel.synthetic_distance]) for panel in panels]
-        + [[delta for panel in panels for delta in (panel.delta_m, panel.delta_s)]]
+        [np.concatenate([panel.train_distance, panel.synthetic_distance]) for panel in panels] + [deltas]
     ).astype(np.float64)
     values = values[np.isfinite(values) & (values > 0)]  # a set of one sample has no neighbour: inf
-    deltas = [delta for panel in panels for delta in (panel.delta_m, panel.delta_s) if delta > 0]
-    low, high = min([np.quantile(values, 0.002), *deltas]), values.max()
+    if not len(values):  # all distances are 0, and so are the thresholds
+        return np.linspace(0, 1, _BINS + 1), False
+    low = min([np.quantile(values, 0.002), *(delta for delta in deltas if delta > 0)])
+    high = values.max()
     if logarithmic is None:
         logarithmic = bool(high > 30 * np.quantile(values, 0.01))
     if logarithmic:
@@ -161,7 +163,9 @@ def _draw_bars(
     axes.set_ylim(0, max(float(below.max()), 1e-3))
 
 
-def _draw_threshold(axes: "matplotlib.axes.Axes", text: str, delta: float, pictures: bool) -> None:
+def _draw_threshold(
+    axes: "matplotlib.axes.Axes", symbol: str, delta: float | int | None, pictures: bool
+) -> None:
     """Draws the threshold and makes the room above the bars for its name and for the pictures."""
     from matplotlib.ticker import MaxNLocator
 
@@ -171,6 +175,10 @@ def _draw_threshold(axes: "matplotlib.axes.Axes", text: str, delta: float, pictu
     axes.set_yticks([tick for tick in ticks if 0 <= tick <= highest])
     style.percent_axis(axes, "")
     axes.set_ylim(0, highest / bars)
+    if delta is None:
+        return
+    # On a logarithmic axis 0 has no place: the line stands at its left end, where distances of 0 are counted.
+    text, delta = f"{symbol} = {delta:.3g}", max(delta, axes.get_xlim()[0])
     axes.axvline(delta, ymax=bars + 0.10, color="black", linestyle="--", linewidth=1.0)
     across = axes.transAxes.inverted().transform(axes.transData.transform((delta, 0)))[0]
     left = across > 0.35  # the name goes where there is room for it
@@ -207,7 +215,7 @@ def _draw_pair(axes: "matplotlib.axes.Axes", pair: Pair, place: float, color: st
     )
 
 
-def _legend(figure: "matplotlib.figure.Figure", pictures: bool) -> None:
+def _legend(figure: "matplotlib.figure.Figure", pictures: bool, thresholds: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -218,6 +226,8 @@ def _legend(figure: "matplotlib.figure.Figure", pictures: bool) -> None:
         Patch(facecolor="#dcdcdc", edgecolor=grey, hatch="//////", label="the same, of memorized samples"),
         Line2D([], [], color="black", linestyle="--", linewidth=1.0, label="threshold"),
     ]
+    if not thresholds:
+        handles = handles[:2]
     if pictures:
         handles.append(Patch(facecolor="none", edgecolor=_OTHER, label="a sample and its neighbour"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3, handlelength=1.6)

@@ -1,0 +1,96 @@
+"""`distances.npz`: all that an audit found by searching, so that other thresholds label it again in a second."""
+
+import dataclasses
+import io
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memgen_jax import metrics
+from memgen_jax.audit.comparing import Distances
+from memgen_jax.errors import InputError
+
+FILE = "distances.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Two sets, compared.
+
+    Attributes:
+      distances: what was found.
+      metric: by which distance, as the settings name it; `item_shape` of what was compared.
+      train_names, sample_names: what the items are called.
+    """
+
+    distances: Distances
+    metric: str
+    item_shape: tuple[int, ...]
+    train_names: Sequence[str]
+    sample_names: Sequence[str]
+
+    def to_bytes(self) -> bytes:
+        """As an .npz: every array of `Distances`, `train_name` and `sample_name`, `metric` and `item_shape`."""
+        found = {
+            field.name: value
+            for field in dataclasses.fields(self.distances)
+            if (value := getattr(self.distances, field.name)) is not None
+        }
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            **found,
+            metric=np.array(self.metric),
+            item_shape=np.array(self.item_shape),
+            train_name=np.array(self.train_names),
+            sample_name=np.array(self.sample_names),
+        )
+        return stream.getvalue()
+
+    def chosen_metric(self, batch: int) -> metrics.Metric:
+        return metrics.make_metric(self.metric, self.item_shape, batch=batch)
+
+
+def read_compared(path: str) -> Compared:
+    """Reads `distances.npz`, or the one in a folder.
+
+    Raises:
+      InputError: there is none, or it is not what an audit wrote.
+    """
+    place = Path(path).expanduser()
+    place = place / FILE if place.is_dir() else place
+    try:
+        with np.load(place, allow_pickle=False) as file:
+            stored = dict(file)
+        kept: dict[str, Any] = {field.name: stored.get(field.name) for field in dataclasses.fields(Distances)}
+        compared = Compared(
+            Distances(**kept),
+            str(stored["metric"]),
+            tuple(int(side) for side in stored["item_shape"]),
+            stored["train_name"].tolist(),
+            stored["sample_name"].tolist(),
+        )
+        _require_whole(compared)
+    except FileNotFoundError:
+        raise InputError(
+            f"{{0}} {path}: there is no such file; an audit writes it as {FILE}", "distances"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise InputError(f"{{0}} {path} is not what an audit wrote ({reason})", "distances") from None
+    return compared
+
+
+def _require_whole(compared: Compared) -> None:
+    found, count = compared.distances, len(compared.sample_names)
+    if found.train.ndim != 2 or not len(found.train) == len(found.synthetic) == count:
+        raise ValueError("its arrays are of different lengths")
+    if found.train_own is not None and len(found.train_own) != len(compared.train_names):
+        raise ValueError("its arrays are of different lengths")
+    for index, most in ((found.train_index, len(compared.train_names)), (found.synthetic_index, count)):
+        if len(index) != count or index.min() < 0 or index.max() >= most:
+            raise ValueError("it names items that are not there")

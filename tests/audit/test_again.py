@@ -1,0 +1,155 @@
+"""Labelling again, what is kept where no threshold can be had, and what else an audit can be asked for."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from memgen_jax import audit, load
+from memgen_jax.audit.stored import read_compared
+from memgen_jax.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """200 training images of noise; 60 samples, of which 20 are training images a little changed."""
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 256, (200, 6, 6, 1), dtype=np.uint8)
+    copies = (train[:20].astype(int) + rng.integers(-3, 4, (20, 6, 6, 1))).clip(0, 255).astype(np.uint8)
+    new = rng.integers(0, 256, (40, 6, 6, 1), dtype=np.uint8)
+    np.savez(tmp_path / "train.npz", images=train)
+    np.savez(tmp_path / "samples.npz", images=np.concatenate([copies, new]))
+    return tmp_path
+
+
+def run(folder, out="out", **more):
+    given = {"train": str(folder / "train.npz"), "samples": str(folder / "samples.npz")}
+    given = {} if "distances" in more else given
+    return audit.run(audit.AuditSettings(out=str(folder / out), **given | more), say=lambda _: None)
+
+
+def labels(folder, out="out"):
+    with (folder / out / "labels.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_distances_are_labelled_again_as_if_the_sets_had_been_compared_anew(folder):
+    run(folder, delta_m=1.0, delta_s=1.0)
+    run(folder, "anew", delta_m=5.0, delta_s=4.0, ratio=None)
+    run(folder, "again", distances=str(folder / "out"), delta_m=5.0, delta_s=4.0)
+    assert (folder / "again/labels.csv").read_bytes() == (folder / "anew/labels.csv").read_bytes()
+    first, second = (json.loads((folder / f"{out}/summary.json").read_text()) for out in ("anew", "again"))
+    for told in (first, second):
+        del told["settings"], told["called"]
+    assert first == second
+
+
+def test_without_a_threshold_the_distances_and_a_page_are_kept(folder, tmp_path):
+    rng = np.random.default_rng(2)
+    run(folder, delta_m=1.0, delta_s=1.0)  # an earlier answer in the same folder
+    np.savez(folder / "samples.npz", images=rng.integers(0, 256, (200, 6, 6, 1), dtype=np.uint8))
+    with pytest.raises(InputError, match=r"unimodal.*the distances are kept, and memgen audit --distances"):
+        run(folder)
+    out = folder / "out"
+    assert sorted(path.name for path in out.iterdir()) == ["distances.npz", "report.html", "summary.json"]
+    assert json.loads((out / "summary.json").read_text())["memorized"] is None
+    page = (out / "report.html").read_text()
+    assert "No sample is labelled" in page and "data:image/png" in page
+    run(folder, "again", distances=str(out / "distances.npz"), delta_m=1.0, delta_s=1.0)
+    assert len(labels(folder, "again")) == 200
+
+
+def test_a_valley_that_makes_copies_of_the_training_items_themselves_is_no_threshold(folder):
+    digits = load("digits").train
+    noise = np.random.default_rng(0).integers(0, 256, (350, 8, 8, 1), dtype=np.uint8)
+    np.savez(folder / "train.npz", images=digits[:700])
+    np.savez(folder / "samples.npz", images=np.concatenate([digits[700:1050], noise]))
+    with pytest.raises(InputError, match="of the training items themselves"):
+        run(folder)
+
+
+def test_the_nearest_training_items_stand_behind_the_columns_that_are_always_there(folder):
+    run(folder, delta_m=1.0, delta_s=1.0)
+    plain = labels(folder)
+    run(folder, "top", delta_m=1.0, delta_s=1.0, top=3)
+    rows = labels(folder, "top")
+    extra = ["train_distance_2", "train_item_2", "train_distance_3", "train_item_3"]
+    assert list(rows[0]) == [*plain[0], *extra]
+    assert [{name: row[name] for name in plain[0]} for row in rows] == plain
+    for row in rows:
+        near = [float(row[name]) for name in ("train_distance", "train_distance_2", "train_distance_3")]
+        assert near == sorted(near) and len({row[f"train_item{end}"] for end in ("", "_2", "_3")}) == 3
+
+
+def test_a_picture_is_saved_for_every_copy(folder):
+    result = run(folder, delta_m=1.0, delta_s=1.0, save_pairs=True)
+    pairs = sorted((folder / "out/pairs").iterdir())
+    assert len(pairs) == 20 and result.summary["memorized"] == pytest.approx(1 / 3)
+    with Image.open(pairs[7]) as picture:
+        pixels = np.asarray(picture)
+    side = 6 * 22  # the first multiple of six from 128 pixels on
+    assert pairs[7].name == "pair-00007.png" and pixels.shape == (side, 2 * side + 8)
+    train, samples = (np.load(folder / f"{name}.npz")["images"] for name in ("train", "samples"))
+    np.testing.assert_array_equal(pixels[::22, :side:22], samples[7, ..., 0])
+    np.testing.assert_array_equal(pixels[::22, side + 8 :: 22], train[7, ..., 0])
+    run(folder, delta_m=0.0, delta_s=0.0, save_pairs=True)
+    assert not list((folder / "out/pairs").iterdir())
+
+
+def test_the_search_for_duplicates_can_be_left_out(folder):
+    whole = run(folder, delta_m=1.0, delta_s=1.0)
+    result = run(folder, "quick", delta_m=1.0, delta_s=1.0, skip_duplicates_check=True)
+    np.testing.assert_array_equal(result.labels, whole.labels)
+    assert result.summary["train_duplicates"] is None and result.summary["auth_pct"] is None
+    assert "not searched for duplicates" in " ".join(result.sentences)
+    with pytest.raises(InputError, match="leaves out what tells whether a valley is a threshold"):
+        run(folder, "none", skip_duplicates_check=True)
+
+
+def test_no_distance_depends_on_the_memory(folder):
+    most, least = (
+        run(folder, f"out{memory}", delta_m=1.0, delta_s=1.0, memory=memory, top=2) for memory in (2.0, 0.001)
+    )
+    np.testing.assert_array_equal(most.distances.train, least.distances.train)
+    np.testing.assert_array_equal(most.distances.synthetic_index, least.distances.synthetic_index)
+
+
+def test_samples_that_are_the_training_set_have_distances_of_zero_and_a_page(folder):
+    images = np.load(folder / "train.npz")["images"]
+    np.savez(folder / "train.npz", images=np.concatenate([images, images]))
+    np.savez(folder / "samples.npz", images=np.concatenate([images, images]))
+    result = run(folder, delta_m=0.0, delta_s=0.0)
+    assert result.summary["memorized"] == 1.0 and not result.distances.train.any()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "there is no such file"),
+        (b"no zip at all", "is not what an audit wrote"),
+        ({"train": np.zeros((3, 1))}, "is not what an audit wrote"),
+    ],
+)
+def test_what_is_no_file_of_distances_is_said(folder, content, sentence):
+    file = folder / "given.npz"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        np.savez(file, **content)
+    with pytest.raises(InputError, match=sentence):
+        read_compared(str(file))
+
+
+def test_distances_beside_sets_and_missing_sets_are_refused_first(tmp_path):
+    for given, sentence in (
+        ({"distances": "d.npz", "train": "t"}, "give one of them"),
+        ({"distances": "d.npz", "save_pairs": True}, "no pictures to save"),
+        ({"train": "t"}, "samples is missing"),
+        ({"distances": "d.npz", "top": 0}, "at least 1"),
+        ({"distances": "d.npz", "memory": -1.0}, "positive, in gigabytes"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            audit.run(audit.AuditSettings(out=str(tmp_path / "out"), **given), say=lambda _: None)
+    assert not (tmp_path / "out").exists()
