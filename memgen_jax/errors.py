@@ -1,6 +1,7 @@
 """The one exception that means "the user gave something that cannot work", and its commonest cases."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 
 class InputError(ValueError):
@@ -63,3 +64,25 @@ def require_at_least(group: str, settings: object, **least: int) -> None:
         value = getattr(settings, name)
         if not value >= bound:  # NaN too
             raise InputError.setting(f"{group}{'.' if group else ''}{name}", value, f"at least {bound}")
+
+
+def require_each_once(name: str, values: Sequence[object]) -> None:
+    """Raises InputError where a list of a setting names something twice."""
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise InputError.setting(
+            name, tuple(values), f"a list that names each value once ({twice} is there twice)"
+        )
+
+
+def whole_numbers(name: str, values: Sequence[object]) -> tuple[int, ...]:
+    """The values as whole numbers; 2.0 is one.
+
+    Raises:
+      InputError: another value.
+    """
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and value == int(value)):  # type: ignore[arg-type, operator, call-overload]
+            raise InputError(f"{{0}}={value!r} is not a whole number.", name)
+    return tuple(int(value) for value in values)  # type: ignore[call-overload]

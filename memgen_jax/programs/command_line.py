@@ -119,6 +119,7 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
         complete(settings, config, {name: value for name, value in overrides if value})
     for name, given in overrides:
         _require_setting(config, name, given)
+    rest = [_with_whole_number(config, word) for word in rest]
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=["", *rest])
         _, *left = values(["", *rest])
@@ -172,6 +173,32 @@ def _overrides(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield match[1], match[2]
 
 
+def _with_whole_number(config: ConfigDict, word: str) -> str:
+    """--config.train.num_steps=2e3 as --config.train.num_steps=2000, which flags of whole numbers understand."""
+    flag, equals, given = word.partition("=")
+    match = re.match(r"--?config\.(.*)$", flag)
+    if match and equals and _kind_of(config, match[1]) is int:
+        return f"{flag}={_whole(given)}"
+    return word
+
+
+def _whole(given: str) -> str:
+    """2.0 and 2e3 as 2 and 2000; anything else as it is."""
+    try:
+        number = float(given)
+    except ValueError:
+        return given
+    return str(int(number)) if number.is_integer() else given
+
+
+def _kind_of(config: ConfigDict, name: str) -> type | None:
+    group, _, leaf = name.rpartition(".")
+    found: Any = config
+    for part in group.split(".") if group else ():
+        found = found.get(part) if isinstance(found, ConfigDict) else None
+    return found.get_type(leaf) if isinstance(found, ConfigDict) and leaf in found else None
+
+
 def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
     """Refuses an override of what is no setting, or by what the setting cannot be."""
     found: Any = config
@@ -190,7 +217,7 @@ def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
     parser, words = _KINDS.get(kind, (None, ""))
     if parser and given is not None:
         try:
-            parser.parse(given)
+            parser.parse(_whole(given) if kind is int else given)
         except (TypeError, ValueError):
             raise InputError(f"--config.{name}={given} must be {words}.") from None
 

@@ -61,8 +61,8 @@ class FinishedRun:
             ) from None
 
 
-def open_run(path: str) -> FinishedRun:
-    """Opens the workdir of a finished transition run.
+def require_finished(path: str) -> epath.Path:
+    """The workdir of a finished transition run.
 
     Raises:
       InputError: there is none.
@@ -73,6 +73,16 @@ def open_run(path: str) -> FinishedRun:
             f"{folder} holds no finished transition run (config.json and fractions.csv): "
             "run the program transition there first."
         )
+    return folder
+
+
+def open_run(path: str) -> FinishedRun:
+    """Opens the workdir of a finished transition run.
+
+    Raises:
+      InputError: there is none.
+    """
+    folder = require_finished(path)
     with (folder / "fractions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     sizes = tuple(sorted({int(row["num_train"]) for row in rows}))

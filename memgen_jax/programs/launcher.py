@@ -8,6 +8,7 @@ A mistake in a setting comes up as `InputError` with the setting's name; `comman
 
 import errno
 import importlib
+import json
 import os
 import re
 import sys
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import logging as absl_logging
+from etils import epath
+from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
 from memgen_jax.programs import exits
@@ -103,7 +106,35 @@ def _run(program: Program, line: CommandLine) -> None:
         program.before_joining(line.config)
         print("Waiting for the other processes, at most five minutes.", flush=True)
         join(line.processes)
+    require_own_workdir(program, line.workdir)
     program.main(line.config, line.workdir, line.invocation)
+
+
+def require_own_workdir(program: Program, workdir: str) -> None:
+    """Refuses the folder of another program's run, by the program's name."""
+    from memgen_jax.programs.configs import program_of
+    from memgen_jax.programs.settings import settings_from
+
+    try:
+        known = ConfigDict(json.loads((epath.Path(workdir) / "config.json").read_text()))
+        settings = program.settings_of(known)
+    except (OSError, ValueError, TypeError):  # none yet, or a damaged one, of which the run itself speaks
+        return
+    try:
+        if settings is not None:
+            settings_from(settings, known)
+            return
+    except InputError:
+        pass
+    try:
+        other = program_of(known)
+    except InputError:
+        return
+    if other.name != program.name:
+        raise InputError(
+            f"workdir {workdir} holds a run of memgen {other.name}, and this is memgen {program.name}: choose "
+            "another folder."
+        )
 
 
 def _others_are_at_work() -> bool:

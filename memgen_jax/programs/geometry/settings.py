@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from memgen_jax import diffusion, geometry, metrics
+from memgen_jax import bridges, diffusion, geometry, metrics
 from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.programs.finished_run import require_finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +139,10 @@ def check(settings: GeometrySettings) -> None:
             "give either --config.run=DIR, a finished transition run, "
             "or --config.pipeline=PATH, a diffusers folder."
         )
+    if settings.run:
+        require_finished(settings.run)
+    else:
+        bridges.read_folder(settings.pipeline)
     for name, metric in (("basins", settings.basins.metric), ("sampling", sampling.metric)):
         if metric not in metrics.METRICS:
             raise InputError.setting(f"{name}.metric", metric, f"one of {', '.join(metrics.METRICS)}")

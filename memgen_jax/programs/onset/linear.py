@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from memgen_jax import onset, runs
-from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import plain, settings_from
 
@@ -59,8 +59,8 @@ class LinearOnsetSettings:
     def __post_init__(self) -> None:
         require_at_least("", self, num_simulations=1)
         for name in ("dims", "num_train", "num_train_large", "readings_num_train"):
-            if not all(isinstance(value, int) for value in getattr(self, name)):
-                raise InputError(f"{name}={getattr(self, name)} must hold whole numbers alone.")
+            object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
+            require_each_once(name, getattr(self, name))
         if not self.dims or len(set(self.dims)) != len(self.dims):
             raise InputError(f"dims={self.dims} must name at least one dimension, each once.")
         if not self.num_train:
@@ -99,6 +99,12 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         workdir_path, plain(settings), command=invocation.command, free=("num_simulations",)
     )
     workdir.write_environment()
+    beyond = sorted(size for size in settings.num_train if size > settings.num_original)
+    if beyond:
+        print(
+            f"num_train={', '.join(map(str, beyond))} lies beyond num_original={settings.num_original}: there the "
+            "training set is larger than the original one that it is compared with."
+        )
     measured = {dim: simulate(settings, workdir, dim) for dim in settings.dims}
     readings = {}
     if settings.readings_num_train:

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from memgen_jax import data, diffusion, onset, runs, sweep
-from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import DDPMSettings, UNetSettings
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import plain, settings_from
@@ -107,6 +107,9 @@ class NetworkOnsetSettings:
 
     def __post_init__(self) -> None:
         require_at_least("", self, epochs=0)
+        for name in ("num_train", "seeds"):
+            object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
+            require_each_once(name, getattr(self, name))
 
 
 class NetworkOnsetRun:

@@ -10,7 +10,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax import bridges, data, diffusion, metrics, models, phases, runs, sweep
-from memgen_jax.errors import InputError, require_at_least
+from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import (
     AnyDataSettings,
     DDPMSettings,
@@ -61,7 +61,10 @@ class SamplerSettings:
 
     def __post_init__(self):
         require_at_least("sampler", self, per_train=1, at_least=0, at_most=0, snapshot_at_most=2)
-        require_at_least("sampler", self, chunk_size=1, steps_per_call=0, eta=0)
+        require_at_least("sampler", self, chunk_size=1, steps_per_call=0)
+        if not 0 <= self.eta <= 1:
+            allowed = "in 0..1: 0 is deterministic, 1 ancestral sampling"
+            raise InputError.setting("sampler.eta", self.eta, allowed)
 
     def size(self, num_train: int) -> int:
         """Number of samples of a member: per_train * K within the limits."""
@@ -125,9 +128,9 @@ class TransitionSettings:
 
     def __post_init__(self):
         require_at_least("", self, onset_items=2)
-        for size in self.num_train:
-            if not isinstance(size, int):
-                raise InputError(f"num_train={size} is not a whole number of training items.")
+        for name in ("num_train", "seeds", "widths"):
+            object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
+            require_each_once(name, getattr(self, name))
         if self.matmul_precision not in PRECISIONS:
             raise InputError.setting(
                 "matmul_precision", self.matmul_precision, f"one of {', '.join(PRECISIONS)}"
@@ -135,10 +138,10 @@ class TransitionSettings:
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         for width in self.widths:
-            if not (isinstance(width, int) and width > 0):
+            if width < 1:
                 raise InputError(f"widths={width} is not a positive whole number.")
         for seed in self.seeds:
-            if not (isinstance(seed, int) and 0 <= seed < 2**32):
+            if not 0 <= seed < 2**32:
                 raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
 
 
