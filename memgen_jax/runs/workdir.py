@@ -202,8 +202,11 @@ def environment() -> dict[str, Any]:
 
 
 def _differing(config: Any, known: Any, free: frozenset[str]) -> dict[str, tuple[Any, Any]]:
-    """Settings that are not the same: name -> (there, now). One left at None is as good as absent."""
-    ours, theirs = _flatten(config), _flatten(known)
+    """Settings that are not the same: name -> (there, now). One left at None or "" is as good as absent."""
+    ours, theirs = (
+        {name: None if value == "" else value for name, value in _flatten(tree).items()}
+        for tree in (config, known)
+    )
     return {
         name: (theirs.get(name), ours.get(name))
         for name in sorted(ours.keys() | theirs.keys())

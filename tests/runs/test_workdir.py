@@ -77,7 +77,7 @@ def test_what_is_refused_before_creating_leaves_no_trace_and_an_existing_run_is_
 
 def test_a_setting_left_at_none_is_as_good_as_absent(tmp_path):
     Workdir(tmp_path, CONFIG).close()
-    Workdir(tmp_path, CONFIG | {"dropout": None}).close()
+    Workdir(tmp_path, CONFIG | {"dropout": None, "init_from": ""}).close()
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path):

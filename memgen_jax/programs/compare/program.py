@@ -15,6 +15,7 @@ from etils import epath
 
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_together
+from memgen_jax.programs import columns
 from memgen_jax.programs.compare.runs_read import (
     QUANTITIES,
     Curve,
@@ -170,6 +171,7 @@ def draw(
         overlaid=picture,
     )
     page.write(epath.Path(out) / "report.html", html)
+    columns.write(out)
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> bytes:

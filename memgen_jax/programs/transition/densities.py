@@ -19,7 +19,14 @@ import numpy as np
 
 from memgen_jax import data, onset, runs, sweep
 from memgen_jax.programs.transition.settings import TransitionRun
-from memgen_jax.programs.transition.tables import each_width, load_samples, of_width, read_table, shown_width
+from memgen_jax.programs.transition.tables import (
+    each_width,
+    load_samples,
+    of_width,
+    read_table,
+    shown_width,
+    write_rows,
+)
 from memgen_jax.report import onset_figures
 from memgen_jax.report.transition_figures import CriticalSize
 
@@ -51,7 +58,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
         outcome["onset_by_width"] = {str(width): found for width, found in critical.items()}
         workdir.write_csv("capacity.csv", capacity_rows(outcome))
     workdir.write_json("transition.json", outcome)
-    workdir.write_csv("onset.csv", rows)
+    write_rows(run, workdir, "onset.csv", rows)
 
 
 def compare_sizes(

@@ -27,6 +27,7 @@ from memgen_jax.programs.transition.tables import (
     load_samples,
     make_thresholds,
     shown_width,
+    write_rows,
 )
 
 RATE_RULE = "held_out_rate"
@@ -87,10 +88,10 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     everything = [(rule, group) for rule, found in groups.items() for group in found]
     common = common_size([group for _, group in everything])
     rows = itertools.chain(*(repeat_rows(rule, group, common) for rule, group in everything))
-    workdir.write_csv("repeats.csv", list(rows))
+    write_rows(run, workdir, "repeats.csv", rows)
     if len(run.dataset.held_out):
-        workdir.write_csv("copying.csv", copying_rows(run, workdir, groups[run.settings.phases.rule]))
-    workdir.write_csv("fractions.csv", [fraction_row(*entry) for entry in everything])
+        write_rows(run, workdir, "copying.csv", copying_rows(run, workdir, groups[run.settings.phases.rule]))
+    write_rows(run, workdir, "fractions.csv", [fraction_row(*entry) for entry in everything])
 
 
 def sizes_of(run: TransitionRun) -> list[int]:

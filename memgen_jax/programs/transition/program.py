@@ -20,7 +20,7 @@ import memgen_jax
 from memgen_jax import runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
+from memgen_jax.programs import columns, launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import flat, plain, settings_from
 from memgen_jax.programs.transition import cost, densities, estimates, growth, report, steps, tables
@@ -94,6 +94,7 @@ def work(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
         steps.tabulate(run, workdir)
         densities.tabulate(run, workdir)
         report.report(run, workdir)
+        columns.write(workdir.path)
         workdir.write_json(DRAWN, state_of(run))
     report.print_outcome(workdir)
     print(f"Figures and the page: {workdir.path}/figures, {workdir.path}/report.html.")
@@ -195,8 +196,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
 
 def member_row(member: sweep.Member) -> dict[str, Any]:
     """A row of members.csv; `width` is blank where it has no part in the member's random keys."""
-    columns = ("num_train", "seed", "width", "batch_size", "name")
-    row = {column: getattr(member, column) for column in columns}
+    row = {name: getattr(member, name) for name in ("num_train", "seed", "width", "batch_size", "name")}
     return row if member.key_width is None else row | {"width": None}
 
 

@@ -244,7 +244,9 @@ def seed_rows(run: TransitionRun, workdir: runs.Workdir, width: int | None) -> l
     if len(run.settings.seeds) < 2:
         return []
     rows = list(csv.DictReader((workdir / "fractions_by_member.csv").read_text().splitlines()))
-    numeric = of_width([{k: float(v) for k, v in row.items() if k != "member"} for row in rows], width)
+    numeric = of_width(
+        [{k: float(v) if v else None for k, v in row.items() if k != "member"} for row in rows], width
+    )
     return [[row for row in numeric if row["seed"] == seed] for seed in run.settings.seeds]
 
 
@@ -360,7 +362,7 @@ def print_outcome(workdir: runs.Workdir) -> None:
         return f"{row[phase]:.3f} ({row[phase + '_low']:.3f}-{row[phase + '_high']:.3f})"
 
     rows = read_table(workdir, "fractions.csv")
-    width = ("width",) if "width" in rows[0] else ()
+    width = ("width",) if len({row["width"] for row in rows}) > 1 else ()
     print(
         runs.table(
             (*width, "K", "samples", *(f"{phase} (95%)" for phase in phases.NAMES)),

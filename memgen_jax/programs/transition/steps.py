@@ -19,6 +19,7 @@ from memgen_jax.programs.transition.tables import (
     make_thresholds,
     of_width,
     read_table,
+    write_rows,
 )
 from memgen_jax.report import phase_diagram_figures
 
@@ -41,7 +42,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
         row["sample_distance"] = float(np.median(np.concatenate(distances)))
         row["held_out_distance"] = held_out.get(size)
         rows.append(row if width is None else row | {"width": width})
-    workdir.write_csv("fractions_by_step.csv", rows)
+    write_rows(run, workdir, "fractions_by_step.csv", rows)
     times = {width: training_times(of_width(rows, width)) for width in run.widths}
     workdir.write_json("training_time.json", join_widths(run, times))
 

@@ -145,9 +145,8 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         sizes, labels = zip(*((size, replicates) for _, size, replicates in group), strict=True)
         critical[width] = phases.critical_sizes(sizes, labels, resamples=run.settings.phases.num_bootstrap)
     if len(run.settings.seeds) > 1:
-        workdir.write_csv(
-            "fractions_by_member.csv", [member_row(m, workdir, thresholds) for m in run.members]
-        )
+        rows = [member_row(m, workdir, thresholds) for m in run.members]
+        write_rows(run, workdir, "fractions_by_member.csv", rows)
     if run.controls:
         controls = [
             phases.fractions(
@@ -175,7 +174,8 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         outcome["critical_by_width"] = {str(width): found for width, found in critical.items()}
     workdir.write_json("transition.json", outcome)
     rule = {"rule": run.settings.phases.rule}
-    workdir.write_csv("fractions.csv", [row | rule for row in fraction_rows(run, workdir, thresholds)])
+    rows = [row | rule for row in fraction_rows(run, workdir, thresholds)]
+    write_rows(run, workdir, "fractions.csv", rows)
 
 
 def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
@@ -280,9 +280,18 @@ def each_width(run: TransitionRun, joined: Mapping[str, Any]) -> dict[int | None
     return {width: by_width.get(str(width), joined) for width in run.widths}
 
 
+def write_rows(run: TransitionRun, workdir: runs.Workdir, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    """A table of networks: its last column is their width, that of `model` where the sweep has one."""
+    own = getattr(run.settings.model, "width", None)
+    told = [
+        {k: v for k, v in row.items() if k != "width"} | {"width": row.get("width") or own} for row in rows
+    ]
+    workdir.write_csv(name, told)
+
+
 def of_width(rows: Iterable[dict[str, Any]], width: int | None) -> list[dict[str, Any]]:
-    """The rows of one width: all of them where there is no such column."""
-    return [row for row in rows if row.get("width", width) == width]
+    """The rows of one width: all of them where the sweep has one."""
+    return [row for row in rows if width is None or row.get("width", width) == width]
 
 
 def read_table(workdir: runs.Workdir, name: str, *, rule: str | None = None) -> list[dict[str, Any]]:

@@ -102,6 +102,16 @@ def test_seeds_and_widths_are_added_beside_what_is_there(grown):
     )
 
 
+def test_every_column_of_every_table_is_explained_and_every_table_of_networks_has_a_width(grown):
+    folder, states = grown
+    told = json.loads((folder / "columns.json").read_text())
+    assert set(told) == {file.name for file in folder.glob("*.csv")} | {"transition.json"}
+    assert not [(name, c) for name, own in told.items() for c, text in own.items() if not text]
+    for name in ("fractions.csv", "repeats.csv", "copying.csv", "onset.csv"):
+        header, row = states["first"]["tables"][name].splitlines()[:2]
+        assert header.endswith(",width") and row.endswith(",16"), name
+
+
 def test_a_grown_run_opens_with_the_names_that_its_members_have(grown):
     folder, _ = grown
     run = open_run(str(folder)).run
