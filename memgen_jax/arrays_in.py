@@ -9,6 +9,7 @@ refused in one sentence with its name. Arrays that are so already pass untouched
 
 import functools
 import inspect
+import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -93,11 +94,9 @@ class _Kind(typing.NamedTuple):
 
 def _array_kind(hint: Any) -> _Kind | None:
     """What an annotation asks for where it is of a NumPy array, alone or beside other things."""
-    options = [
-        option
-        for option in typing.get_args(hint) or [hint]
-        if getattr(option, "array_type", None) is np.ndarray
-    ]
+    one_of = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    parts = typing.get_args(hint) if one_of else (hint,)
+    options = [part for part in parts if getattr(part, "array_type", None) is np.ndarray]
     if not options:
         return None
     option = options[0]

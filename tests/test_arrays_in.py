@@ -106,3 +106,9 @@ def test_search_takes_lists():
 def test_an_array_passes_untouched():
     array = np.arange(3.0)
     assert as_array("x", array) is array
+
+
+def test_functions_and_sequences_of_arrays_are_left_as_they_are():
+    real = np.arange(1.0, 400.0)
+    found = phases.held_out_rate(list(real), lambda items: real[items], len(real), len(real), 0.01)
+    assert found.delta_m > 0
