@@ -62,6 +62,7 @@ def grown(tmp_path_factory):
     run("again")
     run("size", num_train=(2, 8, 16))
     run("fewer")
+    run("seed", num_train=(2, 8, 16), seeds=(0, 1))
     run("seed and width", seeds=(0, 1), widths=(8,))
     return folder, states
 
