@@ -49,9 +49,10 @@ usage: memgen audit --train PATH --samples PATH --out DIR [options]
 
 Are the samples copies of the training images? Compares every sample with every
 training image and with every other sample. PATH is a folder of images (PNG,
-JPEG, TIFF, …), an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
+JPEG, TIFF, …), .npz[:NAME], .npy, .zip, .tar, .parquet, .arrow, LMDB, MNIST's
+or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
 
-  --train PATH     the images that the model was trained on (several: repeat)
+  --train PATH     the images that the model was trained on
   --samples PATH   the images that it made; or have them drawn from a model,
     --pipeline DIR --num-samples N [--prompts FILE: one a line]
     [--guidance W (7.5)] [--steps N (50)] [--seed N (0)]
@@ -71,6 +72,7 @@ JPEG, TIFF, …), an .npz (array `images`) or .npy file, or tfds:NAME:SPLIT.
   --size N --channels C    crop and resize to N×N; all grey (1) or RGB (3)
   --skip-bad       leave out unreadable images and count them
   --range R        of float images: 0,1 or -1,1 (write --range=-1,1) or 0,255
+  --layout L       nchw or nhwc, of arrays whose channels may be first or last
   --batch B        images per LPIPS batch (64)
   --data-dir DIR   where tfds data sets are prepared
   --json           print summary.json on stdout, and all else on stderr
@@ -89,9 +91,9 @@ def parser() -> argparse.ArgumentParser:
     )
     one.format_help = lambda: AUDIT  # type: ignore[method-assign]
     add = one.add_argument
-    add("--train", action="append")
+    add("--train", nargs="+", action="extend")
     made = one.add_mutually_exclusive_group()
-    made.add_argument("--samples", action="append")
+    made.add_argument("--samples", nargs="+", action="extend")
     made.add_argument("--pipeline")
     add("--num-samples", type=int)
     add("--prompts")
@@ -99,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, dest="num_steps")
     add("--seed", type=int)
     add("--out", required=True)
-    add("--holdout", action="append")
+    add("--holdout", nargs="+", action="extend")
     add("--metric", choices=("auto", "l2", "lpips"))
     add("--thresholds")
     add("--delta-m", type=float)
@@ -116,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     add("--channels", type=int, choices=(1, 3))
     add("--skip-bad", action="store_true")
     add("--range", dest="value_range", choices=("0,1", "-1,1", "0,255"))
+    add("--layout", choices=("nhwc", "nchw"))
     add("--batch", type=int)
     add("--data-dir")
     add("--json", action="store_true")

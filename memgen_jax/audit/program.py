@@ -1,5 +1,6 @@
 """Is a model copying its training data? Any samples against any training set, told from top to bottom."""
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,8 +40,9 @@ def run(
     check(settings)
     require_writable(settings.out)
     if settings.distances is not None:
-        return _conclude_and_write(settings, read_compared(settings.distances), {}, None, say)
-    train, samples, holdout = load(settings, say, draw)
+        return _conclude_and_write(settings, read_compared(settings.distances), {}, None, say, {})
+    sets = load(settings, say, draw)
+    train, samples, holdout = sets.train, sets.samples, sets.holdout
     metric = choose_metric(settings, train)
     rows = Rows(
         metric.vectors(train.values, "embed training set"),
@@ -54,7 +56,12 @@ def run(
         samples.names,
     )
     read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
-    return _conclude_and_write(settings, compared, read, rows, say)
+    told = {
+        "unread": {name: dict(items.unread) for name, items in read.items() if items.unread},
+        "shared": [dataclasses.asdict(shared) for shared in sets.shared],
+        "remarks": list(sets.remarks),
+    }
+    return _conclude_and_write(settings, compared, read, rows, say, told)
 
 
 def _conclude_and_write(
@@ -63,13 +70,19 @@ def _conclude_and_write(
     read: Mapping[str, Items],
     rows: Rows | None,
     say: Callable[[str], object],
+    told: dict,
 ) -> Result:
-    """The answer; where no threshold can be had, the distances are kept all the same."""
+    """The answer; where no threshold can be had, the distances are kept all the same.
+
+    Args:
+      told: what reading has to say, for the summary.
+    """
     metric = compared.chosen_metric(settings.batch)
     about = {
+        **told,
         "called": {name: settings.called(name) for name in read or ("train", "samples")},
         "left_out": {
-            name: f"{count_by_kind(what)} (skipped.csv)" if items.skipped else count_by_kind(what)
+            name: f"{count_by_kind(what)} (skipped.csv)"
             for name, items in read.items()
             if (what := dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {}))
         },

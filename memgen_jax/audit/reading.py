@@ -1,73 +1,93 @@
 """Reads the sets that an audit compares, and refuses those that cannot be compared."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from memgen_jax import metrics, phases
+from memgen_jax.audit import likeness, shared
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, read_sets
+from memgen_jax.data import Items, decide_ranges, float_span, legible, read_sets
 from memgen_jax.errors import InputError
+
+
+class Read(NamedTuple):
+    """The sets of an audit, of one shape.
+
+    Attributes:
+      holdout: without the items that are in the training set, identical.
+      shared: what the sets have in common.
+      remarks: sentences on that, and on what else should be known before the answer.
+    """
+
+    train: Items
+    samples: Items
+    holdout: Items | None
+    shared: Sequence[shared.Shared]
+    remarks: Sequence[str]
 
 
 def load(
     settings: AuditSettings, say: Callable[[str], object], draw: Callable[[], Items] | None = None
-) -> tuple[Items, Items, Items | None]:
-    """Training items, samples and held-out items, of one shape; `draw` makes the samples, see `run`."""
+) -> Read:
+    """Reads the sets; `draw` makes the samples, see `run`.
+
+    Raises:
+      InputError: a set cannot be read, or they cannot be compared.
+    """
     options: dict[str, Any] = {
         "data_dir": settings.data_dir,
         "size": settings.size,
         "channels": settings.channels,
         "skip_bad": settings.skip_bad,
-        "value_range": settings.value_range,
+        "layout": settings.layout,
     }
-    train, holdout = read_sets(settings.sources("train"), **options)
-    samples = read_sets(settings.sources("samples"), **options)[0] if draw is None else draw()
+    ranges = _ranges(settings, drawn=draw is not None)
+
+    def read(name: str) -> tuple[Items, Items | None]:
+        return read_sets(
+            settings.sources(name), value_range=ranges.get(name), progress=f"read {name}", **options
+        )
+
+    train, holdout = read("train")
+    samples = read("samples")[0] if draw is None else draw()
     if settings.holdout is not None:
-        holdout, _ = read_sets(settings.sources("holdout"), **options)
+        holdout, _ = read("holdout")
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
-        place = settings.called(name)
         note = f" ({items.note})" if items.note else ""
-        say(f"{name}: {_count(items)} from {place}{note}")
-    ranges = {name: items.note for name, items in sets.items() if items.note.startswith("floats in")}
-    if len(set(ranges.values())) > 1:
-        say(
-            "Warning: the sets are floats of different ranges, "
-            + "; ".join(f"{name}: {note}" for name, note in ranges.items())
-            + ". If that is not so, say the range."
-        )
+        say(legible(f"{name}: {_count(items)} from {settings.called(name)}{note}"))
     require_comparable(settings, sets)
-    if holdout is not None:
-        holdout = without_shared(settings, train, holdout, say)
-    return train, samples, holdout
-
-
-def without_shared(
-    settings: AuditSettings, train: Items, holdout: Items, say: Callable[[str], object]
-) -> Items:
-    """The held-out items that are in the training set by no copy: the others would make every threshold 0."""
-    seen = {item.tobytes() for item in train.values}
-    unseen = np.array([item.tobytes() not in seen for item in holdout.values])
-    shared = int((~unseen).sum())
-    if not shared:
-        return holdout
-    share = shared / len(unseen)
-    say(
-        f"Warning: {shared:,} of {len(unseen):,} held-out items ({100 * share:.2g}%) are in the training set, "
-        "identical; they are left out of the calibration."
-        + (
-            " So many say that the two sets were not kept apart."
-            if share >= settings.false_positive_rate
-            else ""
+    found, inside = shared.find(sets)
+    remarks = [one.sentence(settings.false_positive_rate) for one in found]
+    if len(set(ranges.values())) > 1:
+        told = "; ".join(f"{name}: {stored}" for name, stored in ranges.items())
+        remarks.append(
+            f"Warning: the sets are floats of different ranges, {told}. If that is not so, say the range."
         )
-    )
-    kept = holdout._replace(
-        values=holdout.values[unseen], names=[n for n, own in zip(holdout.names, unseen, strict=True) if own]
-    )
-    require_comparable(settings, {"train": train, "samples": train, "holdout": kept})
-    return kept
+    remarks += likeness.warnings(sets)
+    for remark in remarks:
+        say(remark)
+    if holdout is not None and inside is not None and inside.any():
+        holdout = holdout._replace(
+            values=holdout.values[~inside],
+            names=[name for name, own in zip(holdout.names, inside, strict=True) if not own],
+        )
+        require_comparable(settings, {"train": train, "samples": samples, "holdout": holdout})
+    return Read(train, samples, holdout, found, remarks)
+
+
+def _ranges(settings: AuditSettings, drawn: bool) -> dict[str, str]:
+    """The range of every set of float images, decided for all of them together."""
+    spans: dict[str, tuple[float, float]] = {}
+    for name in ("train", "samples", "holdout"):
+        if name == "samples" and drawn:
+            continue
+        own = [span for source in settings.sources(name) if (span := float_span(source, settings.layout))]
+        if own:
+            spans[name] = min(low for low, _ in own), max(high for _, high in own)
+    called = {f"{name} ({settings.called(name)})": span for name, span in spans.items()}
+    decided = decide_ranges(called, settings.value_range)
+    return dict(zip(spans, decided.values(), strict=True))
 
 
 def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> None:
@@ -80,7 +100,8 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
     for name, items in sets.items():
         place = settings.called(name)
         if len(items.values) < 2:
-            raise InputError(f"{{0}} {place} holds one item; give at least 2", name)
+            few = "no item that is not in the training set" if len(items.values) == 0 else "one item"
+            raise InputError(f"{{0}} {place} holds {few}; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
         if shape == expected:
             continue

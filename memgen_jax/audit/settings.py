@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 
 from memgen_jax import metrics, phases
@@ -32,7 +33,7 @@ class AuditSettings:
       skip_duplicates_check: leave out the search of the training set in itself, the longest where it is large;
         what needs it is then missing.
       memory: gigabytes that searching may take on each device; None for a third of what is free, at most 4.
-      size, channels, skip_bad, value_range, data_dir: see `data.read`.
+      size, channels, skip_bad, value_range, layout, data_dir: see `data.read`.
       batch: images per LPIPS batch.
     """
 
@@ -56,6 +57,7 @@ class AuditSettings:
     channels: int | None = None
     skip_bad: bool = False
     value_range: str | None = None
+    layout: str | None = None
     data_dir: str | None = None
     batch: int = 64
 
@@ -94,8 +96,10 @@ def check(settings: AuditSettings) -> None:
         for source in settings.sources(name):
             if not source:
                 raise InputError("{0} is empty; give a path", name)
-            plain = source.startswith(("tfds:", "idx:"))
-            place = source if plain else os.path.realpath(os.path.expanduser(source))
+            plain = source.startswith("tfds:")
+            place = (
+                source if plain else os.path.realpath(os.path.expanduser(re.sub("^(idx|cifar):", "", source)))
+            )
             for other, (other_name, other_source) in places.items():
                 if place == other:
                     raise InputError(

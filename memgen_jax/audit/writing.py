@@ -133,10 +133,10 @@ def write_unlabelled(
 def _write_all(
     settings: AuditSettings, compared: Compared, read: Mapping[str, Items], files: dict[str, str]
 ) -> None:
-    skipped = [(name, item) for name, items in read.items() for item in items.skipped]
+    skipped = [(name, item, why) for name, items in read.items() for item, why in items.left_out]
     if skipped:
         listed = io.StringIO()
-        csv.writer(listed, lineterminator="\n").writerows([("set", "item"), *skipped])
+        csv.writer(listed, lineterminator="\n").writerows([("set", "item", "reason"), *skipped])
         files["skipped.csv"] = listed.getvalue()
     encoded = {name: text.encode(errors="backslashreplace") for name, text in files.items()}
     with written_in(settings.out):

@@ -9,8 +9,9 @@ from memgen_jax.data.datasets import (
     gaussian_pixels,
     load,
 )
-from memgen_jax.data.images import Items, count_by_kind
-from memgen_jax.data.sources import read, read_sets
+from memgen_jax.data.items import Items, count_by_kind, legible
+from memgen_jax.data.ranges import decide as decide_ranges
+from memgen_jax.data.sources import float_span, read, read_sets
 from memgen_jax.data.subsets import (
     ORDERS,
     SUBSET_SEED,
@@ -30,10 +31,13 @@ __all__ = [
     "circle",
     "coarse_grid",
     "count_by_kind",
+    "decide_ranges",
     "decode",
     "digits",
     "encode",
+    "float_span",
     "gaussian_pixels",
+    "legible",
     "load",
     "paper_grid",
     "permutation",

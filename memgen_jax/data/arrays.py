@@ -1,56 +1,117 @@
-"""Items stored as numpy arrays: `.npz` and `.npy` files, uint8 or float."""
+"""Items stored as numpy arrays: `.npz` and `.npy` files, uint8 or float, whole folders of them."""
 
-import collections
 import os
-import zipfile
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Shaped
 
-from memgen_jax.data.images import Items
+from memgen_jax.data import ranges, room
+from memgen_jax.data.items import Account, Items, legible, numbered
+from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
 
 # What others call the items in an .npz; beside labels and statistics the first of these that is there counts.
 USUAL_NAMES = ("images", "samples", "x_train", "train_images", "arr_0")
-RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
-NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's: [-1, 1] reaches lower
-ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
+HELD_OUT = {"x_train": "x_test", "train_images": "test_images"}  # beside such a name; else "held_out"
+LAYOUTS = ("nhwc", "nchw")
+SUFFIXES = (".npz", ".npy")
 
 
 def read_array(
-    path: str | os.PathLike, value_range: str | None = None, name: str | None = None
+    path: str | os.PathLike,
+    value_range: str | None = None,
+    name: str | None = None,
+    layout: str | None = None,
+    memory: int | None = None,
 ) -> tuple[Items, Items | None]:
     """Reads the items of one file, and its held-out items if it has any.
 
     The array is one of `USUAL_NAMES` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
-    `.npz` holds real items kept out of training. Images are [n, height, width], [n, height, width, channel], or
-    [n, channel, height, width] where only that fits, with 1 or 3 channels, either uint8 or floats in [0, 1] or
-    [-1, 1]; which of the two ranges is inferred from whether any value is negative, and said in `note`. Floats are
-    rounded to uint8.
-    A lowest value a little below 0 fits neither and is refused, for the guess would decide what is a copy.
+    `.npz` (or `x_test` beside `x_train`, `test_images` beside `train_images`) holds real items kept out of training.
+    Images are [n, height, width], [n, height, width, channel], or [n, channel, height, width] where only that fits
+    or `layout` says so, with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the two ranges is
+    inferred, see `ranges.decide`, and said in `note`. Floats are rounded to uint8.
     Arrays [n, dim] of floats are vectors and are kept as float32.
 
     Args:
-      value_range: the range of float images, one of `RANGES`, in place of the guess; values beyond it are clipped.
+      value_range: the range of float images, one of `ranges.RANGES`, in place of the guess.
       name: which array of an `.npz`, where it is none of the usual.
+      layout: "nhwc" or "nchw", of arrays with four axes.
+      memory: bytes above which the items are mapped from a file.
 
     Raises:
       InputError: names the file and what is wrong with it.
     """
-    if value_range is not None and value_range not in RANGES:
-        raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
     path = Path(path)
-    arrays = _stored_arrays(path)
-    held_out = arrays.pop("held_out", None) if name is None else None
-    main = arrays[_chosen(arrays, name, path)]
-    return items_of_arrays(main, held_out, str(path), value_range)
+    main, held_out, account = _parts(path, name, layout, memory)
+    both = [main] if held_out is None else [main, held_out]
+    # One range for both parts: a held-out part without dark pixels must not be read differently.
+    note, values = _finished(both, value_range, memory)
+    items = [Items(array, numbered(path.name, len(array)), note) for array in values]
+    return account.of(items[0]), items[1] if held_out is not None else None
+
+
+def read_arrays(
+    files: Sequence[Path],
+    value_range: str | None = None,
+    layout: str | None = None,
+    memory: int | None = None,
+    skip_bad: bool = False,
+) -> Items:
+    """Reads `.npz` and `.npy` files as one set, in their order, as samplers write them: a few items a file.
+
+    The array of each is chosen as by `read_array`, and one range counts for all: a file without dark pixels must not
+    be read as another kind. A file of labels, one number an item, is no part of the set.
+
+    Raises:
+      InputError: names the file and what is wrong with it.
+    """
+    parts: list[Part] = []
+    names: list[str] = []
+    account = Account(skip_bad)
+    for file in files:
+        try:
+            stored = NumpyFile(file)
+            chosen = _chosen(stored, None)
+            if len(stored.headers[chosen].shape) < 2:
+                account.other(file.name, "file without items")
+                continue
+            part, _, own = _parts(file, None, layout, memory)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            account.bad(file.name, error)
+            continue
+        if parts and (part.array.shape[1:], part.is_image) != (parts[0].array.shape[1:], parts[0].is_image):
+            raise InputError(
+                f"{file} holds {part.array.dtype} items of shape {part.array.shape[1:]} and {files[0].name} "
+                f"{parts[0].array.dtype} of {parts[0].array.shape[1:]}: the items of one set must be alike"
+            )
+        account.unread.update(own.unread)
+        account.left_out += own.left_out
+        parts.append(part)
+        names += numbered(file.name, len(part.array))
+    if not parts:
+        raise InputError(f"none of the {len(files)} files ({files[0]}, ...) holds items: check them")
+    note, values = _finished(parts, value_range, memory)
+    said = f"{len(parts)} files as one set"
+    return account.of(
+        Items(
+            room.copied(values, memory), names, f"{said}; {note}" if note and len(parts) > 1 else note or said
+        )
+    )
 
 
 def items_of_arrays(
-    main: np.ndarray, held_out: np.ndarray | None, where: str, value_range: str | None = None
+    main: np.ndarray,
+    held_out: np.ndarray | None,
+    where: str,
+    value_range: str | None = None,
+    layout: str | None = None,
+    memory: int | None = None,
 ) -> tuple[Items, Items | None]:
     """The items of an array, and of one with held-out items if there is any; both as `read_array` says.
 
@@ -59,69 +120,79 @@ def items_of_arrays(
     Raises:
       InputError: names it and what is wrong with it.
     """
-    parts = {"images": main} if held_out is None else {"images": main, "held_out": held_out}
-    parts = {name: _in_item_shape(array, f"{where} ({name})") for name, array in parts.items()}
-    note = ""
-    if all(array.ndim == 4 and array.dtype == np.float32 for array in parts.values()):
-        # One range for both parts: a held-out part without dark pixels must not be read differently.
-        low = float(min(array.min() for array in parts.values()))
-        high = float(max(array.max() for array in parts.values()))
-        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, where)
-        parts = {name: _to_pixels(array, bounds) for name, array in parts.items()}
-        note = f"floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
-    items = {
-        name: Items(array, [f"{Path(where).name}[{i}]" for i in range(len(array))], note)
-        for name, array in parts.items()
-    }
-    return items["images"], items.get("held_out")
+    given = {"images": main} if held_out is None else {"images": main, "held_out": held_out}
+    parts = [_part(array, f"{where} ({name})", layout) for name, array in given.items()]
+    note, values = _finished(parts, value_range, memory)
+    items = [Items(array, numbered(Path(where).name, len(array)), note) for array in values]
+    return items[0], items[1] if held_out is not None else None
 
 
-def read_array_folder(folder: str | os.PathLike, value_range: str | None = None) -> Items:
-    """Reads the `.npz` and `.npy` files of a folder, in the order of their names, as one set.
-
-    As samplers write them, a few items a file. The array of each is chosen as by `read_array`, and one range counts
-    for all: a file without dark pixels must not be read as another kind.
-
-    Raises:
-      InputError: names the file and what is wrong with it.
-    """
-    if value_range is not None and value_range not in RANGES:
-        raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
-    files = sorted(
-        f for f in Path(folder).iterdir() if f.suffix.lower() in (".npz", ".npy") and f.name[0] != "."
-    )
-    parts: list[np.ndarray] = []
-    names: list[str] = []
+def float_span(
+    files: Sequence[Path], name: str | None = None, layout: str | None = None
+) -> tuple[float, float] | None:
+    """The lowest and highest value of the float images of some files; None where there are no such images."""
+    spans = []
     for file in files:
-        arrays = _stored_arrays(file)
-        part = _in_item_shape(arrays[_chosen(arrays, None, file)], str(file))
-        if parts and (part.shape[1:], part.dtype) != (parts[0].shape[1:], parts[0].dtype):
-            raise InputError(
-                f"{file} holds {part.dtype} items of shape {part.shape[1:]} and {files[0].name} {parts[0].dtype} of "
-                f"{parts[0].shape[1:]}: the items of one set must be alike"
-            )
-        parts.append(part)
-        names += [f"{file.name}[{i}]" for i in range(len(part))]
-    values, note = np.concatenate(parts), f"{len(files)} files as one set"
-    if values.ndim == 4 and values.dtype == np.float32:
-        low, high = float(values.min()), float(values.max())
-        bounds = RANGES[value_range] if value_range else _guessed_range(low, high, str(folder))
-        values = _to_pixels(values, bounds)
-        note += f"; floats in [{bounds[0]:g}, {bounds[1]:g}] rounded to 256 levels"
-    others = collections.Counter(
-        f.suffix.lower() or "no ending" for f in Path(folder).iterdir() if f not in files
-    )
-    return Items(values, names, note, unread=others)
+        stored = NumpyFile(file)
+        if len(stored.headers[_chosen(stored, name)].shape) < 2:
+            continue
+        main, held_out, _ = _parts(file, name, layout, None)
+        spans += [span(part) for part in (main, held_out) if part is not None and part.needs_range]
+    return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
 
-def _chosen(arrays: dict[str, np.ndarray], name: str | None, path: Path) -> str:
+class Part(NamedTuple):
+    """A stored array seen as items [n, h, w, c] or vectors [n, d], not yet converted."""
+
+    array: Shaped[np.ndarray, "item ..."]
+    what: str
+
+    @property
+    def is_image(self) -> bool:
+        return self.array.ndim == 4
+
+    @property
+    def needs_range(self) -> bool:
+        return self.is_image and self.array.dtype != np.uint8
+
+
+def _parts(
+    path: Path, name: str | None, layout: str | None, memory: int | None
+) -> tuple[Part, Part | None, Account]:
+    """The items of a file, its held-out ones, and the account of its other arrays."""
+    stored = NumpyFile(path)
+    main = _chosen(stored, name)
+    other = HELD_OUT.get(main, "") if HELD_OUT.get(main, "") in stored.headers else "held_out"
+    held_out = other if name is None and other in stored.headers and other != main else None
+    account = Account()
+    for unread in stored.headers:
+        if unread not in (main, held_out):
+            account.other(f"{path.name}:{unread}", "other array")
+
+    def part(key: str) -> Part:
+        what = f"{path} ({key})" if stored.is_zip else str(path)
+        header = stored.headers[key]
+        _require_items(header.shape, header.dtype, what, layout)
+        return Part(_in_item_shape(stored.array(key, memory), layout), what)
+
+    return part(main), part(held_out) if held_out is not None else None, account
+
+
+def _part(array: np.ndarray, what: str, layout: str | None) -> Part:
+    _require_items(array.shape, array.dtype, what, layout)
+    return Part(_in_item_shape(array, layout), what)
+
+
+def _chosen(stored: NumpyFile, name: str | None) -> str:
     """Which of a file's arrays holds the items."""
+    arrays = stored.headers
     if name is not None and name in arrays:
         return name
     usual = [known for known in USUAL_NAMES if known in arrays]
     if name is None and (len(arrays) == 1 or len(usual) == 1):
         return usual[0] if usual else next(iter(arrays))
-    there = ", ".join(sorted(arrays)) or "none"
+    path = legible(str(stored.path))
+    there = ", ".join(map(legible, sorted(arrays))) or "none"
     said = (
         f"no {name!r}"
         if name is not None
@@ -134,69 +205,101 @@ def _chosen(arrays: dict[str, np.ndarray], name: str | None, path: Path) -> str:
     )
 
 
-def _stored_arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}: give an .npz or .npy file that exists")
-    try:
-        stored: Any = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return {"images": stored}
-        with stored:
-            return dict(stored)
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        if "pickle" in reason:  # numpy's guess at whatever it does not know, and its advice is not ours
-            reason = "it holds Python objects, or is no file of numpy's"
+def _require_items(shape: tuple[int, ...], dtype: np.dtype, what: str, layout: str | None) -> None:
+    """Refuses arrays that cannot be items, by their type and shape alone."""
+    if layout is not None and layout not in LAYOUTS:
+        raise InputError.setting("layout", layout, f"one of {' or '.join(LAYOUTS)}")
+    if dtype != np.uint8 and not np.issubdtype(dtype, np.floating):
+        raise InputError(f"{legible(what)} has type {dtype}: save it as uint8 0..255 or as floats")
+    what = legible(what)
+    if len(shape) == 2 and dtype != np.uint8:
+        channels: tuple[int, ...] = (1,)
+    elif len(shape) == 4:
+        channels = (shape[-1], shape[1]) if layout is None else (shape[1 if layout == "nchw" else -1],)
+    else:
+        channels = (1,) if len(shape) == 3 else ()
+    if not set(channels) & {1, 3}:
         raise InputError(
-            f"cannot read {path} as numpy arrays ({reason}): save plain numbers with np.savez or np.save"
-        ) from error
+            f"{what} has shape {shape}: images must be [n, height, width] or [n, height, width, channel] with 1 or 3 "
+            "channels, last or first"
+            + (f", and with {{0}}={layout} it has {channels[0]}" if channels and layout else "")
+            + ("; vectors must be floats" if len(shape) == 2 else ""),
+            *(("layout",) if channels and layout else ()),
+        )
+    if len(shape) == 3 and shape[-1] in (1, 3) and min(shape[:2]) > 3:
+        raise InputError(
+            f"{what} has shape {shape}, which is that of one image: images must be [n, height, width] or [n, height, "
+            "width, channel]"
+        )
+    if len(shape) == 4 and layout is None and {shape[1], shape[-1]} <= {1, 3} and max(shape[1:]) > 3:
+        raise InputError(
+            f"{what} has shape {shape}, in which the channels may be first or last: say which with {{0}}=nchw or "
+            "{0}=nhwc",
+            "layout",
+        )
+    if 0 in shape:
+        raise InputError(f"{what} has shape {shape}, which holds nothing: give at least one item")
 
 
-def _in_item_shape(array: Shaped[np.ndarray, "..."], what: str) -> Shaped[np.ndarray, "item ..."]:
-    """uint8 [n, h, w, c] or float32 [n, h, w, c] or float32 [n, d]; refuses all else."""
-    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"{what} has type {array.dtype}: save it as uint8 0..255 or as floats")
+def _in_item_shape(array: Shaped[np.ndarray, "..."], layout: str | None) -> Shaped[np.ndarray, "item ..."]:
+    """[n, h, w, c] or [n, d], seen without copying."""
     if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim == 4 and array.shape[-1] not in (1, 3) and array.shape[1] in (1, 3):
-        array = np.moveaxis(array, 1, -1)  # channels first, as PyTorch has them
-    vectors = array.ndim == 2 and array.dtype != np.uint8
-    if not vectors and (array.ndim != 4 or array.shape[-1] not in (1, 3)):
-        raise InputError(
-            f"{what} has shape {array.shape}: images must be [n, height, width] or [n, height, width, "
-            "channel] with 1 or 3 channels, last or first"
-        )
-    if array.size == 0:
-        raise InputError(f"{what} has shape {array.shape}, which holds nothing: give at least one item")
-    if array.dtype == np.uint8:
-        return array
-    finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    if not finite.all():
-        raise InputError(
-            f"{what} has NaN or infinite values, first in item {int(np.argmin(finite))} of {len(array)}: "
-            "remove such items"
-        )
-    return array.astype(np.float32)
+        return array[..., None]
+    first = layout == "nchw" or (layout is None and array.ndim == 4 and array.shape[-1] not in (1, 3))
+    return np.moveaxis(array, 1, -1) if array.ndim == 4 and first else array
 
 
-def _guessed_range(low: float, high: float, path: str) -> tuple[float, float]:
-    if low < -1 - ROUNDING or high > 1 + ROUNDING:
-        raise InputError(
-            f"the float images of {path} run from {low:g} to {high:g}: save them as uint8 0..255, scale them to "
-            "[0, 1] or [-1, 1], or say their range with {0}",
-            "value_range",
-        )
-    if -NEAR < low < -ROUNDING:
-        raise InputError(
-            f"the float images of {path} run from {low:g} to {high:g}, which is neither [0, 1] nor clearly [-1, 1]: "
-            "say which with {0}=0,1 or {0}=-1,1",
-            "value_range",
-        )
-    return RANGES["0,1"] if low >= -ROUNDING else RANGES["-1,1"]
+def span(part: Part) -> tuple[float, float]:
+    """The lowest and highest value.
+
+    Raises:
+      InputError: one is NaN or infinite, as a float32 too.
+    """
+    low, high = np.inf, -np.inf
+    array = part.array
+    for rows in room.blocks(len(array), array[:1].size * array.dtype.itemsize):
+        with np.errstate(over="ignore"):
+            block = array[rows].astype(np.float32).reshape(rows.stop - rows.start, -1)
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                f"{legible(part.what)} has NaN or infinite values, first in item {rows.start + int(np.argmin(finite))} "
+                f"of {len(array)}: remove such items"
+            )
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    return low, high
 
 
-def _to_pixels(
-    images: Float32[np.ndarray, "*shape"], bounds: tuple[float, float]
-) -> UInt8[np.ndarray, "*shape"]:
-    low, high = bounds
-    return ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
+def _finished(
+    parts: Sequence[Part], value_range: str | None, memory: int | None
+) -> tuple[str, list[Shaped[np.ndarray, "item ..."]]]:
+    """The arrays as uint8 images or float32 vectors, and what was done to them."""
+    ranges.require_known(value_range)
+    spans = [span(part) if part.array.dtype != np.uint8 else (0.0, 255.0) for part in parts]
+    floats = [own for own, part in zip(spans, parts, strict=True) if part.needs_range]
+    note = chosen = ""
+    if floats:
+        what = legible(parts[0].what)
+        (chosen,) = ranges.decide(
+            {what: (min(low for low, _ in floats), max(high for _, high in floats))}, value_range
+        ).values()
+        note = ranges.described(chosen)
+    values = []
+    for part in parts:
+        array = part.array
+        shape = array.shape[1:]
+        if part.needs_range:
+            array = room.converted(
+                array,
+                lambda block: ranges.to_pixels(block.astype(np.float32), chosen),
+                shape,
+                np.dtype(np.uint8),
+                memory,
+            )
+        elif array.dtype not in (np.uint8, np.float32) or not array.flags.c_contiguous:
+            kind = np.dtype(np.uint8 if part.is_image else np.float32)
+            array = room.converted(array, lambda block, kind=kind: block.astype(kind), shape, kind, memory)  # type: ignore[misc]
+        elif array.nbytes <= room.allowed(memory) and isinstance(array, np.memmap):
+            array = np.array(array)
+        values.append(array)
+    return note, values

@@ -1,7 +1,9 @@
-"""CIFAR10's original files, the batches of its Python version, in the order of the archive."""
+"""The original files of CIFAR10 and CIFAR100, the batches of their Python version, in the order of the archive."""
 
 import io
+import os
 import pickle
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,30 @@ from memgen_jax.errors import InputError
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
 
-def read_cifar_images(folder: str, split: str) -> UInt8[np.ndarray, "item 32 32 3"]:
-    """The images of a split, "train" or "test", of a folder such as cifar-10-batches-py.
+def read_cifar_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, "item 32 32 3"]:
+    """The images of a split, "train" or "test", of a folder such as cifar-10-batches-py or cifar-100-python.
 
     Raises:
       InputError: a batch is missing, damaged, or holds something else.
     """
-    parts = [_batch(Path(folder).expanduser() / name) for name in BATCHES[split]]
-    return np.concatenate(parts).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    place = Path(folder).expanduser()
+    hundred = not (place / "data_batch_1").exists() and (place / "meta").exists()
+    return np.concatenate([read_batch(place / name) for name in ((split,) if hundred else BATCHES[split])])
+
+
+def is_folder(names: Collection[str]) -> bool:
+    """Whether a folder with entries of these names is one of CIFAR10's or CIFAR100's."""
+    return {"data_batch_1", "test_batch"} <= set(names) or {"train", "test", "meta"} <= set(names)
+
+
+def is_batch_name(name: str) -> bool:
+    """Whether CIFAR10's batches are called so."""
+    return name in (*BATCHES["train"], *BATCHES["test"])
+
+
+def read_batch(file: Path) -> UInt8[np.ndarray, "item 32 32 3"]:
+    """The images of one batch."""
+    return np.ascontiguousarray(_batch(file).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
 class _Numbers(pickle.Unpickler):

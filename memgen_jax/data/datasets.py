@@ -147,14 +147,15 @@ def load(
     num_held_out: int = 0,
     skip_bad: bool = False,
     value_range: str | None = None,
+    layout: str | None = None,
     arrays: tuple[np.ndarray, ...] = (),
 ) -> Dataset:
     """Loads a data set by its name or from where it is stored.
 
     Args:
       name: "digits", "circle", "gaussian_pixels"; or a source as `read` takes it: an .npz or .npy file,
-        a folder of images, "tfds:NAME", "idx:FOLDER".
-      data_dir, size, channels, skip_bad, value_range: see `read`; they apply to stored data sets only.
+        a folder of images, "tfds:NAME", "idx:FOLDER" and more.
+      data_dir, size, channels, skip_bad, value_range, layout: see `read`; they apply to stored data sets only.
       arrays: the items themselves, and held-out items if there are any, in place of what is stored under the name;
         see `read_array` for what they may be.
       num_held_out: items to set aside, chosen by `SPLIT_SEED`, where a source has none of its own. At 0
@@ -178,7 +179,9 @@ def load(
     if not arrays and not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
         raise InputError(f"unknown data set {name!r}: give one of {', '.join(named)}, or {KINDS}")
     if arrays:
-        items, held_out = of_arrays(arrays, name, size=size, channels=channels, value_range=value_range)
+        items, held_out = of_arrays(
+            arrays, name, size=size, channels=channels, value_range=value_range, layout=layout
+        )
     else:
         items, held_out = read(
             name,
@@ -187,6 +190,7 @@ def load(
             channels=channels,
             skip_bad=skip_bad,
             value_range=value_range,
+            layout=layout,
         )
     if held_out is not None:
         if num_held_out:

@@ -1,22 +1,57 @@
 """The idx files of MNIST and its relatives: http://yann.lecun.com/exdb/mnist, gzipped or not."""
 
 import gzip
+import math
 import os
+import re
 import struct
-import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from memgen_jax.data.items import first_line
 from memgen_jax.errors import InputError
 
 PREFIX = {"train": "train", "test": "t10k"}
+# EMNIST and QMNIST put a name in front, some mirrors write a dot before idx, and some say test.
+_NAME = re.compile(r"(?P<set>.*?)(?P<split>train|t10k|test)-images[-.]idx3-ubyte(\.gz)?", re.IGNORECASE)
+_BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
 
 
 def read_idx_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, "item height width 1"]:
     """The images of one split ("train" or "test") in a folder with the four original files."""
-    return _read(Path(folder), f"{PREFIX[split]}-images-idx3-ubyte", ndim=3)[..., None]
+    folder = Path(folder)
+    found = [
+        file
+        for file in (sorted(folder.iterdir()) if folder.is_dir() else ())
+        if (match := _NAME.fullmatch(file.name)) and (match["split"].lower() == "train") == (split == "train")
+    ]
+    stems = {file.name.removesuffix(".gz") for file in found}
+    if len(stems) > 1:
+        raise InputError(
+            f"{folder} holds several idx files of split {split}: give one of {', '.join(sorted(stems))}"
+        )
+    if found:
+        return read_idx_file(found[-1])  # packed rather than not: what unpacking left half done is not
+    return _read(folder, f"{PREFIX[split]}-images-idx3-ubyte", ndim=3)[..., None]
+
+
+def read_idx_file(path: str | os.PathLike) -> UInt8[np.ndarray, "item height width 1"]:
+    """The images of one file, gzipped or not."""
+    return _content(Path(path), ndim=3)[..., None]
+
+
+def is_idx_name(name: str) -> bool:
+    """Whether files of images are called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def is_folder(names: Collection[str]) -> bool:
+    """Whether a folder with entries of these names has both splits."""
+    splits = {match["split"].lower() == "train" for name in names if (match := _NAME.fullmatch(name))}
+    return len(splits) == 2
 
 
 def read_idx_labels(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, " item"]:
@@ -27,14 +62,27 @@ def read_idx_labels(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, 
 def _read(folder: Path, name: str, ndim: int) -> UInt8[np.ndarray, "..."]:
     for path in (folder / f"{name}.gz", folder / name):
         if path.is_file():
-            break
-    else:
-        raise InputError(f"there is no {name} or {name}.gz in {folder}: give the folder of the idx files")
+            return _content(path, ndim)
+    raise InputError(f"there is no {name} or {name}.gz in {folder}: give the folder of the idx files")
+
+
+def _content(path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        magic, *shape = struct.unpack_from(f">{ndim + 1}I", content)
-        if magic != 0x800 + ndim:  # 8: unsigned bytes; then the number of dimensions
-            raise ValueError(f"it begins with {magic:#x} instead of {0x800 + ndim:#x}")
-        return np.frombuffer(content, np.uint8, offset=4 * (ndim + 1)).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        raise InputError(f"{path} is not a whole idx file ({error}): fetch it again") from error
+        packed = path.stat().st_size
+        with path.open("rb") as stream:
+            gzipped = stream.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if gzipped else path.open("rb") as file:
+            magic, *shape = struct.unpack(f">{ndim + 1}I", file.read(4 * (ndim + 1)))
+            if magic != 0x800 + ndim:  # 8: unsigned bytes; then the number of dimensions
+                raise ValueError(f"it begins with {magic:#x} instead of {0x800 + ndim:#x}")
+            size = math.prod(shape)
+            if size > max(_BOMB[1], _BOMB[0] * packed) or (not gzipped and size > packed):
+                raise ValueError(f"it says that it has {size:,} bytes, and takes {packed:,}")
+            content = file.read(size + 1)
+        if len(content) != size:
+            raise ValueError(
+                f"{'more than' if len(content) > size else 'only'} {min(len(content), size):,} bytes are there"
+            )
+        return np.frombuffer(content, np.uint8).reshape(shape)
+    except Exception as error:  # gzip lets through whatever damage leads it to
+        raise InputError(f"{path} is not a whole idx file ({first_line(error)}): fetch it again") from error

@@ -1,17 +1,24 @@
-"""Stored images, of any kind that Pillow decodes, as one uint8 array; folders of them."""
+"""Stored images, of any kind that Pillow decodes, as one uint8 array."""
 
 import collections
+import contextlib
 import io
+import itertools
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import warnings
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
+from tqdm import tqdm
 
+from memgen_jax.data.items import Account, Items, legible
+from memgen_jax.data.room import converted, make_room
 from memgen_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,147 +43,37 @@ SUFFIXES = (
         ".pcx",
     ),
 )
+# What a file may turn out to be, whatever its ending; no kind that runs another program, such as PostScript. What
+# Pillow knows by its ending alone would take damaged files of other kinds for its own.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+BY_ENDING = {".tga": "TGA", ".pcx": "PCX"}
 ORIENTATION = 0x0112  # the EXIF tag
-CHUNK = 1024  # images decoded at a time, so that memory is set by the result and not by the queue
+CHUNK = 2**26  # bytes of images decoded at a time, so that memory is set by the result and not by the queue
+LARGE = 2**23  # pixels above which images are decoded one at a time
+MOST = 2**26 + 2**24  # pixels above which a file is taken for harm, as Pillow warns near there
+
+_one_large = threading.Lock()
 
 File = Path | io.BytesIO
 
 
-class Items(NamedTuple):
-    """Items read from one place, in a stated order.
-
-    Attributes:
-      values: uint8 [item, height, width, channel] for images, float32 [item, dim] for vectors.
-      names: what to call each item: the file's path inside its folder, or "file[17]".
-      note: one line on what was done to the stored values; "" where nothing was.
-      skipped: names of what should have been read and could not be.
-      unread: kind (".txt", "linked folder") -> how many of it were there and are no items.
-    """
-
-    values: Shaped[np.ndarray, "item ..."]
-    names: Sequence[str]
-    note: str = ""
-    skipped: Sequence[str] = ()
-    unread: Mapping[str, int] = MappingProxyType({})
-
-
-def joined(parts: Sequence[Items]) -> Items:
-    """Several sets as one, in their order.
-
-    Raises:
-      InputError: they hold items of different shapes or kinds.
-    """
-    first = parts[0]
-    for part in parts[1:]:
-        if part.values.shape[1:] != first.values.shape[1:] or part.values.dtype != first.values.dtype:
-            raise InputError(
-                f"{part.names[0]} has shape {part.values.shape[1:]} and {first.names[0]} {first.values.shape[1:]}: "
-                "items of one set must be of one shape; {0} and {1} bring images to one",
-                "size",
-                "channels",
-            )
-    unread: collections.Counter[str] = collections.Counter()
-    for part in parts:
-        unread.update(part.unread)
-    return Items(
-        np.concatenate([part.values for part in parts]),
-        [name for part in parts for name in part.names],
-        "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
-        [name for part in parts for name in part.skipped],
-        dict(unread),
-    )
-
-
-def read_folder(
-    folder: str | os.PathLike,
-    *,
-    size: int | None = None,
-    channels: int | None = None,
-    skip_bad: bool = False,
-) -> Items:
-    """Reads all images under a folder, sorted by their path inside it.
-
-    Args:
-      folder: searched with its subfolders for the endings in `SUFFIXES`; hidden files are left out, and all else
-        is counted in `unread`.
-      size: crops every image to its central square and resizes that to size × size (bicubic). Without
-        it all images must have one size.
-      channels: 1 turns all images grey, 3 makes all RGB. Without it grey images stay grey, all others
-        become RGB, and the two must not be mixed. Images are taken as a viewer shows them: turned as their
-        EXIF says, transparent parts on white, the first frame of several.
-      skip_bad: leaves out files that cannot be decoded and counts them in `note`.
-    Raises:
-      InputError: names the folder, or the first image at fault.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}: give a folder of images (PNG, JPEG, WebP, TIFF, ...)")
-    decodable = _decodable()
-    names: list[str] = []
-    skipped: list[str] = []
-    unread: collections.Counter[str] = collections.Counter()
-
-    def refuse(name: str, reason: object) -> None:
-        if not skip_bad:
-            raise InputError(
-                f"cannot read {name} ({reason}): repair or remove it, or pass {{0}} to leave such files out",
-                "skip_bad",
-            )
-        skipped.append(name)
-
-    def cannot_list(error: OSError) -> None:
-        refuse(f"folder {error.filename}", error.strerror)
-
-    for place, folders, files in os.walk(folder, onerror=cannot_list):
-        unread["linked folder"] += sum(os.path.islink(os.path.join(place, name)) for name in folders)
-        for file in files:
-            path = Path(place) / file
-            name, suffix = path.relative_to(folder).as_posix(), path.suffix.lower()
-            if file.startswith("."):
-                continue
-            if suffix not in decodable:
-                unread[suffix or "no ending"] += 1
-            elif not path.is_file():
-                refuse(name, "it is no file, or a link to nothing")
-            else:
-                names.append(name)
-    unread = +unread  # without the zeros
-    if not names:
-        others = f" (but {count_by_kind(unread)})" if unread else ""
-        raise InputError(
-            f"folder {folder} holds no image{others}: give a folder of PNG, JPEG, WebP, BMP, TIFF or GIF images"
-        )
-    names.sort()
-    items = stack([folder / name for name in names], names, size=size, channels=channels, skip_bad=skip_bad)
-    notes = [items.note, f"{count_by_kind(unread)} not read" if unread else ""]
-    return items._replace(
-        note="; ".join(filter(None, notes)), skipped=(*skipped, *items.skipped), unread=dict(unread)
-    )
-
-
-def count_by_kind(unread: Mapping[str, int]) -> str:
-    """What was not read in words, most frequent first.
-
-    >>> count_by_kind({".txt": 1, ".heic": 12})
-    '12 .heic, 1 .txt'
-    """
-    ordered = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count:,} {kind}" for kind, count in ordered)
-
-
 def stack(
-    files: Sequence[File] | Callable[[range], Sequence[File]],
+    files: Iterable[File | Exception],
     names: Sequence[str],
     *,
     size: int | None = None,
     channels: int | None = None,
     skip_bad: bool = False,
+    memory: int | None = None,
+    progress: str | None = None,
 ) -> Items:
-    """Decodes stored images with a few threads into one array; the settings are `read_folder`'s.
+    """Decodes stored images with a few threads into one array; the settings are `folders.read_folder`'s.
 
     Args:
-      files: the images' files, or a function that opens those of a range of indices.
-      names: what an error calls each of them.
+      files: the images' files, one after another; an exception in place of one that cannot be had.
+      names: what to call each of them.
+      memory: bytes above which the array is mapped from a file.
+      progress: what a bar on the terminal calls this; no bar where not given.
     """
     if channels not in (None, 1, 3) or (size is not None and size < 1):
         field, value = ("channels", channels) if channels not in (None, 1, 3) else ("size", size)
@@ -184,39 +81,49 @@ def stack(
 
     shown: collections.Counter[str] = collections.Counter()
 
-    def attempt(file: File) -> UInt8[np.ndarray, "height width channel"] | Exception:
+    def attempt(file: File | Exception, name: str) -> UInt8[np.ndarray, "height width channel"] | Exception:
+        if isinstance(file, Exception):
+            return file
         try:
-            return pixels(file, size=size, channels=channels, shown=shown)
+            return pixels(file, size=size, channels=channels, shown=shown, name=name)
         except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
             return error
 
+    decodable()  # Pillow registers its decoders once, which must not happen in two threads
     values: np.ndarray | None = None
     kept: list[str] = []
-    skipped: list[str] = []
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), CHUNK):
-            chunk = range(start, min(start + CHUNK, len(names)))
-            opened = files(chunk) if callable(files) else files[chunk.start : chunk.stop]
-            for index, image in zip(chunk, pool.map(attempt, opened), strict=True):
+    account = Account(skip_bad)
+    left = zip(files, names, strict=True)
+    chunk = 8
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        warnings.catch_warnings(),
+        tqdm(total=len(names), desc=progress, unit="image", disable=None if progress else True) as bar,
+    ):
+        warnings.simplefilter("ignore")  # of odd tags in pictures that can be read
+        while opened := list(itertools.islice(left, chunk)):
+            for (_, name), image in zip(opened, pool.map(attempt, *zip(*opened, strict=True)), strict=True):
                 if isinstance(image, Exception):
-                    if skip_bad:
-                        skipped.append(names[index])
-                        continue
-                    raise InputError(
-                        f"cannot read image {names[index]} ({image or type(image).__name__}): repair or remove "
-                        "it, or pass {0} to leave such files out",
-                        "skip_bad",
-                    )
+                    account.bad(name, _reason(image), "image ")
+                    continue
                 if values is None:
-                    values = np.empty((len(names), *image.shape), np.uint8)
-                _require_same_kind(image.shape, names[index], values.shape[1:], kept[:1])
+                    values = make_room((len(names), *image.shape), np.dtype(np.uint8), memory)
+                    chunk = min(max(CHUNK // image.size, 2 * (os.cpu_count() or 1)), 1024)
+                _require_same_kind(image.shape, name, values.shape[1:], kept[:1])
                 values[len(kept)] = image
-                kept.append(names[index])
+                kept.append(name)
+            bar.update(len(opened))
     if values is None:
-        raise InputError(f"none of the {len(names)} images ({names[0]}, ...) can be read: check them")
-    bad = f"{len(skipped)} unreadable image{'s' * (len(skipped) > 1)} skipped" if skipped else ""
+        raise InputError(
+            f"none of the {len(names)} images ({legible(names[0])}, ...) can be read: check them"
+            if names
+            else "there is no image to read: give at least one"
+        )
+    num_bad = len(account.skipped)
+    bad = f"{num_bad} unreadable image{'s' * (num_bad > 1)} skipped" if num_bad else ""
     notes = [bad, *(f"{count:,} {what}" for what, count in sorted(shown.items()))]
-    return Items(values[: len(kept)], kept, "; ".join(filter(None, notes)), skipped)
+    items = Items(values[: len(kept)], kept, "; ".join(filter(None, notes)))
+    return account.of(items)
 
 
 def pixels(
@@ -225,36 +132,84 @@ def pixels(
     size: int | None = None,
     channels: int | None = None,
     shown: "collections.Counter[str] | None" = None,
+    name: str = "",
 ) -> UInt8[np.ndarray, "height width channel"]:
-    """Decodes one image as a viewer shows it; see `read_folder` for `size` and `channels`.
+    """Decodes one image as a viewer shows it; see `folders.read_folder` for `size` and `channels`.
 
     Args:
       shown: counts what was done for it.
+      name: its ending tells a few kinds that their first bytes do not.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    turned: Image.Image
     shown = collections.Counter() if shown is None else shown
-    with Image.open(file) as image:
+    own = BY_ENDING.get(PurePath(name).suffix.lower())
+    formats = [known for known in (*FORMATS, own) if known in Image.OPEN]
+    with Image.open(file, formats=formats) as image:
+        num_pixels = math.prod(image.size)
+        if num_pixels > MOST:
+            raise ValueError(
+                f"it has {num_pixels:,} pixels, and more than {MOST:,} are not decoded; shrink it"
+            )
         if image.mode.startswith(("I", "F")):
             raise ValueError("it has more than 8 bits per channel")
-        if getattr(image, "n_frames", 1) > 1:
-            shown["with several frames, of which the first was taken"] += 1
-        grey = image.mode in ("1", "L", "LA") if channels is None else channels == 1
+        with _one_large if num_pixels > LARGE else contextlib.nullcontext():
+            return _as_shown(image, size, channels, shown)
+
+
+def _as_shown(
+    image: "Image.Image", size: int | None, channels: int | None, shown: "collections.Counter[str]"
+) -> UInt8[np.ndarray, "height width channel"]:
+    from PIL import Image, ImageOps
+
+    counted = []
+    if getattr(image, "n_frames", 1) > 1:
+        counted.append("with several frames, of which the first was taken")
+    if any("16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        counted.append("of 16 bits a channel, of which the upper 8 were taken")
+    if image.mode == "CMYK":
+        counted.append("in CMYK, turned to RGB without its colour profile")
+    grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+    turned: Image.Image = image
+    if _orientation(image) != 1:
+        image.load()
         turned = ImageOps.exif_transpose(image)
-        if image.getexif().get(ORIENTATION, 1) != 1:
-            shown["turned as their EXIF says"] += 1
-        if "A" in turned.mode or "transparency" in turned.info:
-            over = turned.convert("RGBA")
-            if np.asarray(over)[..., 3].min() < 255:
-                shown["with transparent parts, laid on white"] += 1
-                turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-        values = np.asarray(_fit(turned.convert("L" if grey else "RGB"), size))
+        counted.append("turned as their EXIF says")
+    if "A" in turned.mode or "a" in turned.mode or "transparency" in turned.info:
+        over = turned.convert("RGBA")
+        alpha = over.getchannel("A")
+        if np.asarray(alpha).min() < 255:
+            counted.append("with transparent parts, laid on white")
+            turned = Image.new("RGB", over.size, "white")
+            turned.paste(over, mask=alpha)
+        del over, alpha
+    turned = turned.convert("L" if grey else "RGB")
+    values = np.asarray(_fit(turned, size))
+    shown.update(counted)
     return values if values.ndim == 3 else values[..., None]
 
 
+def _orientation(image: "Image.Image") -> int:
+    """What the EXIF says, 1 where it is damaged: the pixels may be whole all the same."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _reason(error: Exception) -> str:
+    """Why an image cannot be decoded, without the machine's name for an open file."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return (
+        "it is no image, or a damaged one"
+        if "cannot identify" in str(error)
+        else str(error) or type(error).__name__
+    )
+
+
 def resize(
-    images: UInt8[np.ndarray, "item _ _ channel"], size: int
+    images: UInt8[np.ndarray, "item _ _ channel"], size: int, memory: int | None = None
 ) -> UInt8[np.ndarray, "item {size} {size} channel"]:
     """Crops decoded images to their central square and resizes it to size × size (bicubic)."""
     from PIL import Image
@@ -262,12 +217,18 @@ def resize(
     if images.shape[1:3] == (size, size):
         return images
     grey = images.shape[-1] == 1
-    fitted = [_fit(Image.fromarray(image[..., 0] if grey else image), size) for image in images]
-    return np.stack([np.asarray(image) for image in fitted]).reshape(-1, size, size, images.shape[-1])
+
+    def fitted(block: np.ndarray) -> np.ndarray:
+        pictures = [_fit(Image.fromarray(image[..., 0] if grey else image), size) for image in block]
+        return np.stack([np.asarray(picture) for picture in pictures]).reshape(
+            -1, size, size, images.shape[-1]
+        )
+
+    return converted(images, fitted, (size, size, images.shape[-1]), images.dtype, memory)
 
 
 def recolour(
-    images: UInt8[np.ndarray, "item height width _"], channels: int
+    images: UInt8[np.ndarray, "item height width _"], channels: int, memory: int | None = None
 ) -> UInt8[np.ndarray, "item height width {channels}"]:
     """Makes decoded images grey (1 channel, the luma of ITU-R 601) or RGB (3, grey repeated)."""
     from PIL import Image
@@ -276,9 +237,15 @@ def recolour(
         raise InputError.setting("channels", channels, "1 or 3")
     if images.shape[-1] == channels:
         return images
-    if channels == 3:
-        return np.repeat(images, 3, axis=-1)
-    return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])[..., None]
+
+    def grey(block: np.ndarray) -> np.ndarray:
+        return np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in block])[..., None]
+
+    def coloured(block: np.ndarray) -> np.ndarray:
+        return np.repeat(block, 3, axis=-1)
+
+    shape = (*images.shape[1:3], channels)
+    return converted(images, coloured if channels == 3 else grey, shape, images.dtype, memory)
 
 
 def _fit(image: "Image.Image", size: int | None) -> "Image.Image":
@@ -289,7 +256,7 @@ def _fit(image: "Image.Image", size: int | None) -> "Image.Image":
     return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
 
 
-def _decodable() -> frozenset[str]:
+def decodable() -> frozenset[str]:
     """Those of `SUFFIXES` that the installed Pillow decodes."""
     from PIL import Image
 
@@ -302,14 +269,14 @@ def _require_same_kind(
 ) -> None:
     if shape[:2] != expected[:2]:
         raise InputError(
-            f"image {name} has {shape[0]}×{shape[1]} pixels but {first[0]} has "
+            f"image {legible(name)} has {shape[0]}×{shape[1]} pixels but {legible(first[0])} has "
             f"{expected[0]}×{expected[1]}: give {{0}}=N to crop and resize all to one square",
             "size",
         )
     if shape[2] != expected[2]:
         kind = {1: "grey", 3: "RGB"}
         raise InputError(
-            f"image {name} is {kind[shape[2]]} but {first[0]} is {kind[expected[2]]}: give {{0}}=1 "
+            f"image {legible(name)} is {kind[shape[2]]} but {legible(first[0])} is {kind[expected[2]]}: give {{0}}=1 "
             "or {0}=3 to bring all to one kind",
             "channels",
         )

@@ -3,13 +3,15 @@
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from memgen_jax.data import idx
-from memgen_jax.data.images import Items, stack
+from memgen_jax.data.images import stack
+from memgen_jax.data.items import Items
 from memgen_jax.errors import InputError
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"  # where tensorflow-datasets itself puts and looks for data
@@ -139,7 +141,9 @@ def _decode(builder: Any, name: str, split: str, names: list[str], size: int | N
         ) from error
     channels = features[key].shape[-1]
 
-    def opened(chunk: range) -> list[io.BytesIO]:
-        return [io.BytesIO(example[key]) for example in source.__getitems__(list(chunk))]
+    def opened() -> Iterator[io.BytesIO]:
+        for start in range(0, len(names), 256):
+            some = range(start, min(start + 256, len(names)))
+            yield from (io.BytesIO(example[key]) for example in source.__getitems__(list(some)))
 
-    return stack(opened, names, size=size, channels=channels if channels in (1, 3) else None)
+    return stack(opened(), names, size=size, channels=channels if channels in (1, 3) else None)

@@ -330,7 +330,7 @@ def test_a_training_set_of_several_kinds_and_folders_acquits_no_copier(tmp_path,
     assert cli.main([*argv, "--delta-m", "0.1", "--delta-s", "0.1"]) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["memorized"] == 1.0 and summary["num_train"] == 30
-    assert summary["left_out"] == {"train": "1 .txt"}
+    assert summary["left_out"] == {"train": "1 .txt (skipped.csv)"}
     page = (out / "report.html").read_text()
     assert "train: 1 .txt" in page and "nothing was left out" not in page
     assert "1 .txt not read" in capsys.readouterr().out
@@ -343,7 +343,9 @@ def test_skipped_files_are_listed_by_name(tmp_path):
     out = tmp_path / "out"
     argv = ["audit", "--train", folder, "--samples", samples, "--out", str(out), "--skip-bad"]
     assert cli.main([*argv, "--delta-m", "0.1", "--delta-s", "0.1"]) == 0
-    assert (out / "skipped.csv").read_text() == "set,item\ntrain,bad.png\n"
+    assert (
+        out / "skipped.csv"
+    ).read_text() == 'set,item,reason\ntrain,bad.png,"it is no image, or a damaged one"\n'
 
 
 def test_items_that_holdout_and_training_set_share_do_not_make_the_threshold_nothing(tmp_path, capsys):

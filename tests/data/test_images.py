@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from memgen_jax import data
-from memgen_jax.data import images
+from memgen_jax.data import folders, images
 from memgen_jax.errors import InputError
 
 
@@ -28,7 +28,7 @@ def test_images_come_sorted_by_path_from_all_subfolders(tmp_path):
     save(tmp_path, "b/0.webp", noise(2), lossless=True)
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "._a.png").write_bytes(b"left by another system")
-    items = images.read_folder(tmp_path)
+    items = folders.read_folder(tmp_path)
     assert items.names == ["a.PNG", "b/0.webp", "b/1.png"]
     np.testing.assert_array_equal(items.values, np.stack([noise(1), noise(2), noise(0)]))
 
@@ -38,13 +38,13 @@ def test_more_images_than_a_chunk_keep_their_order(tmp_path, monkeypatch):
     for i in range(8):
         save(tmp_path, f"{i}.png", noise(i, (2, 2, 1)))
     expected = np.stack([noise(i, (2, 2, 1)) for i in range(8)])
-    np.testing.assert_array_equal(images.read_folder(tmp_path).values, expected)
+    np.testing.assert_array_equal(folders.read_folder(tmp_path).values, expected)
 
 
 def test_jpeg_comes_near_what_was_saved(tmp_path):
     smooth = np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None, None] * 8, (32, 32, 3))
     save(tmp_path, "a.jpg", smooth, quality=95)
-    assert np.abs(images.read_folder(tmp_path).values[0].astype(int) - smooth).max() <= 4
+    assert np.abs(folders.read_folder(tmp_path).values[0].astype(int) - smooth).max() <= 4
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_jpeg_comes_near_what_was_saved(tmp_path):
 )
 def test_grey_stays_grey_and_all_else_becomes_rgb(tmp_path, mode, channels):
     Image.fromarray(noise(0)).convert(mode).save(tmp_path / "a.png")
-    assert images.read_folder(tmp_path).values.shape == (1, 6, 6, channels)
-    assert images.read_folder(tmp_path, channels=3).values.shape == (1, 6, 6, 3)
+    assert folders.read_folder(tmp_path).values.shape == (1, 6, 6, channels)
+    assert folders.read_folder(tmp_path, channels=3).values.shape == (1, 6, 6, 3)
 
 
 def test_mixed_sizes_are_refused_by_name_and_brought_together_by_size(tmp_path):
     save(tmp_path, "a.png", noise(0))
     save(tmp_path, "b.png", noise(1, (6, 8, 3)))
     with pytest.raises(InputError, match=r"b\.png has 6×8 .* a\.png has 6×6.*size="):
-        images.read_folder(tmp_path)
-    items = images.read_folder(tmp_path, size=6)
+        folders.read_folder(tmp_path)
+    items = folders.read_folder(tmp_path, size=6)
     # The central square of 6×8 is columns 1..6, and at its own size nothing is resampled.
     np.testing.assert_array_equal(items.values, np.stack([noise(0), noise(1, (6, 8, 3))[:, 1:7]]))
 
@@ -70,8 +70,8 @@ def test_mixed_channels_are_refused_by_name_and_brought_together_by_channels(tmp
     save(tmp_path, "a.png", noise(0))
     save(tmp_path, "b.png", noise(1, (6, 6, 1)))
     with pytest.raises(InputError, match=r"b\.png is grey but a\.png is RGB.*channels="):
-        images.read_folder(tmp_path)
-    items = images.read_folder(tmp_path, channels=3)
+        folders.read_folder(tmp_path)
+    items = folders.read_folder(tmp_path, channels=3)
     np.testing.assert_array_equal(items.values[1], np.repeat(noise(1, (6, 6, 1)), 3, axis=-1))
 
 
@@ -90,7 +90,7 @@ def test_channels_do_to_an_array_what_they_do_to_the_same_images_in_a_folder(tmp
 def test_a_size_halves_by_averaging_so_that_no_pixel_is_dropped(tmp_path):
     checkers = np.indices((16, 16)).sum(0) % 2 * 255
     save(tmp_path, "a.png", checkers.astype(np.uint8))
-    small = images.read_folder(tmp_path, size=8).values
+    small = folders.read_folder(tmp_path, size=8).values
     assert small.min() > 120 and small.max() < 136
 
 
@@ -98,27 +98,27 @@ def test_broken_files_are_named_or_skipped_and_counted(tmp_path):
     good = save(tmp_path, "c.png", noise(0, (40, 40, 3)))
     (tmp_path / "a.png").write_bytes(good.read_bytes()[:900])
     with pytest.raises(InputError, match=r"a\.png .*truncated.*skip_bad"):
-        images.read_folder(tmp_path)
+        folders.read_folder(tmp_path)
     (tmp_path / "b.jpg").write_bytes(b"")
-    items = images.read_folder(tmp_path, skip_bad=True)
+    items = folders.read_folder(tmp_path, skip_bad=True)
     assert items.names == ["c.png"] and "2 unreadable images" in items.note
     np.testing.assert_array_equal(items.values[0], noise(0, (40, 40, 3)))
     good.unlink()
     with pytest.raises(InputError, match="none of the 2 images"):
-        images.read_folder(tmp_path, skip_bad=True)
+        folders.read_folder(tmp_path, skip_bad=True)
 
 
 def test_sixteen_bit_images_are_refused_and_not_clipped(tmp_path):
     Image.fromarray(np.arange(36, dtype=np.uint16).reshape(6, 6) * 1000).save(tmp_path / "deep.png")
     with pytest.raises(InputError, match=r"deep\.png.*8 bits"):
-        images.read_folder(tmp_path)
+        folders.read_folder(tmp_path)
 
 
 def test_an_empty_or_missing_folder_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="holds no image"):
-        images.read_folder(tmp_path)
+        folders.read_folder(tmp_path)
     with pytest.raises(InputError, match=r"no folder .*nowhere"):
-        images.read_folder(tmp_path / "nowhere")
+        folders.read_folder(tmp_path / "nowhere")
 
 
 def test_a_folder_is_a_data_set_of_which_some_are_set_aside(tmp_path):
@@ -149,7 +149,7 @@ def test_every_kind_that_pillow_decodes_is_read_whatever_the_case_of_its_ending(
             Image.fromarray(square),
             **({"irreversible": False} if "jp2" in name else {}),
         )
-    items = images.read_folder(tmp_path / "set", channels=1)
+    items = folders.read_folder(tmp_path / "set", channels=1)
     assert list(items.names) == sorted(names)
     assert (items.values == square[..., None]).all()
 
@@ -158,9 +158,9 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path):
     store(tmp_path, "a.png", Image.new("L", (4, 4)))
     for name in ("notes.txt", "more.txt", "LICENSE", ".hidden"):
         (tmp_path / name).write_text("")
-    items = images.read_folder(tmp_path)
-    assert items.unread == {".txt": 2, "no ending": 1} and items.skipped == ()
-    assert items.note == "2 .txt, 1 no ending not read"
+    items = folders.read_folder(tmp_path)
+    assert items.unread == {".txt": 2, "no ending": 1, "hidden": 1} and items.skipped == ()
+    assert items.note == "2 .txt, 1 hidden, 1 no ending not read"
 
 
 def test_a_pipe_or_a_link_to_nothing_is_refused_or_skipped_by_name(tmp_path):
@@ -168,8 +168,8 @@ def test_a_pipe_or_a_link_to_nothing_is_refused_or_skipped_by_name(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(InputError, match="it is no file, or a link to nothing"):
-        images.read_folder(tmp_path)
-    assert sorted(images.read_folder(tmp_path, skip_bad=True).skipped) == ["lost.png", "pipe.png"]
+        folders.read_folder(tmp_path)
+    assert sorted(folders.read_folder(tmp_path, skip_bad=True).skipped) == ["lost.png", "pipe.png"]
 
 
 def test_images_are_taken_as_a_viewer_shows_them(tmp_path):
@@ -177,7 +177,7 @@ def test_images_are_taken_as_a_viewer_shows_them(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by a quarter, clockwise
     store(tmp_path / "turned", "a.png", Image.fromarray(values), exif=exif)
-    turned = images.read_folder(tmp_path / "turned")
+    turned = folders.read_folder(tmp_path / "turned")
     assert (
         turned.values[0, ..., 0] == np.rot90(values, -1)
     ).all() and turned.note == "1 turned as their EXIF says"
@@ -185,7 +185,7 @@ def test_images_are_taken_as_a_viewer_shows_them(tmp_path):
     clear = Image.new("RGBA", (2, 1), (10, 20, 30, 0))
     clear.putpixel((1, 0), (10, 20, 30, 255))
     store(tmp_path / "clear", "a.png", clear)
-    shown = images.read_folder(tmp_path / "clear")
+    shown = folders.read_folder(tmp_path / "clear")
     assert shown.values[0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
     assert shown.note == "1 with transparent parts, laid on white"
 
@@ -194,4 +194,4 @@ def test_a_damaged_chunk_that_pillow_stumbles_over_is_one_sentence(tmp_path, mon
     store(tmp_path, "a.png", Image.new("L", (4, 4)))
     monkeypatch.setattr(images, "_fit", lambda *_: [][0])
     with pytest.raises(InputError, match=r"cannot read image a\.png \(list index out of range\)"):
-        images.read_folder(tmp_path)
+        folders.read_folder(tmp_path)

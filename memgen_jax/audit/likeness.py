@@ -1,0 +1,57 @@
+"""Whether the sets' pixels can be of one kind: a set that was stored otherwise makes every copy look new."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Shaped
+
+from memgen_jax.data import Items
+
+LOOKED_AT = 1000  # items of each set, evenly spaced
+FAR = 4.0  # standard deviations between the sets' means, of their items' own means
+LEVELS = 20.0  # and as many of 255
+REACH = 0.6  # a set that goes no farther than this part of the other's range from its dark or bright end
+
+
+def warnings(sets: Mapping[str, Items]) -> list[str]:
+    """Sentences on sets that differ from the training set as no other pictures of the same things would."""
+    train = _Look(sets["train"].values)
+    said = []
+    for name, items in sets.items():
+        if name == "train":
+            continue
+        other = _Look(items.values)
+        if items.values.ndim == 4:
+            if why := _pictures_differ(train, other):
+                said.append(
+                    f"Warning: train and {name} hardly are pictures of one kind: {why}. If they should be, one was "
+                    "stored in another range, inverted or otherwise treated, and its copies cannot be found."
+                )
+        elif max(train.spread, other.spread) > 5 * min(train.spread, other.spread) or (
+            abs(train.mean - other.mean) > 5 * max(train.spread, other.spread)
+        ):
+            said.append(
+                f"Warning: the numbers of train are {train.mean:.3g} ± {train.spread:.3g} and those of {name} "
+                f"{other.mean:.3g} ± {other.spread:.3g}: if both should be of one scale, no copy can be found."
+            )
+    return said
+
+
+class _Look:
+    def __init__(self, values: Shaped[np.ndarray, "item ..."]):
+        some = values[:: max(1, len(values) // LOOKED_AT)]
+        self.low, self.high = float(some.min()), float(some.max())
+        own = np.array([item.mean(dtype=np.float64) for item in some])
+        self.mean, self.between = float(own.mean()), float(own.std())
+        self.spread = float(np.sqrt(np.mean([item.var(dtype=np.float64) for item in some]) + own.var()))
+
+
+def _pictures_differ(train: _Look, other: _Look) -> str:
+    highs, lows = (train.high, other.high), (train.low, other.low)
+    if min(highs) < REACH * max(highs):
+        return f"the brightest pixels are {train.high:.0f} and {other.high:.0f} of 255"
+    if 255 - max(lows) < REACH * (255 - min(lows)):
+        return f"the darkest pixels are {train.low:.0f} and {other.low:.0f} of 255"
+    if abs(train.mean - other.mean) > max(LEVELS, FAR * max(train.between, other.between)):
+        return f"their mean levels are {train.mean:.0f} and {other.mean:.0f} of 255"
+    return ""

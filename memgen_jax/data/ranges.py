@@ -1,0 +1,74 @@
+"""In which range float images are stored: decided for all sets together, or said."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from memgen_jax.errors import InputError
+
+RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
+NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's: [-1, 1] reaches lower
+ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
+
+
+def require_known(value_range: str | None) -> None:
+    """Refuses a range that is none of `RANGES`."""
+    if value_range is not None and value_range not in RANGES:
+        raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
+
+
+def decide(spans: Mapping[str, tuple[float, float]], value_range: str | None = None) -> dict[str, str]:
+    """The range of each set of float images, of those in `RANGES`.
+
+    A wrong guess makes a copy look new, so what fits no range clearly is refused: a lowest value a little below 0,
+    and a set that never comes near 0 beside another that is clearly in [-1, 1].
+
+    Args:
+      spans: what to call a set -> its lowest and highest value.
+      value_range: of all of them, in place of the guess.
+    Raises:
+      InputError: names the set.
+    """
+    require_known(value_range)
+    if value_range is not None:
+        return dict.fromkeys(spans, value_range)
+    chosen = {name: _guessed(low, high, name) for name, (low, high) in spans.items()}
+    signed = next((name for name, key in chosen.items() if key == "-1,1"), None)
+    for name, (low, high) in spans.items():
+        if signed is not None and chosen[name] == "0,1" and low > ROUNDING:
+            raise InputError(
+                f"the float images of {name} run from {low:g} to {high:g} and those of {signed} from "
+                f"{spans[signed][0]:g}: they may be bright ones in [-1, 1] or others in [0, 1]; say which with "
+                "{0}=-1,1, or save them as uint8 0..255",
+                "value_range",
+            )
+    return chosen
+
+
+def _guessed(low: float, high: float, name: str) -> str:
+    if low < -1 - ROUNDING or high > 1 + ROUNDING:
+        raise InputError(
+            f"the float images of {name} run from {low:g} to {high:g}: save them as uint8 0..255, scale them to "
+            "[0, 1] or [-1, 1], or say their range with {0}",
+            "value_range",
+        )
+    if -NEAR < low < -ROUNDING:
+        raise InputError(
+            f"the float images of {name} run from {low:g} to {high:g}, which is neither [0, 1] nor clearly [-1, 1]: "
+            "say which with {0}=0,1 or {0}=-1,1",
+            "value_range",
+        )
+    return "0,1" if low >= -ROUNDING else "-1,1"
+
+
+def to_pixels(images: Float32[np.ndarray, "*shape"], value_range: str) -> UInt8[np.ndarray, "*shape"]:
+    """Floats of a range as 0..255, rounded; values beyond the range are clipped."""
+    low, high = RANGES[value_range]
+    return ((images - low) / (high - low) * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def described(value_range: str) -> str:
+    """What a note says."""
+    low, high = RANGES[value_range]
+    return f"floats in [{low:g}, {high:g}] rounded to 256 levels"
