@@ -74,7 +74,7 @@ def test_mixed_training_times_are_refused_for_ddpm():
 )
 def test_what_is_chosen_by_name_has_the_settings_and_defaults_of_its_function(settings, function):
     known = inspect.signature(function).parameters
-    skipped = {"item_shape", "name"}
+    skipped = {"item_shape", "name", "arrays"}
     theirs = {name: p.default for name, p in known.items() if name not in skipped}
     ours = {field.name: field.default for field in dataclasses.fields(settings) if field.name != "name"}
     ours.pop("order", None)  # of the training sets, not of the loading
