@@ -36,7 +36,7 @@ SLACK = 2.0**-21  # of a distance: more than its rounding to float32
 def count_within(
     queries: Shaped[np.ndarray | Array, " query *item"],
     references: Shaped[np.ndarray | Array, " reference *same_item"],
-    radius: Float[np.ndarray, " radius"] | float,
+    radius: Float[np.ndarray, "*query radius"] | float,
     *,
     exclude_self: bool = False,
     squared: bool = False,
@@ -50,7 +50,8 @@ def count_within(
     Args:
       queries, references, exclude_self, squared, scale, memory, mesh, progress: as for `search`, whose distances
         these are.
-      radius: one distance, or several, in the scale of `search`'s distances; ≥ 0.
+      radius: one distance, or several, in the scale of `search`'s distances; ≥ 0. With [query, radius] every query has
+        its own.
 
     Returns:
       Counts [query], or [query, radius] where several radii are given.
@@ -67,6 +68,10 @@ def count_within(
     queries, references = as_rows("queries", queries), as_rows("references", references)
     require_one_scale(queries=queries, references=references)
     radii = np.atleast_1d(np.asarray(radius, np.float64))
+    if radii.ndim > 2 or (radii.ndim == 2 and len(radii) != len(queries)):
+        raise InputError(
+            f"radii of shape {radii.shape} fit no {len(queries)} queries: give one, several, or a row for each query."
+        )
     if queries.shape[1] != references.shape[1]:
         raise InputError(
             f"queries have {queries.shape[1]} numbers an item and references "
@@ -77,11 +82,16 @@ def count_within(
             f"exclude_self needs the same array twice, got {len(queries)} queries and "
             f"{len(references)} references"
         )
-    if not len(radii) or not (np.isfinite(radii).all() and (radii >= 0).all()):
+    if not radii.size or not (np.isfinite(radii).all() and (radii >= 0).all()):
         raise InputError.setting("radius", radius, "a finite distance ≥ 0")
     mesh = mesh or local_mesh()
     counter = _Counter(
-        references, tile_memory(mesh) if memory is None else memory, mesh, radii, squared, scale
+        references,
+        tile_memory(mesh) if memory is None else memory,
+        mesh,
+        np.broadcast_to(radii, (len(queries), radii.shape[-1])),
+        squared,
+        scale,
     )
     exclude = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
     counts = counter(queries, exclude, progress)
@@ -96,7 +106,7 @@ class _Counter:
         references: np.ndarray,
         memory: int,
         mesh: Mesh,
-        radii: Float[np.ndarray, " radius"],
+        radii: Float[np.ndarray, "query radius"],
         squared: bool,
         scale: float,
     ):
@@ -114,17 +124,17 @@ class _Counter:
         devices = self.mesh.devices.size
         query_tile = rows_per_tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
         reference_tile = rows_per_tile(len(self.references), self.reference_side, BLOCK)
-        counts = np.zeros((len(queries), len(self.radii)), np.int64)
+        counts = np.zeros(self.radii.shape, np.int64)
         hidden = None if progress else True  # None: shown on a terminal only
         with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
             for start in range(0, len(queries), query_tile):
                 rows = slice(start, min(start + query_tile, len(queries)))
-                counts[rows] = self._tile(queries[rows], exclude[rows], query_tile, reference_tile)
+                counts[rows] = self._tile(queries[rows], exclude[rows], rows, query_tile, reference_tile)
                 bar.update(rows.stop - rows.start)
         return counts
 
     def _tile(
-        self, queries: np.ndarray, exclude: np.ndarray, query_tile: int, reference_tile: int
+        self, queries: np.ndarray, exclude: np.ndarray, rows: slice, query_tile: int, reference_tile: int
     ) -> Int[np.ndarray, "query radius"]:
         by_query = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
@@ -132,8 +142,9 @@ class _Counter:
         float32 = np.dtype(np.float32)
         tile = prepare(jax.device_put(padded(queries, query_tile), by_query), centre, len(queries), float32)
         ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), by_query)
-        radii = jnp.asarray(self.euclidean, jnp.float32)
-        counts = np.zeros((len(queries), len(self.radii)), np.int64)
+        own = self.radii[rows]
+        radii = jax.device_put(padded(self.euclidean[rows].astype(np.float32), query_tile), by_query)
+        counts = np.zeros(own.shape, np.int64)
         for first in range(0, len(self.references), reference_tile):
             part = self.references[first : first + reference_tile]
             there = jax.device_put(padded(part, reference_tile), everywhere)
@@ -149,14 +160,17 @@ class _Counter:
             counts += np.asarray(sure)[: len(queries)]
             near_rows = np.flatnonzero(np.asarray(near)[: len(queries)])
             if len(near_rows):
-                counts[near_rows] += self._decide(queries, exclude, near_rows, first, tile, reference, radii)
+                counts[near_rows] += self._decide(
+                    queries, exclude, own, near_rows, first, tile, reference, radii
+                )
         return counts
 
     def _decide(
-        self, queries: np.ndarray, exclude: np.ndarray, rows: np.ndarray, first: int, tile, reference, radii
-    ) -> Int[np.ndarray, "row radius"]:
+        self, queries: np.ndarray, exclude: np.ndarray, wanted: np.ndarray, rows: np.ndarray, first: int, tile,
+        reference, radii,
+    ) -> Int[np.ndarray, "row radius"]:  # fmt: skip
         """Counts the pairs that rounding left open, of some rows of a tile, from their differences."""
-        counts = np.zeros((len(rows), len(self.radii)), np.int64)
+        counts = np.zeros((len(rows), wanted.shape[1]), np.int64)
         for begin in range(0, len(rows), 256):
             own = rows[begin : begin + 256]
             chosen = padded(own, 256)
@@ -167,12 +181,12 @@ class _Counter:
                 reference.item,
                 reference.norm,
                 first,
-                radii,
+                radii[chosen],
             )
             row, column = np.nonzero(np.asarray(open_.any(axis=-1))[: len(own)])
             square = squared_distances(queries, self.references, own[row], column + first)
             distance = square * self.scale**2 if self.squared else np.sqrt(square) * self.scale
-            inside = distance.astype(np.float32)[:, None] <= self.radii[None]
+            inside = distance.astype(np.float32)[:, None] <= wanted[own[row]]
             inside &= np.asarray(open_)[row, column]
             np.add.at(counts, begin + row, inside)
         return counts
@@ -186,7 +200,7 @@ def _count(queries, norm, ignored, references, norms, first, radii, mesh):
     return jax.shard_map(
         _count_in_pieces if on_cpu else _count_rows,
         mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole, whole),
+        in_specs=(split, split, split, whole, whole, whole, split),
         out_specs=split,
     )(queries, norm, ignored, references, norms, first, radii)
 
@@ -197,16 +211,16 @@ def _count_in_pieces(queries, norm, ignored, references, norms, first, radii):
     pieces = next(n for n in (1, 2, 4, 8, 16) if n >= min(wanted, 16))
     if pieces == 1 or len(queries) % pieces:
         return _count_rows(queries, norm, ignored, references, norms, first, radii)
-    apart = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), (queries, norm, ignored))
-    done = jax.lax.map(lambda x: _count_rows(*x, references, norms, first, radii), apart)
+    apart = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), (queries, norm, ignored, radii))
+    done = jax.lax.map(lambda x: _count_rows(*x[:3], references, norms, first, x[3]), apart)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), done)
 
 
 def _count_rows(queries, norm, ignored, references, norms, first, radii):
     low, high, is_pair = _bounds(queries, norm, ignored, references, norms, first)
     inside, near = [], []
-    for place in range(radii.shape[0]):
-        radius = radii[place]
+    for place in range(radii.shape[1]):
+        radius = radii[:, place, None]
         certain = is_pair & (high < radius * (1 - SLACK))
         inside.append(jnp.sum(certain, axis=1, dtype=jnp.int32))
         near.append(jnp.any(is_pair & ~certain & (low <= radius * (1 + SLACK)), axis=1))
@@ -219,7 +233,7 @@ def _open_pairs(
 ) -> Bool[Array, "query reference radius"]:
     """The pairs that a tile's scores leave open, for each radius."""
     low, high, is_pair = _bounds(queries, norm, ignored, references, norms, first)
-    at = radii[None, None]
+    at = radii[:, None]
     certain = high[..., None] < at * (1 - SLACK)
     return is_pair[..., None] & ~certain & (low[..., None] <= at * (1 + SLACK))
 

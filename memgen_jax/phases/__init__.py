@@ -9,6 +9,13 @@ From distances to a curve:
     phases.critical_sizes(sizes, [[labels of one seed, labels of another], ...])
 """
 
+from memgen_jax.phases.critical import (
+    PhaseShares,
+    critical_from_shares,
+    critical_sizes,
+    half_crossing,
+    plain_shares,
+)
 from memgen_jax.phases.labels import (
     GENERALIZED,
     MEMORIZED,
@@ -24,13 +31,7 @@ from memgen_jax.phases.rules.paper_table import PAPER, paper
 from memgen_jax.phases.rules.ratio import copies_by_ratio
 from memgen_jax.phases.rules.thresholds import Thresholds
 from memgen_jax.phases.rules.valleys import NoValley, Valley, find_valleys, valley
-from memgen_jax.phases.transition import (
-    Fractions,
-    critical_sizes,
-    fractions,
-    half_crossing,
-    sensitivity,
-)
+from memgen_jax.phases.transition import Fractions, fractions, sensitivity
 
 __all__ = [
     "GENERALIZED",
@@ -42,6 +43,7 @@ __all__ = [
     "Evidence",
     "Fractions",
     "NoValley",
+    "PhaseShares",
     "Rule",
     "RuleName",
     "Thresholds",
@@ -49,6 +51,7 @@ __all__ = [
     "choose_thresholds",
     "classify",
     "copies_by_ratio",
+    "critical_from_shares",
     "critical_sizes",
     "fewest_held_out",
     "find_valleys",
@@ -58,6 +61,7 @@ __all__ = [
     "held_out",
     "held_out_rate",
     "paper",
+    "plain_shares",
     "sensitivity",
     "valley",
 ]

@@ -76,7 +76,7 @@ def _draw_line(
         style.percent_axis(bar.ax, "")
         for name, dashes, label in (
             ("tau_mem", "-", "half of the samples memorized"),
-            ("tau_gen", "--", "samples as near to S as held-out items"),
+            ("tau_gen", "--", "samples as good as held-out items"),
         ):
             axes.plot(
                 style.column(line.times, "num_train"),

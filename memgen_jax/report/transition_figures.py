@@ -19,6 +19,7 @@ if typing.TYPE_CHECKING:
     import matplotlib.figure
 
 PHASES = ("memorized", "spurious", "generalized")
+COMMON_LINE = (0, (1.2, 1.2))  # of shares in sets of one size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CriticalSize:
       low, high: ends of its interval; None or NaN where there is none.
       phase: the phase whose colour it takes.
       width: of the network, where there are several.
+      parts: what leaves it open ("sampling", "thresholds", "trainings") -> the ends of its interval for that alone.
     """
 
     label: str
@@ -39,6 +41,7 @@ class CriticalSize:
     high: float | int | None = None
     phase: str = "memorized"
     width: int | None = None
+    parts: Mapping[str, Sequence[float] | None] = dataclasses.field(default_factory=dict)
 
     @property
     def reached(self) -> bool:
@@ -62,6 +65,9 @@ class TransitionPanel:
       control_rows: the same for the exact empirical score, whose memorized share must stay at 100%.
       critical: sizes to mark.
       seed_rows: one list of rows per seed, drawn as thin lines behind the curve.
+      common_rows: the spurious and generalized shares in sets of one size at every K, with the fields of
+        `repeats.csv`, drawn as dotted curves.
+      bands: whether the intervals are drawn as bands: of two seeds they would fill the panel.
     """
 
     rows: Sequence[typing.Any]
@@ -69,6 +75,8 @@ class TransitionPanel:
     control_rows: Sequence[typing.Any] = ()
     critical: Sequence[CriticalSize] = ()
     seed_rows: Sequence[Sequence[typing.Any]] = ()
+    common_rows: Sequence[typing.Any] = ()
+    bands: bool = True
 
 
 @style.settings()
@@ -98,16 +106,19 @@ def transition(panels: Sequence[TransitionPanel]) -> "matplotlib.figure.Figure":
     return figure
 
 
-def spurious_curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], label: str = "spurious") -> None:
+def spurious_curve(
+    axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], label: str = "spurious", bands: bool = True
+) -> None:
     """Draws the spurious fraction alone, on its own scale, so that a small peak can be seen.
 
     Args:
       axes: where to draw; its x axis is left alone.
       rows: one row per K.
       label: of the y axis.
+      bands: whether its intervals are drawn.
     """
-    _curve(axes, _by_size(rows), "spurious")
-    top = np.nanmax(np.append(style.column(rows, "spurious_high"), 0.0))
+    _curve(axes, _by_size(rows), "spurious", bands)
+    top = np.nanmax(np.append(style.column(rows, "spurious_high" if bands else "spurious"), 0.0))
     top = max(1.08 * top, 0.01)
     axes.set_ylim(-0.05 * top, top)
     axes.yaxis.set_major_locator(_few_ticks())
@@ -221,7 +232,17 @@ def _draw_panel(
                     linewidth=0.6,
                     alpha=0.6,
                 )
-        _curve(main, rows, phase)
+        _curve(main, rows, phase, panel.bands)
+    for phase in ("spurious", "generalized") if panel.common_rows else ():
+        common = _by_size(panel.common_rows)
+        for axes in (main, enlarged) if phase == "spurious" else (main,):
+            axes.plot(
+                style.column(common, "num_train"),
+                style.column(common, phase),
+                color=style.PHASE_COLORS[phase],
+                linestyle=COMMON_LINE,
+                linewidth=1.2,
+            )
     if panel.control_rows:
         control = _by_size(panel.control_rows)
         main.plot(
@@ -234,7 +255,7 @@ def _draw_panel(
         )
     main.set_ylim(-0.03, 1.04)
     style.percent_axis(main, "share of samples" if first else "")
-    spurious_curve(enlarged, rows, "spurious only" if first else "")
+    spurious_curve(enlarged, rows, "spurious only" if first else "", panel.bands)
     values = style.column(panel.critical, "value")
     reached = [panel.critical[index] for index in np.argsort(values) if panel.critical[index].reached]
     for size in reached:
@@ -283,11 +304,12 @@ def _draw_critical(
     axes.tick_params(bottom=False, which="both")
 
 
-def _curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], phase: str) -> None:
+def _curve(axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], phase: str, bands: bool = True) -> None:
     sizes = style.column(rows, "num_train")
     color = style.PHASE_COLORS[phase]
-    low, high = style.column(rows, f"{phase}_low"), style.column(rows, f"{phase}_high")
-    axes.fill_between(sizes, low, high, color=color, alpha=0.22, linewidth=0)
+    if bands:
+        low, high = style.column(rows, f"{phase}_low"), style.column(rows, f"{phase}_high")
+        axes.fill_between(sizes, low, high, color=color, alpha=0.22, linewidth=0)
     axes.plot(sizes, style.column(rows, phase), color=color, marker=style.PHASE_MARKERS[phase])
 
 
@@ -307,6 +329,14 @@ def _legend(figure: "matplotlib.figure.Figure", panels: Sequence[TransitionPanel
                 linestyle=(0, (4, 2)),
                 linewidth=1.2,
                 label="memorized, exact score (control)",
+            )
+        )
+    common = {int(row["num_samples"]) for panel in panels for row in panel.common_rows}
+    if common:
+        named = " and ".join(f"{size:,}" for size in sorted(common))
+        handles.append(
+            Line2D(
+                [], [], color=style.MUTED_COLOR, linestyle=COMMON_LINE, label=f"in sets of {named} at every K"
             )
         )
     if any(panel.seed_rows for panel in panels):

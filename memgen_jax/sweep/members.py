@@ -40,6 +40,8 @@ class Member:
       subset: the order that its training set is a prefix of; 0 for the sweep's own.
       key_width: the width in its random keys where that is not `width`: 0 for a network that was trained when the
         sweep had one width, which then had no part in them.
+      half: 1 for the twin whose training set is the *next* `num_train` items of that order, and whose samples start
+        from the same noise; everything else it draws is its own.
     """
 
     num_train: int
@@ -50,12 +52,21 @@ class Member:
     step: int | None = None
     subset: int = 0
     key_width: int | None = None
+    half: int = 0
+
+    @property
+    def nested(self) -> bool:
+        """Whether its training set is a prefix of the sweep's order."""
+        return not self.subset and not self.half
+
+    def twin(self) -> "Member":
+        """The same model of the next `num_train` items, which share none with this one's."""
+        return dataclasses.replace(self, half=1, name=f"{self.name},half=2")
 
     def order(self, total: int) -> np.ndarray:
         """int64 [total]: places in the sweep's order, of which the first `num_train` are this member's training set."""
-        if not self.subset:
-            return np.arange(total)
-        return permutation(total, (SUBSET_SEED, self.subset))
+        order = permutation(total, (SUBSET_SEED, self.subset)) if self.subset else np.arange(total)
+        return np.roll(order, -self.num_train) if self.half else order
 
     def items(self, total: int) -> np.ndarray:
         """int64 [num_train]: the places of its training items in the sweep's order."""
@@ -71,7 +82,7 @@ class Member:
         width = self.width if self.key_width is None else self.key_width
         for part in (int(purpose), self.num_train, width or 0):
             key = jax.random.fold_in(key, part)
-        return key
+        return jax.random.fold_in(key, self.half) if self.half and purpose != Purpose.SAMPLE else key
 
 
 def make_members(

@@ -72,3 +72,14 @@ def test_items_that_are_not_finite_are_named():
     with pytest.raises(InputError, match="item 2 of queries"):
         neighbors.count_within(items, np.zeros((3, 2), np.float32), 1.0)
     assert jax.local_device_count() >= 1
+
+
+def test_every_query_may_have_a_radius_of_its_own():
+    random = np.random.default_rng(5)
+    queries, references = (random.standard_normal((count, 3)).astype(np.float32) for count in (70, 90))
+    radius = random.uniform(0.2, 2.0, (70, 2))
+    distance = np.linalg.norm(queries[:, None] - references[None], axis=-1)
+    expected = (distance[..., None] <= radius[:, None]).sum(1)
+    np.testing.assert_array_equal(neighbors.count_within(queries, references, radius), expected)
+    with pytest.raises(InputError, match="a row for each query"):
+        neighbors.count_within(queries, references, radius[:60])

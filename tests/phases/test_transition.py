@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from memgen_jax import phases
+from memgen_jax import phases, statistics
 from memgen_jax.errors import InputError
 
 
@@ -59,6 +59,9 @@ def test_a_curve_that_never_crosses_has_no_critical_size():
         "low": None,
         "high": None,
         "crossed": 0.0,
+        "sampling": None,
+        "thresholds": None,
+        "trainings": None,
     }
 
 
@@ -118,3 +121,43 @@ def test_one_size_alone_has_a_peak_and_no_crossing():
 def test_sizes_out_of_order_or_without_labels_are_refused(sizes, sets):
     with pytest.raises(InputError):
         phases.critical_sizes(sizes, sets)
+
+
+def wide_shares(values, variance=0.0):
+    """Sets of 400 samples with these memorized shares, the rest generalized."""
+    share = statistics.Share
+    return [
+        [
+            phases.PhaseShares(share(p, variance, 400), share(0.0, 0.0, 400), share(1 - p, variance, 400))
+            for p in own
+        ]
+        for own in values
+    ]
+
+
+def test_an_interval_adds_its_parts_as_independent_errors():
+    sizes = [10, 100, 1000]
+    low, middle, high = ([[1.0], [p], [0.0]] for p in (0.5, 0.6, 0.8))
+    found = phases.critical_from_shares(
+        sizes, wide_shares(middle, 0.0006), shifted=[(wide_shares(low), wide_shares(high))], resamples=400
+    )["memorized_half"]
+    assert found["trainings"] is None
+    assert found["thresholds"][0] == pytest.approx(100) and found["sampling"][0] > 100
+    reach = [np.log(found["num_train"] / found[part][0]) for part in ("sampling", "thresholds")]
+    assert np.log(found["num_train"] / found["low"]) == pytest.approx(np.hypot(*reach))
+
+
+def test_the_trainings_part_is_students_over_the_crossings_of_the_seeds():
+    sizes, shares = [10, 100, 1000], [[1.0] * 5, [0.5, 0.55, 0.6, 0.65, 0.7], [0.0] * 5]
+    found = phases.critical_from_shares(sizes, wide_shares(shares), resamples=50)["memorized_half"]
+    crossings = [
+        np.log(100) + np.log(10) * (p - 0.5) / p for p in shares[1]
+    ]  # linear in log K from p at 100 to 0 at 1,000
+    np.testing.assert_allclose(found["trainings"], np.exp(statistics.student_interval(crossings)), rtol=1e-6)
+    assert found["low"] <= found["trainings"][0] < found["num_train"] < found["trainings"][1] <= found["high"]
+
+
+def test_students_interval_over_five_trainings_covers_where_a_bootstrap_does_not():
+    random = np.random.default_rng(0)
+    hits = [low <= 0 <= high for low, high in map(statistics.student_interval, random.normal(size=(2000, 5)))]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.015)

@@ -3,8 +3,11 @@
 Beside the labels of single samples, Δ = E_TG - E_OG compares whole densities: P(Δ > 0) crosses one half where
 half of the samples are copies and the rest is as good as new data (see `onset.compare`). Writes
 
-onset.csv         one row for each K and view (and width): Δ and P(Δ > 0), and the same of the control, in
-                  which held-out items stand for the samples of a perfect model (columns fresh_…)
+onset.csv         one row for each K and view (and width): Δ and P(Δ > 0), and the same of two controls: held-out items
+                  stand for the samples of a perfect model (columns fresh_…), and as many unseen items for S
+                  (placebo_…), which the samples cannot have copied. `probability_over` says what is drawn again in
+                  P(Δ > 0): "training sets" where seeds have subsets of their own, as in the paper, else "samples and
+                  unseen items" of the training sets there are
 transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half (of each width under by_width)
 capacity.csv      with several widths: the K at which each turns, by either paper
 """
@@ -17,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from memgen_jax import data, onset, runs, sweep
+from memgen_jax import data, onset, phases, runs, statistics, sweep
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     each_width,
@@ -44,11 +47,16 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
         found = {view: compare_sizes(run, workdir, members, view, at) for view in onset.VIEWS}
+        placebo = {view: compare_placebo(run, workdir, members, view, at) for view in onset.VIEWS}
         for view, comparisons in found.items():
             for size, seeds in comparisons.items():
-                row = pooled_row(seeds) | {"num_train": size, "num_seeds": len(seeds)} | fresh[view][size]
+                row = pooled_row(seeds, over_sets(run)) | {"num_train": size, "num_seeds": len(seeds)}
+                row |= fresh[view][size]
+                row |= placebo_columns(placebo[view].get(size, []))
                 rows.append(row if width is None else row | {"width": width})
-        critical[width] = {view: critical_size(comparisons) for view, comparisons in found.items()}
+        critical[width] = {
+            view: critical_size(comparisons, over_sets(run)) for view, comparisons in found.items()
+        }
     if not rows:
         return
     outcome = json.loads((workdir / "transition.json").read_text()) | {"onset": critical[shown_width(run)]}
@@ -106,6 +114,41 @@ def compare_fresh(run: TransitionRun, size: int, view: str, at: int) -> dict[str
     return {f"fresh_{name}": row[name] for name in columns}  # type: ignore[misc]
 
 
+def compare_placebo(
+    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str, at: int
+) -> dict[int, list[onset.Comparison]]:
+    """K -> the comparison of every seed with K unseen items in place of S; none where so many are not unseen."""
+    found: dict[int, list[onset.Comparison]] = {}
+    for member in members:
+        beyond, size = run.beyond(member), member.num_train
+        rest = np.concatenate([run.dataset.held_out, beyond[size:]])
+        if min(size, len(rest)) < 2 or len(beyond) < size:
+            continue
+        sets = (beyond[:size], load_samples(workdir, member), rest)
+        found.setdefault(size, []).append(
+            onset.compare(
+                *map(as_vectors, sets),
+                view=view,
+                width_at=at,
+                max_items=run.settings.onset_items,
+                resamples=num_resamples(run),
+                seed=size,
+            )
+        )
+    return found
+
+
+def placebo_columns(seeds: list[onset.Comparison]) -> dict[str, float | None]:
+    names = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
+    row = pooled_row(seeds, False) if seeds else dict.fromkeys(names)
+    return {f"placebo_{name}": row[name] for name in names}
+
+
+def over_sets(run: TransitionRun) -> bool:
+    """Whether the seeds are draws of the training set, over which P(Δ > 0) can be taken."""
+    return run.settings.subsets == "own" and len(set(run.settings.seeds)) > 1
+
+
 def width_at(run: TransitionRun, workdir: runs.Workdir) -> int:
     """The n at which the one kernel width of a sweep is taken: the fewest items that any density here is made of.
 
@@ -133,8 +176,12 @@ def as_vectors(items: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32).reshape(len(items), math.prod(items.shape[1:]))
 
 
-def pooled_row(seeds: list[onset.Comparison]) -> dict[str, Any]:
-    """One row of onset.csv: means over the seeds, and the bootstrap of all of them together."""
+def pooled_row(seeds: list[onset.Comparison], sets_redrawn: bool) -> dict[str, Any]:
+    """One row of onset.csv: means over the seeds, and the bootstrap of all of them together.
+
+    Where the training sets are redrawn, P is the share of these whose Δ is positive (Wilson's interval over their
+    number), and the interval of Δ is Student's over them, or the bootstrap's where wider.
+    """
     rows = [one.row() for one in seeds]
     row = dict(rows[0]) | {
         name: float(np.mean([one[name] for one in rows]))
@@ -142,19 +189,44 @@ def pooled_row(seeds: list[onset.Comparison]) -> dict[str, Any]:
     }
     replicates = np.concatenate([one.replicates for one in seeds])
     low, high = np.quantile(replicates, [0.025, 0.975])
+    deltas = np.array([one["delta"] for one in rows])
+    if sets_redrawn:
+        own_low, own_high = statistics.student_interval(deltas)
+        low, high = min(low, own_low), max(high, own_high)
     names = ("p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
-    probability = dict(zip(names, onset.probability_positive(replicates), strict=True))
+    signs = deltas if sets_redrawn else replicates
+    probability: dict[str, Any] = dict(zip(names, onset.probability_positive(signs), strict=True))
+    probability["probability_over"] = "training sets" if sets_redrawn else "samples and unseen items"
     return row | {"delta_low": float(low), "delta_high": float(high)} | probability
 
 
-def critical_size(comparisons: dict[int, list[onset.Comparison]]) -> dict[str, float | None]:
+def critical_size(
+    comparisons: dict[int, list[onset.Comparison]], sets_redrawn: bool
+) -> dict[str, float | None]:
     """Where P(Δ > 0) crosses one half, among the sizes with more unseen than training items.
 
-    At larger K few unseen items stand for the truth, and what they say of it is uncertain.
+    At larger K few unseen items stand for the truth, and what they say of it is uncertain. Over redrawn training sets
+    the interval is Student's over the K at which each one's Δ crosses zero, in log K, or that of resampled sets where
+    wider.
     """
     sizes = [size for size, seeds in comparisons.items() if size < seeds[0].num_held_out]
     if not sizes:
         return {"num_train": None, "low": None, "high": None, "crossed": None, "largest_comparable": None}
+    if sets_redrawn:
+        deltas = np.array([[one.e_tg - one.e_og for one in comparisons[size]] for size in sizes])
+        found = onset.critical_size(sizes, deltas)
+        zeros = [
+            phases.half_crossing(np.array(sizes, float), 0.5 + curve, np.ones(len(sizes)), increasing=True)
+            for curve in deltas.T
+        ]
+        logs = np.log([zero for zero in zeros if np.isfinite(zero)])
+        if found["num_train"] is not None and len(logs) > 1:
+            low, high = np.exp(np.clip(statistics.student_interval(logs), *np.log([min(sizes), max(sizes)])))
+            found |= {
+                "low": min(found["low"] or low, float(low)),
+                "high": max(found["high"] or high, float(high)),
+            }
+        return found | {"largest_comparable": max(sizes)}
     replicates = np.stack([np.concatenate([one.replicates for one in comparisons[size]]) for size in sizes])
     return onset.critical_size(sizes, replicates, bootstrap=True) | {"largest_comparable": max(sizes)}
 
@@ -222,5 +294,5 @@ def draw_capacity(workdir: runs.Workdir) -> tuple[Any, str, str]:
 def read_rows(workdir: runs.Workdir, name: str) -> list[dict[str, Any]]:
     """A table whose cells are words, numbers, or blank where there is none."""
     rows = csv.DictReader((workdir / name).read_text().splitlines())
-    words = ("view", "turn")
+    words = ("view", "turn", "probability_over")
     return [{k: v if k in words else float(v) if v else None for k, v in row.items()} for row in rows]

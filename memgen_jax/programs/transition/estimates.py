@@ -1,9 +1,8 @@
-"""What the shares mean: at which set size, by which rule, and how near to S unseen items are.
+"""What the shares mean: at which set size, by which rule, and how sure they are.
 
 fractions.csv     one row for each K and rule (and width): the rule of the settings first, and then "held_out_rate"
 repeats.csv       the spurious and generalized shares in sets of the same size at every K, and of the set as it is
-copying.csv       whether the samples of each phase lie nearer to S than unseen items do (C_T)
-transition.json   gains "critical_by_rule" and "critical_at_common_size" (of each width under by_width)
+transition.json   gains "critical", "critical_by_rule" and "critical_at_common_size" (of each width under by_width)
 
 A row of repeats with several seeds is the mean over their sets.
 """
@@ -12,10 +11,9 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.programs.transition import real_distances
@@ -31,8 +29,6 @@ from memgen_jax.programs.transition.tables import (
 )
 
 RATE_RULE = "held_out_rate"
-FEWEST_PER_PHASE = 10  # samples of a phase from which C_T is given
-REDRAWS = 500  # of the shares, for the interval of a size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,40 +54,55 @@ class Group:
             ]
         )
 
+    def shares(self, size: int) -> list[phases.PhaseShares]:
+        """The three shares of every seed, repeats being counted in sets of `size`."""
+        found = []
+        for near, own in zip(self.neighbors, self.labels, strict=True):
+            new = own != phases.MEMORIZED
+            repeats = (
+                statistics.share_of_repeats(near, new, size, repeated=whether) for whether in (True, False)
+            )
+            found.append(phases.PhaseShares(phases.plain_shares(own).memorized, *repeats))
+        return found
+
     @property
     def num_samples(self) -> int:
         """Of one member."""
         return min(len(own) for own in self.labels)
 
 
-def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """Writes the tables. After `tables.classify`."""
+def tabulate(run: TransitionRun, workdir: runs.Workdir) -> list[Group]:
+    """Writes the tables. After `tables.classify`. Gives the groups of the first rule."""
     fixed = make_thresholds(run, workdir)
     thresholds = {run.settings.phases.rule: dict.fromkeys(sizes_of(run), fixed)}
     if can_hold_rate(run):
         thresholds[RATE_RULE] = rate_thresholds(run, workdir)
     groups = {rule: make_groups(run, workdir, own) for rule, own in thresholds.items()}
+    moved = {rule: shifted_groups(run, workdir, own) for rule, own in thresholds.items()}
     results = json.loads((workdir / "transition.json").read_text())
     by_width = each_width(run, results)
+    names = ("critical", "critical_by_rule", "critical_at_common_size")
     for width in run.widths:
-        own = {rule: [g for g in found if g.width == width] for rule, found in groups.items()}
-        by_width[width]["critical_by_rule"] = {
-            rule: critical(found, run.settings.phases.num_bootstrap) for rule, found in own.items()
-        }
-        by_width[width]["critical_at_common_size"] = {
-            rule: critical_at(found, common_size(found)) for rule, found in own.items()
-        }
-    shown = by_width[shown_width(run)]
-    results |= {name: shown[name] for name in ("critical_by_rule", "critical_at_common_size")}
+        by_rule, at_common = {}, {}
+        for rule, found in groups.items():
+            own = of_one_width(found, width)
+            ends = [(of_one_width(low, width), of_one_width(high, width)) for low, high in moved[rule]]
+            by_rule[rule] = critical(own, ends, run.settings.phases.num_bootstrap)
+            at_common[rule] = critical_at(own, ends, run.settings.phases.num_bootstrap)
+        by_width[width] |= dict(
+            zip(names, (by_rule[run.settings.phases.rule], by_rule, at_common), strict=True)
+        )
+    results |= {name: by_width[shown_width(run)][name] for name in names}
+    if len(run.widths) > 1:
+        results["critical_by_width"] = {str(width): own["critical"] for width, own in by_width.items()}
     results["rules"] = {rule: own[max(own)].rule for rule, own in thresholds.items()}
     workdir.write_json("transition.json", results)
     everything = [(rule, group) for rule, found in groups.items() for group in found]
     common = common_size([group for _, group in everything])
     rows = itertools.chain(*(repeat_rows(rule, group, common) for rule, group in everything))
     write_rows(run, workdir, "repeats.csv", rows)
-    if len(run.dataset.held_out):
-        write_rows(run, workdir, "copying.csv", copying_rows(run, workdir, groups[run.settings.phases.rule]))
     write_rows(run, workdir, "fractions.csv", [fraction_row(*entry) for entry in everything])
+    return groups[run.settings.phases.rule]
 
 
 def sizes_of(run: TransitionRun) -> list[int]:
@@ -140,22 +151,49 @@ def make_groups(
                         found["train_distance"], found["synthetic_distance"], own.delta_m, own.delta_s
                     )
                 )
-                near.append(count_neighbors(run, workdir, member, own.delta_s))
+                near.append(count_neighbors(run, workdir, member, own))
         groups.append(Group(width, size, own, labels, near))
     return groups
 
 
+def shifted_groups(
+    run: TransitionRun, workdir: runs.Workdir, thresholds: dict[int, phases.Thresholds]
+) -> list[tuple[list[Group], list[Group]]]:
+    """For each threshold that has an interval, the groups with it at the lower and at the upper end."""
+    found = []
+    for name in ("delta_m", "delta_s"):
+        ends = {size: getattr(own, f"{name}_interval") for size, own in thresholds.items()}
+        if None in ends.values():
+            continue
+        low, high = (
+            {size: dataclasses.replace(own, **{name: ends[size][end]}) for size, own in thresholds.items()}
+            for end in (0, 1)
+        )
+        found.append((make_groups(run, workdir, low), make_groups(run, workdir, high)))
+    return found
+
+
+def of_one_width(groups: Sequence[Group], width: int | None) -> list[Group]:
+    return [group for group in groups if group.width == width]
+
+
 def count_neighbors(
-    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, delta_s: float
+    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds
 ) -> np.ndarray:
-    """How many other samples of its set lie within δ_s of each; kept in repeats/<member>.npz."""
-    name, column = f"repeats/{member.name}.npz", f"delta_s={delta_s!r}"
+    """How many other samples of its set lie within δ_s of each; kept in repeats/<member>.npz.
+
+    Those of both ends of δ_s's interval are counted with it, in one pass over the pairs.
+    """
+    name, wanted = f"repeats/{member.name}.npz", f"delta_s={thresholds.delta_s!r}"
     kept = workdir.read_npz(name) or {}
-    if len(kept.get(column, ())) != len(distances_of(workdir, member)["train_distance"]):  # the set has grown
+    num_samples = len(distances_of(workdir, member)["train_distance"])
+    if len(kept.get(wanted, ())) != num_samples:  # none yet, or the set has grown
+        radii = list(dict.fromkeys((thresholds.delta_s, *(thresholds.delta_s_interval or ()))))
         samples = run.metric.vectors(load_samples(workdir, member))
-        kept[column] = run.metric.count_within(samples, samples, delta_s, exclude_self=True)
+        counts = run.metric.count_within(samples, samples, np.array(radii), exclude_self=True)
+        kept |= {f"delta_s={radius!r}": counts[:, place] for place, radius in enumerate(radii)}
         workdir.write_npz(name, **kept)
-    return kept[column]
+    return kept[wanted]
 
 
 def fraction_row(rule: str, group: Group) -> dict[str, Any]:
@@ -195,16 +233,9 @@ def student_or(share: statistics.Share, values: Sequence[float]) -> tuple[float,
     """The interval of the pooled share; Student's over the seeds where that is wider."""
     low, high = share.interval()
     if len(values) > 1:
-        half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-        low, high = max(0.0, min(low, share.value - half)), min(1.0, max(high, share.value + half))
+        own_low, own_high = statistics.student_interval(values)
+        low, high = max(0.0, min(low, own_low)), min(1.0, max(high, own_high))
     return float(low), float(high)
-
-
-def critical(groups: Sequence[Group], resamples: int) -> dict[str, Any]:
-    """`phases.critical_sizes` of the sets as they are."""
-    return phases.critical_sizes(
-        [group.num_train for group in groups], [group.labels for group in groups], resamples=resamples
-    )
 
 
 def common_size(groups: Sequence[Group]) -> int:
@@ -212,101 +243,29 @@ def common_size(groups: Sequence[Group]) -> int:
     return min(group.num_samples for group in groups)
 
 
-def critical_at(groups: Sequence[Group], size: int) -> dict[str, Any]:
-    """Where generalized samples reach one half, and where spurious ones peak, in sets of one size at every K.
-
-    The interval of the first is over shares drawn again with the variance that they have.
-    """
-    sizes = np.array([group.num_train for group in groups], np.float64)
-    spurious = [group.share(True, size) for group in groups]
-    generalized = [group.share(False, size) for group in groups]
-    weight = np.ones(len(sizes))
-
-    def crossing(values: np.ndarray) -> float:
-        return phases.half_crossing(sizes, values, weight, increasing=True)
-
-    value = np.array([share.value for share in generalized])
-    spread = np.sqrt([share.variance for share in generalized])
-    random = np.random.default_rng(0)
-    drawn = np.array(
-        [crossing(np.clip(value + spread * random.standard_normal(len(value)), 0, 1)) for _ in range(REDRAWS)]
-    )
-    half, drawn = crossing(value), drawn[np.isfinite(drawn)]
-    found = np.isfinite(half) and len(drawn) > 0
-    low, high = np.quantile(drawn, [0.025, 0.975]) if found else (None, None)
-    peak = int(np.argmax([share.value for share in spurious]))
-    peak_low, peak_high = spurious[peak].interval()
-    return {
-        "num_samples": size,
-        "generalized_half": {
-            "num_train": half if found else None,
-            "low": None if low is None else float(low),
-            "high": None if high is None else float(high),
-        },
-        "spurious_peak": {
-            "num_train": groups[peak].num_train if spurious[peak].value > 0 else None,
-            "fraction": spurious[peak].value,
-            "fraction_low": peak_low,
-            "fraction_high": peak_high,
-        },
-    }
-
-
-def copying_rows(run: TransitionRun, workdir: runs.Workdir, groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Rows of copying.csv: C_T of all samples, and of each phase, against the held-out items."""
-    unseen = run.metric.vectors(run.dataset.held_out)
-    rows = []
-    for group in groups:
-        members = [m for m in run.members if (m.width, m.num_train) == (group.width, group.num_train)]
-        sets = [measured_copying(run, workdir, member, unseen) for member in members]
-        for phase in ("all", *phases.NAMES):
-            row: dict[str, Any] = {"num_train": group.num_train, "phase": phase}
-            row |= pooled_copying(sets, group.labels, phase)
-            rows.append(row if group.width is None else row | {"width": group.width})
-    return rows
-
-
-class MeasuredCopying(NamedTuple):
-    """One member's samples and the unseen items: how far each lies from S, and its cell of S."""
-
-    distance: np.ndarray
-    cell: np.ndarray
-    unseen_distance: np.ndarray
-    unseen_cell: np.ndarray
-
-
-def measured_copying(
-    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, unseen: np.ndarray
-) -> MeasuredCopying:
-    train = run.comparable_train_of(member)
-    cells = statistics.Cells(train)
-    return MeasuredCopying(
-        distances_of(workdir, member)["train_distance"],
-        cells.of(run.metric.vectors(load_samples(workdir, member))),
-        real_distances.of_held_out(run, workdir, member),
-        cells.of(unseen),
-    )
-
-
-def pooled_copying(
-    sets: Sequence[MeasuredCopying], labels: Sequence[np.ndarray], phase: str
+def critical(
+    groups: Sequence[Group],
+    shifted: Sequence[tuple[Sequence[Group], Sequence[Group]]],
+    resamples: int,
+    size: int = 0,
 ) -> dict[str, Any]:
-    """The cells of copying.csv of one phase: means of C_T over the seeds, the worst cell of any."""
-    c_t, lowest, near = [], [], []
-    for own, label in zip(sets, labels, strict=True):
-        chosen = label >= 0 if phase == "all" else label == phases.NAMES.index(phase)
-        distance = own.distance[chosen]
-        near.append(distance)
-        if min(len(distance), len(own.unseen_distance)) >= FEWEST_PER_PHASE:
-            c_t.append(statistics.data_copying(own.unseen_distance, distance))
-        found = statistics.lowest_cell(own.unseen_distance, distance, own.unseen_cell, own.cell[chosen])
-        lowest += [found] if found is not None else []
-    distance = np.concatenate(near)
-    return {
-        "num_samples": len(distance),
-        "num_held_out": len(sets[0].unseen_distance),
-        "c_t": float(np.mean(c_t)) if c_t else None,
-        "c_t_cells_low": min(lowest, default=None),
-        "median_distance": float(np.median(distance)) if len(distance) else None,
-        "held_out_median": float(np.median(np.concatenate([own.unseen_distance for own in sets]))),
-    }
+    """`phases.critical_from_shares` of the sets as they are, or as they would be with `size` samples."""
+
+    def table(own: Sequence[Group]) -> list[list[phases.PhaseShares]]:
+        return [group.shares(size or group.num_samples) for group in own]
+
+    return phases.critical_from_shares(
+        [group.num_train for group in groups],
+        table(groups),
+        shifted=[(table(low), table(high)) for low, high in shifted],
+        resamples=resamples,
+    )
+
+
+def critical_at(
+    groups: Sequence[Group], shifted: Sequence[tuple[Sequence[Group], Sequence[Group]]], resamples: int
+) -> dict[str, Any]:
+    """Where generalized samples reach one half, and where spurious ones peak, in sets of one size at every K."""
+    size = common_size(groups)
+    found = critical(groups, shifted, resamples, size)
+    return {"num_samples": size} | {name: found[name] for name in ("generalized_half", "spurious_peak")}

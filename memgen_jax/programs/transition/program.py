@@ -23,7 +23,19 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs import columns, launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import flat, plain, settings_from
-from memgen_jax.programs.transition import cost, densities, estimates, growth, report, steps, tables
+from memgen_jax.programs.transition import (
+    copying,
+    cost,
+    denoising,
+    densities,
+    estimates,
+    growth,
+    halves,
+    report,
+    sentences,
+    steps,
+    tables,
+)
 from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
 
@@ -75,7 +87,7 @@ def work(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """The stages, in a folder that is this run's; those that are whole are skipped."""
     workdir.write_environment()
     if run.dataset.note:
-        print(f"Data: {report.dataset_phrase(run.dataset)}.", flush=True)
+        print(f"Data: {sentences.dataset_phrase(run.dataset)}.", flush=True)
     if devices := runs.devices_phrase():
         print(f"Devices: {devices}.", flush=True)
 
@@ -90,7 +102,9 @@ def work(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
         return
     with runs.stage("classify and report", 1, "report"):
         tables.classify(run, workdir)
-        estimates.tabulate(run, workdir)
+        copying.tabulate(run, workdir, estimates.tabulate(run, workdir))
+        denoising.tabulate(run, workdir)
+        halves.tabulate(run, workdir)
         steps.tabulate(run, workdir)
         densities.tabulate(run, workdir)
         report.report(run, workdir)
@@ -149,6 +163,10 @@ def take_changes(run: TransitionRun, workdir: runs.Workdir) -> None:
     if run.before and run.trains:
         growth.require_steps_can_follow(run.settings, run.before)
     if "train.num_steps" in workdir.changed and run.before:
+        if run.twins:
+            raise InputError(
+                "a run with halves=True cannot take more train.num_steps: choose another folder."
+            )
         if workdir.shard != (0, 1) and runs.index_and_count()[1] == 1:
             raise InputError(
                 "parts of a run cannot take more train.num_steps each: start it whole, or as processes of one run."
@@ -178,7 +196,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     train_and_sample(run, workdir, mesh)
     synthesize_controls(run, workdir, mesh)
     find_neighbors(run, workdir)
-    everyone = (*run.members, *run.controls, *run.snapshots(run.members))
+    everyone = (*run.members, *run.twins, *run.controls, *run.snapshots(run.members))
     files = [workdir / f"neighbors/{member.name}.npz" for member in everyone]
     if runs.index_and_count()[1] > 1:
         with runs.stage("wait for the other processes", len(files), "sets") as stage:
@@ -221,7 +239,7 @@ def use_refined_grid(run: TransitionRun, workdir: runs.Workdir) -> dict[str, Any
 
 
 def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
-    """Stages 1 and 2, or the reading of samples that were made elsewhere.
+    """Stages 1 and 2 and what the networks know of single items, or the reading of samples made elsewhere.
 
     A member whose last checkpoint turns out to be damaged is trained on from the one before.
     """
@@ -233,7 +251,8 @@ def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
         if run.trains:
             train(run, workdir, mesh)
         try:
-            return synthesize(run, workdir, mesh)
+            synthesize(run, workdir, mesh)
+            return denoising.measure(run, workdir)
         except sweep.DamagedCheckpoint as damaged:
             if damaged.folder in repaired:
                 raise
@@ -243,12 +262,13 @@ def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
 
 def train(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 1: checkpoints/<member>/<step> for every member, one compiled program a width."""
-    total = len(run.own_members) * run.settings.train.num_steps
+    members = (*run.own_members, *run.own_twins)
+    total = len(members) * run.settings.train.num_steps
     with runs.stage("train", total, "model-steps", workdir) as stage:
         for width, model in run.models.items():
             assert model is not None
             sweep.train_members(
-                of_width(run.own_members, width),
+                of_width(members, width),
                 run.train,
                 model=model,
                 process=run.process,
@@ -266,7 +286,7 @@ def of_width(members: Sequence[sweep.Member], width: int | None) -> tuple[sweep.
 
 def synthesize(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
     """Stage 2: samples/<member>.npz, and samples/<member>,step=<step>.npz of the earlier steps kept."""
-    sets = (*run.own_members, *run.snapshots(run.own_members))
+    sets = (*run.own_members, *run.own_twins, *run.snapshots(run.own_members))
     with runs.stage("sample", sum(map(run.num_samples, sets)), "samples", workdir) as stage:
         for width in run.widths:
             source = run.source(width, workdir.path)
@@ -302,7 +322,7 @@ def draw_sets(
 
 def find_neighbors(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Stage 3: neighbors/<member>.npz, exact nearest items in S and in S' (itself excluded)."""
-    members = (*run.own_members, *run.own_controls, *run.snapshots(run.own_members))
+    members = (*run.own_members, *run.own_twins, *run.own_controls, *run.snapshots(run.own_members))
     needed = ("train_distance", "train_index", "synthetic_distance", "synthetic_index")
     with runs.stage("find neighbours", len(members), "sets") as stage:
         for member in members:

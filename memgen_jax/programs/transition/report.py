@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from memgen_jax import data, phases, runs, sweep
-from memgen_jax.programs.transition import densities, steps
+from memgen_jax import phases, runs, sweep
+from memgen_jax.programs.transition import denoising, densities, halves, sentences, steps
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     each_width,
@@ -26,6 +26,7 @@ from memgen_jax.report import (
     example_figures,
     histogram_figures,
     page,
+    repeats_figures,
     style,
     transition_figures,
     transition_page,
@@ -33,21 +34,7 @@ from memgen_jax.report import (
 
 NUM_EXAMPLES = 6
 NUM_NEIGHBORS = 4
-
-
-def sensitivity_sentence(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) -> str:
-    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen."""
-    peaks = []
-    for width, own in rows.items():
-        parts = [
-            f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
-            f"for δ_s = {row['delta_s']:.3g}"
-            for row in own
-            if row["delta_m"] == delta_m
-        ]
-        place = f"at width {width} " if len(rows) > 1 else ""
-        peaks.append(f"{place}it is {', '.join(parts)}")
-    return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
+PARTS = ("sampling", "thresholds", "trainings")  # of a critical size's interval
 
 
 def report(run: TransitionRun, workdir: runs.Workdir) -> None:
@@ -62,6 +49,8 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
     metric = outcome["metric"]
     shown, several = shown_width(run), len(run.widths) > 1
+    common = at_common_size(run, workdir, results)
+    two_seeds = len(set(run.settings.seeds)) == 2
 
     panels = [
         transition_figures.TransitionPanel(
@@ -70,6 +59,8 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             control_rows=control_rows,
             critical=critical[width],
             seed_rows=seed_rows(run, workdir, width),
+            common_rows=of_width(common["common_rows"], width),
+            bands=not two_seeds,
         )
         for width in run.widths
     ]
@@ -79,8 +70,17 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             "transition",
             transition_figures.transition(panels),
             "Fractions of memorized, spurious and generalized samples against the training-set size.",
-            f"Bands are 95% intervals ({outcome['intervals']}). The dashed line is the exact score put "
-            "through the same sampler, search and thresholds: it can only copy.",
+            sentences.bands(outcome["intervals"], drawn=not two_seeds),
+        ),
+        "repeats": figure(
+            workdir,
+            "repeats",
+            repeats_figures.repeats(
+                of_width(read_table(workdir, "repeats.csv"), shown), common["common_size"]
+            ),
+            "Share of repeats against the number of samples in the set, one line per size of training set.",
+            "The same samples, counted in smaller sets of them: more samples repeat more often. Dotted: the largest "
+            "set that every K reaches. Bands are 95% intervals.",
         ),
     }
     of_samples = {
@@ -104,6 +104,12 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             transition_figures.sample_quality(quality_rows, metric),
             "Distance to the training set of new samples and of held-out items.",
         )
+    denoising_rows = []
+    if denoising.exists(workdir):
+        pictures["denoising"] = figure(workdir, "denoising", *denoising.draw(run, workdir))
+        denoising_rows = denoising.summary(denoising.read(workdir))
+    if halves.exists(workdir):
+        pictures["halves"] = figure(workdir, "halves", *halves.draw(run, workdir))
     if steps.exists(workdir):
         pictures["phase_diagram"] = figure(workdir, "phase_diagram", *steps.draw(run, workdir))
     if densities.exists(workdir):
@@ -113,7 +119,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     environment = json.loads((workdir / "environment.json").read_text())
     shown_page = transition_page.TransitionPage(
         title=f"From copying to creating: {run.name}",
-        dataset=dataset_phrase(run.dataset),
+        dataset=sentences.dataset_phrase(run.dataset),
         answer=transition_page.answer(
             f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
         ),
@@ -128,7 +134,16 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         critical=list(itertools.chain(*critical.values())),
         onset_critical=[mark for width, found in results.items() for mark in densities.marks(found, width)],
         quality_rows=quality_rows,
-        **at_common_size(run, workdir, results),
+        **common,
+        critical_note=sentences.CRITICAL_SIZES,
+        promise=sentences.promise(run),
+        third_regime=sentences.third_regime(read_table(workdir, "copying.csv"), denoising_rows),
+        coverage_rows=read_table(workdir, "coverage.csv"),
+        denoising_rows=denoising_rows,
+        halves_rows=read_table(workdir, "halves.csv"),
+        intervals=outcome["intervals"],
+        redrawn=sentences.redrawn(densities.over_sets(run), len(set(run.settings.seeds))),
+        sampler=f"{run.settings.sampler.name} in {run.settings.sampler.num_steps:,} steps",
         critical_by_rule={
             outcome["rules"][rule]: [
                 mark
@@ -143,7 +158,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         metric=metric,
         threshold_rule=thresholds.rule,
         limits=[
-            sensitivity_sentence(
+            sentences.sensitivity(
                 {width: found["sensitivity"] for width, found in results.items()}, thresholds.delta_m
             )
         ],
@@ -217,13 +232,6 @@ def pictures_of_samples(
     return pictures
 
 
-def dataset_phrase(dataset: data.Dataset) -> str:
-    """How many items of which shape, and what reading them changed or left out."""
-    shape = "×".join(map(str, dataset.item_shape))
-    note = f" ({dataset.note})" if dataset.note else ""
-    return f"{dataset.num_train:,} training items of shape {shape}{note}; {len(dataset.held_out):,} held out"
-
-
 def critical_marks(critical: dict[str, Any], width: int | None) -> list[transition_figures.CriticalSize]:
     """The critical sizes of transition.json as marks for the figure and the page."""
     marks = []
@@ -235,7 +243,10 @@ def critical_marks(critical: dict[str, Any], width: int | None) -> list[transiti
         found = critical.get(name)
         if found is not None:
             interval = found.get("low"), found.get("high")
-            marks.append(transition_figures.CriticalSize(label, found["num_train"], *interval, phase, width))
+            parts = {part: found.get(part) for part in PARTS}
+            marks.append(
+                transition_figures.CriticalSize(label, found["num_train"], *interval, phase, width, parts)
+            )
     return marks
 
 

@@ -90,6 +90,8 @@ class TransitionSettings:
       init_from: workdir of a finished run, from whose averaged networks those of the same K, seed and width start.
       subsets: "nested": all training sets are prefixes of one order of the items, as in the paper; or "own": each
         seed's are prefixes of an order of its own, so that the spread over seeds holds that of the data.
+      halves: whether each network has a twin, trained on the next K items and sampled from the same noise; halves.csv
+        then says how far the two agree (Kadkhodaie et al. 2024). Twice the training, and 2K items are needed.
       shard: "i/n": train and sample part i of n, for arrays of jobs.
       model: by its name, "mlp", "unet", "exact" (the exact score), or FILE.py:FUNCTION, whose arguments are settings.
       process: by its name, "ddpm", "ve" or "ou", or FILE.py:FUNCTION.
@@ -118,6 +120,7 @@ class TransitionSettings:
     held_out: str = ""
     init_from: str = ""
     subsets: str = "nested"
+    halves: bool = False
     shard: str = "0/1"
     grid: str = "given"
     grid_ends: tuple = ()
@@ -153,7 +156,7 @@ class TransitionPlan:
       total, item_shape, is_image, name: of the training data.
       widths: of the networks; (None,) where `settings.model` says it alone.
       models: width -> network; None for the exact score.
-      members, controls: see `use_sizes`.
+      members, twins, controls: see `use_sizes`.
     """
 
     def __init__(
@@ -233,6 +236,17 @@ class TransitionPlan:
             widths=self.widths,
             **common,
         )
+        if s.halves and (s.sets or s.train_sets or s.init_from):
+            raise InputError(
+                "halves=True trains its networks from the start, on sets from data: leave out sets, train_sets and "
+                "init_from."
+            )
+        largest = self.members[-1].num_train
+        if s.halves and 2 * largest > self.total:
+            raise InputError(
+                f"halves=True takes two disjoint sets of K items, and K={largest} needs {2 * largest} where there are "
+                f"{self.total}: leave out sizes above {self.total // 2}."
+            )
         self.controls = (
             sweep.make_members(sizes, batch_size=1, prefix="exact,", **common) if s.control.run else ()
         )
@@ -243,6 +257,7 @@ class TransitionPlan:
             own = getattr(s.model, "width", None)
             self.members = growth.keep_identity(self.members, before, own)
             self.controls = growth.keep_control_names(self.controls, before)
+        self.twins = tuple(member.twin() for member in self.members) if s.halves else ()
 
     def has_samples(self, member: sweep.Member) -> bool:
         """Whether there are samples for a member, where they come from elsewhere."""
@@ -251,9 +266,9 @@ class TransitionPlan:
     def take_released(self, released: bridges.ReleasedSweep) -> None:
         """Puts networks that others trained in place of our own, where the settings and the data fit them."""
         s = self.settings
-        if self.exact or s.widths or len(set(s.seeds)) > 1 or s.subsets != "nested":
+        if self.exact or s.widths or len(set(s.seeds)) > 1 or s.subsets != "nested" or s.halves:
             raise InputError(
-                "members_from takes networks as they are: leave out widths, several seeds, subsets=own and "
+                "members_from takes networks as they are: leave out widths, several seeds, subsets=own, halves and "
                 "model.name=exact."
             )
         if not isinstance(self.process, diffusion.DDPM) or s.train.prediction != "noise":
@@ -346,6 +361,10 @@ class TransitionRun(TransitionPlan):
         return sweep.take_shard(self.members, *self.shard)
 
     @property
+    def own_twins(self) -> tuple[sweep.Member, ...]:
+        return sweep.take_shard(self.twins, *self.shard)
+
+    @property
     def own_controls(self) -> tuple[sweep.Member, ...]:
         return sweep.take_shard(self.controls, *self.shard)
 
@@ -371,7 +390,7 @@ class TransitionRun(TransitionPlan):
         return self.train[self._items_of(member)]
 
     def _items_of(self, member: sweep.Member) -> slice | np.ndarray:
-        nested = not member.subset and self.places is None  # a view, where a copy would be large
+        nested = member.nested and self.places is None  # a view, where a copy would be large
         return slice(member.num_train) if nested else self.order_of(member)[: member.num_train]
 
     def comparable_train_of(self, member: sweep.Member) -> np.ndarray:
@@ -438,7 +457,7 @@ class TransitionRun(TransitionPlan):
 
     def exact_source(self) -> sweep.Source:
         """The exact score of each training set."""
-        own = self.settings.subsets == "own" or self.places is not None
+        own = self.settings.subsets == "own" or self.settings.halves or self.places is not None
         return sweep.exact_source(data.decode(self.train), self.process, self.order_of if own else None)
 
     def require_rule_can_work(self) -> None:

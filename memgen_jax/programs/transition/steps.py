@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs, sweep
+from memgen_jax.programs.transition import copying
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     across_seeds,
@@ -23,7 +24,8 @@ from memgen_jax.programs.transition.tables import (
 )
 from memgen_jax.report import phase_diagram_figures
 
-# Samples count as good when their median distance to S is within this factor of unseen real items'.
+# Samples count as good when their median distance to S is within this factor of unseen real items', on either side,
+# and when they cover as large a share of these as honest data would, within the same factor.
 GOOD = 1.1
 
 
@@ -33,6 +35,8 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
         return
     thresholds = make_thresholds(run, workdir)
     held_out = held_out_distances(workdir)
+    balls = copying.Balls(run) if copying.can_cover(run) else None
+    size_covered = min(map(run.num_samples, (*run.members, *run.snapshots(run.members))))
     rows = []
     for (width, size, step), group in by_step(run).items():
         labels = [labels_of(workdir, member, thresholds) for member in group]
@@ -41,6 +45,9 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
         row = {"num_train": size, "step": step} | fractions
         row["sample_distance"] = float(np.median(np.concatenate(distances)))
         row["held_out_distance"] = held_out.get(size)
+        found = [balls.coverage(workdir, member, size_covered).coverage for member in group] if balls else []
+        row["coverage"] = float(np.mean(found)) if found else None
+        row["coverage_expected"] = balls.expected(size_covered) if balls else None
         rows.append(row if width is None else row | {"width": width})
     write_rows(run, workdir, "fractions_by_step.csv", rows)
     times = {width: training_times(of_width(rows, width)) for width in run.widths}
@@ -67,8 +74,8 @@ def training_times(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """When each K memorizes and generalizes, and how the first grows with K.
 
     tau_mem(K): where the memorized fraction, made non-decreasing in the steps, crosses one half, linear in
-    log steps. tau_gen(K): the first step kept at which the samples lie no farther from S than real held-out
-    items do (median distance, within 10%). None where that does not happen within the steps kept.
+    log steps. tau_gen(K): the first step kept at which the samples are as good as unseen items, by a rule with two
+    sides; see `is_good`. None where that does not happen within the steps kept.
 
     Args:
       rows: those of fractions_by_step.csv for one width.
@@ -83,11 +90,7 @@ def training_times(rows: list[dict[str, Any]]) -> dict[str, Any]:
         memorized = np.array([row["memorized"] for row in own])
         counts = np.array([row["num_synthetic"] for row in own], np.float64)
         crossing = phases.half_crossing(steps, memorized, counts, increasing=True)
-        good = [
-            row["step"]
-            for row in own
-            if row["held_out_distance"] and row["sample_distance"] <= GOOD * row["held_out_distance"]
-        ]
+        good = [row["step"] for row in own if is_good(row)]
         table.append(
             {
                 "num_train": size,
@@ -96,6 +99,19 @@ def training_times(rows: list[dict[str, Any]]) -> dict[str, Any]:
             }
         )
     return {"tau": table} | power_law(table)
+
+
+def is_good(row: dict[str, Any]) -> bool:
+    """Whether the samples of one K and step are as new as unseen items and reach as many of them.
+
+    Their median distance to S is that of held-out items, within 10% on *either* side: copies lie too near, noise too
+    far. And they cover the held-out items as honest data would, to 10%: a model that makes a few things at the right
+    distance does not. False where nothing is held out.
+    """
+    near, expected = row["held_out_distance"], row.get("coverage_expected")
+    if not near or not expected:
+        return False
+    return near / GOOD <= row["sample_distance"] <= GOOD * near and row["coverage"] >= expected / GOOD
 
 
 def power_law(table: list[dict[str, Any]]) -> dict[str, float | None]:
@@ -127,9 +143,9 @@ def draw(run: TransitionRun, workdir: runs.Workdir) -> tuple[Any, str, str]:
         for width, found in times.items()
     ]
     caption = (
-        "Solid line: the step at which half of the samples are memorized. Dashed line: the first step at "
-        "which samples lie no farther from S than held-out items do (within 10%); below it "
-        '"generalized" only means undertrained.'
+        "Solid line: the step at which half of the samples are memorized. Dashed line: the first step at which samples "
+        "are as good as unseen items: as far from S as these, and covering as many of them as honest data would, both "
+        'within 10%. Where there is none, "generalized" means undertrained, or still leaning on S.'
     )
     powers = [
         f"{found['exponent']:.2f} (± {found['exponent_error']:.2f})" + several * f" at width {width}"

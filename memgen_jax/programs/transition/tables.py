@@ -1,4 +1,4 @@
-"""Distances -> labels -> fractions: fractions.csv, control.csv and transition.json, to which `estimates` adds.
+"""Distances -> labels -> fractions: control.csv and transition.json, to which `estimates` adds.
 
 A sweep over widths has a column `width` in its tables. Its JSON files say on top what they say of one width,
 `width`, the one that the page speaks of first, and the same of each under `by_width`.
@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from memgen_jax import phases, runs, sweep
+from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import real_distances
 from memgen_jax.programs.transition.settings import TransitionRun
@@ -122,28 +121,34 @@ def across_seeds(
         return pooled
     values = dataclasses.asdict(pooled)
     for label, name in enumerate(phases.NAMES):
-        own = np.array([np.mean(labels == label) for labels in replicates])
-        half = stats.t.ppf((1 + confidence) / 2, len(own) - 1) * own.std(ddof=1) / np.sqrt(len(own))
-        values[f"{name}_low"] = max(0.0, min(values[f"{name}_low"], float(own.mean() - half)))
-        values[f"{name}_high"] = min(1.0, max(values[f"{name}_high"], float(own.mean() + half)))
+        own = [float(np.mean(labels == label)) for labels in replicates]
+        low, high = statistics.student_interval(own, confidence)
+        values[f"{name}_low"] = max(0.0, min(values[f"{name}_low"], low))
+        values[f"{name}_high"] = min(1.0, max(values[f"{name}_high"], high))
     return phases.Fractions(**values)
 
 
 def interval_phrase(run: TransitionRun) -> str:
-    """What the intervals of this run are."""
-    if len(run.settings.seeds) < 2:
-        return "Wilson's, over the samples of one trained model"
-    return f"Student's over {len(run.settings.seeds)} seeds, or Wilson's over all samples where wider"
+    """What the intervals of this run hold."""
+    count = len(set(run.settings.seeds))
+    if count < 2:
+        return (
+            "Wilson's over the samples of one training, those of repeats knowing that these come in groups; another "
+            "training would give other shares, by how much one training cannot tell"
+        )
+    data_too = "training sets and " if run.settings.subsets == "own" else ""
+    factor = statistics.student_interval((-1.0, 1.0))[1]
+    few = f"; with two its factor is {factor:.1f}, so that they tell little" if count == 2 else ""
+    return (
+        f"Student's over {count} trainings with {data_too}starts of their own, or Wilson's over all samples where "
+        f"wider{few}"
+    )
 
 
 def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """Stage 4: fractions.csv, control.csv and transition.json."""
+    """Stage 4: fractions_by_member.csv, control.csv and the first part of transition.json."""
     thresholds = make_thresholds(run, workdir)
     deltas = (thresholds.delta_m, thresholds.delta_s)
-    critical = {}
-    for width, group in itertools.groupby(by_size(run, workdir, thresholds), key=lambda entry: entry[0]):
-        sizes, labels = zip(*((size, replicates) for _, size, replicates in group), strict=True)
-        critical[width] = phases.critical_sizes(sizes, labels, resamples=run.settings.phases.num_bootstrap)
     if len(run.settings.seeds) > 1:
         rows = [member_row(m, workdir, thresholds) for m in run.members]
         write_rows(run, workdir, "fractions_by_member.csv", rows)
@@ -160,7 +165,6 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
         results[width] = {
-            "critical": critical[width],
             "sensitivity": sensitivity(members, workdir, thresholds),
             "held_out_quality": quality(members, workdir, thresholds, unseen),
         }
@@ -170,12 +174,7 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         "intervals": interval_phrase(run),
         "thresholds": dataclasses.asdict(thresholds),
     } | join_widths(run, results)
-    if len(critical) > 1:
-        outcome["critical_by_width"] = {str(width): found for width, found in critical.items()}
     workdir.write_json("transition.json", outcome)
-    rule = {"rule": run.settings.phases.rule}
-    rows = [row | rule for row in fraction_rows(run, workdir, thresholds)]
-    write_rows(run, workdir, "fractions.csv", rows)
 
 
 def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
@@ -190,25 +189,27 @@ def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.T
 def sensitivity(
     members: Sequence[sweep.Member], workdir: runs.Workdir, thresholds: phases.Thresholds
 ) -> list[dict[str, Any]]:
-    """The spurious peak and the last K that is mostly memorized, of one width, at scaled thresholds."""
+    """The spurious peak and the last K that is mostly memorized, of one width, at scaled thresholds.
+
+    With several seeds both are of their mean, as the fractions are.
+    """
     factors = np.array([0.5, 0.7, 1.0, 1.2])
-    shares = []
-    for member in members:
-        found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-        table = phases.sensitivity(
-            found["train_distance"],
-            found["synthetic_distance"],
-            factors * thresholds.delta_m,
-            factors * thresholds.delta_s,
-        )
-        shares.append(table)
-    by_member = np.array(shares)
+    sizes, shares = [], []
+    for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
+        tables = []
+        for member in seeds:
+            found = distances_of(workdir, member)
+            deltas = factors * thresholds.delta_m, factors * thresholds.delta_s
+            tables.append(phases.sensitivity(found["train_distance"], found["synthetic_distance"], *deltas))
+        sizes.append(size)
+        shares.append(np.mean(tables, axis=0))
+    mean_shares = np.array(shares)
     rows = []
     for i, j in np.ndindex(len(factors), len(factors)):
-        spurious = by_member[:, i, j, phases.SPURIOUS]
+        spurious = mean_shares[:, i, j, phases.SPURIOUS]
         memorized = [
-            member.num_train
-            for member, share in zip(members, by_member[:, i, j, phases.MEMORIZED], strict=True)
+            size
+            for size, share in zip(sizes, mean_shares[:, i, j, phases.MEMORIZED], strict=True)
             if share >= 0.5
         ]
         rows.append(
@@ -216,7 +217,7 @@ def sensitivity(
                 "delta_m": factors[i] * thresholds.delta_m,
                 "delta_s": factors[j] * thresholds.delta_s,
                 "spurious_peak": float(spurious.max()),
-                "spurious_peak_num_train": members[int(spurious.argmax())].num_train,
+                "spurious_peak_num_train": sizes[int(spurious.argmax())],
                 "largest_mostly_memorized_num_train": max(memorized, default=None),
             }
         )

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from configs import digits
-from memgen_jax import runs
+from memgen_jax import onset, runs, statistics
 from memgen_jax.programs.transition import densities as transition_densities
+from memgen_jax.programs.transition import estimates as transition_estimates
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import settings as transition_settings
 from memgen_jax.programs.transition import tables as transition_tables
@@ -43,6 +44,7 @@ def finished(tmp_path_factory):
         workdir.write_npz(f"samples/{member.name}.npz", images=images)
     transition.find_neighbors(run, workdir)
     transition_tables.classify(run, workdir)
+    transition_estimates.tabulate(run, workdir)
     transition_densities.tabulate(run, workdir)
     return run, workdir
 
@@ -110,3 +112,38 @@ def test_every_turn_is_a_line_over_the_widths(folder):
     for line in drawn:
         narrow, wide = line.lines[0].get_ydata()
         assert narrow < wide
+
+
+def comparison(delta):
+    return onset.Comparison(
+        "components", 1.0 + delta, 1.0, 2.0, delta + np.linspace(-0.01, 0.01, 20), 0.5, 8, 64, 900
+    )
+
+
+def test_over_redrawn_training_sets_the_probability_is_the_share_of_sets():
+    seeds = [comparison(delta) for delta in (0.2, 0.1, -0.1, 0.3)]
+    row = transition_densities.pooled_row(seeds, True)
+    assert row["p_delta_positive"] == 0.75 and row["probability_over"] == "training sets"
+    assert row["p_delta_positive_low"] == pytest.approx(0.3006, abs=1e-3)  # Wilson's of 3 in 4
+    low, high = statistics.student_interval([0.2, 0.1, -0.1, 0.3])
+    assert (row["delta_low"], row["delta_high"]) == pytest.approx((low, high))
+    assert transition_densities.pooled_row(seeds, False)["probability_over"] == "samples and unseen items"
+
+
+def test_the_turn_of_redrawn_sets_has_students_interval_over_their_own_turns():
+    turns = np.array([20.0, 30.0, 40.0, 30.0])
+    sizes = (4, 16, 64, 256)
+    found = transition_densities.critical_size(
+        {size: [comparison(0.1 * np.log(size / turn)) for turn in turns] for size in sizes}, True
+    )
+    low, high = np.exp(statistics.student_interval(np.log(turns)))
+    assert found["low"] <= low < found["num_train"] < high <= found["high"]
+    assert 16 <= found["num_train"] <= 64
+
+
+def test_unseen_items_in_place_of_the_training_set_are_never_copied(folder):
+    for row in rows_of(folder, "onset.csv"):
+        if int(row["num_train"]) in (16, 64):
+            assert float(row["placebo_relative_delta"]) > 0.4 and float(row["placebo_p_delta_positive"]) == 1
+        elif row["num_train"] == "900":
+            assert row["placebo_relative_delta"] == ""

@@ -8,7 +8,7 @@ import pytest
 
 from configs import digits
 from memgen_jax import runs
-from memgen_jax.programs.transition import estimates
+from memgen_jax.programs.transition import copying, estimates
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import tables as transition_tables
 from memgen_jax.programs.transition.settings import TransitionRun
@@ -36,7 +36,7 @@ def tables(tmp_path_factory):
         workdir.write_npz(f"samples/{member.name}.npz", images=sets[member.num_train])
     transition.find_neighbors(run, workdir)
     transition_tables.classify(run, workdir)
-    estimates.tabulate(run, workdir)
+    copying.tabulate(run, workdir, estimates.tabulate(run, workdir))
     return folder
 
 
@@ -95,8 +95,24 @@ def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
     config.update(num_train=SIZES)
     run, workdir = TransitionRun(config), runs.Workdir(tables, {})
     kept = workdir.read_npz("repeats/num_train=000064.npz")
-    (name,) = [name for name in kept if name.startswith("delta_s=1.2150")]
+    thresholds = transition_tables.make_thresholds(run, workdir)
+    assert len(kept) == 6  # δ_s and the ends of its interval, by two rules
     monkeypatch.setattr(transition_tables, "load_samples", None)
     monkeypatch.setattr(estimates, "load_samples", None)
-    again = estimates.count_neighbors(run, workdir, run.members[1], float(name.removeprefix("delta_s=")))
-    np.testing.assert_array_equal(again, kept[name])
+    again = estimates.count_neighbors(run, workdir, run.members[1], thresholds)
+    np.testing.assert_array_equal(again, kept[f"delta_s={thresholds.delta_s!r}"])
+
+
+def test_coverage_stands_beside_what_honest_data_would_reach_and_copies_cover_less(tables):
+    rows = {int(row["num_train"]): row for row in rows_of(tables, "coverage.csv")}
+    assert {row["num_samples"] for row in rows.values()} == {"400"}
+    covered = {size: float(row["coverage"]) / float(row["coverage_expected"]) for size, row in rows.items()}
+    assert covered[64] == pytest.approx(1, abs=0.06)  # nine in ten are real
+    assert covered[16] < 0.92  # half are copies of sixteen
+
+
+def test_an_interval_of_a_critical_size_is_given_in_its_parts(tables):
+    half = json.loads((tables / "transition.json").read_text())["critical"]["memorized_half"]
+    assert half["trainings"] is None  # one training cannot say
+    for part in ("sampling", "thresholds"):
+        assert half["low"] <= half[part][0] <= half[part][1] <= half["high"]

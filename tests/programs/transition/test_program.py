@@ -18,7 +18,7 @@ from configs import digits
 from memgen_jax import data, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import program as transition
-from memgen_jax.programs.transition import report as transition_report
+from memgen_jax.programs.transition import sentences
 from memgen_jax.programs.transition.settings import TransitionRun
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -262,7 +262,7 @@ def test_what_reading_the_data_left_out_is_said(tmp_path):
         Image.fromarray(np.full((8, 8), 50 * i, np.uint8)).save(tmp_path / f"{i}.png")
     (tmp_path / "bad.png").write_bytes(b"no image")
     dataset = data.load(str(tmp_path), skip_bad=True, num_held_out=1)
-    assert transition_report.dataset_phrase(dataset) == (
+    assert sentences.dataset_phrase(dataset) == (
         "2 training items of shape 8×8×1 (1 unreadable image skipped); 1 held out"
     )
 

@@ -114,8 +114,8 @@ def test_the_phase_diagram_has_a_line_of_maps_for_each_width(swept):
 def test_a_single_width_leaves_files_without_widths(tmp_path):
     run, workdir = make(tmp_path / "run", ())
     assert list(read(workdir, "transition.json")) == [
-        "data", "metric", "intervals", "thresholds", "critical", "sensitivity", "held_out_quality",
-        "critical_by_rule", "critical_at_common_size", "rules",
+        "data", "metric", "intervals", "thresholds", "sensitivity", "held_out_quality",
+        "critical", "critical_by_rule", "critical_at_common_size", "rules",
     ]  # fmt: skip
     assert list(read(workdir, "training_time.json")) == ["tau", "exponent", "exponent_error"]
     figure, *_ = transition_steps.draw(run, workdir)
@@ -171,6 +171,6 @@ def test_the_page_of_a_single_width_names_none(tmp_path, monkeypatch):
     seen, saved = page_of(*make(tmp_path / "run", ()), monkeypatch)
     assert "width" not in seen[: seen.index("How it was made")]
     assert sorted(saved) == [
-        "examples", "histograms", "phase_diagram", "sample_quality", "training_curves", "transition",
+        "examples", "histograms", "phase_diagram", "repeats", "sample_quality", "training_curves", "transition",
     ]  # fmt: skip
     assert saved["histograms"].axes[0].get_title(loc="left") == "K = 2"

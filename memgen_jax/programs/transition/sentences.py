@@ -1,0 +1,122 @@
+"""What the page of a transition says in words, no stronger than the tables allow."""
+
+from typing import Any
+
+from memgen_jax import data
+from memgen_jax.programs.transition.settings import TransitionRun
+
+UNDERTRAINED = 1.1  # held-out loss over that on own items, below which a network knows its items no better
+CRITICAL_SIZES = (
+    "An interval has three parts: sampling, other samples of the same networks; thresholds, which were calibrated on "
+    "finitely many items; trainings, other starts (and training sets, where seeds have their own), of which one "
+    "training can say nothing. Together they add as independent errors do."
+)
+
+
+def bands(intervals: str, drawn: bool) -> str:
+    """The caption of the transition.
+
+    Args:
+      intervals: what they hold, a phrase.
+      drawn: whether they are.
+    """
+    first = (
+        "Bands are 95% intervals"
+        if drawn
+        else "Two trainings leave no interval worth drawing; each is a thin line, and the table has the intervals"
+    )
+    return (
+        f"{first} ({intervals}). Dotted: repeats counted in sets of one size at every K. The dashed line is the exact "
+        "score put through the same sampler, search and thresholds: it can only copy."
+    )
+
+
+def redrawn(sets: bool, count: int) -> str:
+    """What is drawn again in P(Δ > 0): the training sets, where seeds have their own."""
+    if sets:
+        return f"the training set is drawn again, {count} times, and a network trained on each"
+    return "samples and unseen items are drawn again and again from those at hand, the training set staying as it is"
+
+
+def sensitivity(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) -> str:
+    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen."""
+    peaks = []
+    for width, own in rows.items():
+        parts = [
+            f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
+            f"for δ_s = {row['delta_s']:.3g}"
+            for row in own
+            if row["delta_m"] == delta_m
+        ]
+        place = f"at width {width} " if len(rows) > 1 else ""
+        peaks.append(f"{place}it is {', '.join(parts)}")
+    return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
+
+
+def promise(run: TransitionRun) -> str:
+    """What the calibrated δ_s can promise at the set sizes of this run; nothing where it was not calibrated."""
+    if run.settings.phases.rule != "held_out":
+        return ""
+    rate, real = 100 * run.settings.phases.false_positive_rate, len(run.train)
+    counts = [run.num_samples(member) for member in run.members]
+    both = real + len(run.dataset.held_out)
+    said = (
+        f"δ_s of the first rule lets {rate:.3g}% of honest items pass for repeats in sets of {real:,}, the number of "
+        "real items that it comes from: fewer in smaller sets, more in larger ones."
+    )
+    if max(counts) > both:
+        said += (
+            f" By the rule of one rate it is calibrated at each set's own size, but there are only {both:,} real "
+            f"items: of sets larger than that (up to {max(counts):,} samples here) no rate is promised, only that it "
+            f"is above {rate:.3g}%."
+        )
+    return said
+
+
+def third_regime(copying_rows: list[dict[str, Any]], denoising_rows: list[dict[str, Any]]) -> list[str]:
+    """Sentences on the new samples of every K: where they lean on S, and where they are merely undertrained.
+
+    Undertrained: farther from S than unseen items are (C_T above 3), though the network denoises its own items no
+    better than unseen ones, so that it has not begun to know them.
+    """
+    ratio = {(row.get("width"), row["num_train"]): row["ratio"] for row in denoising_rows}
+    new = [row for row in copying_rows if row["phase"] == "generalized" and row["c_t"] is not None]
+    sentences = []
+    for width in dict.fromkeys(row.get("width") for row in new):
+        own = [row for row in new if row.get("width") == width]
+        place = "" if width is None else f"At width {width:.0f}: "
+        leaning = [row["num_train"] for row in own if row["c_t"] < -3]
+        far = [row["num_train"] for row in own if row["c_t"] > 3]
+        alike = [row["num_train"] for row in own if abs(row["c_t"]) <= 3]
+        parts = []
+        if leaning:
+            parts.append(
+                f"new samples still lie nearer to S than unseen items do at K = {name_sizes(leaning)}"
+            )
+        if alike:
+            parts.append(f"they lie as unseen items do at K = {name_sizes(alike)}")
+        if far:
+            known = [ratio.get((width, size)) for size in far]
+            cause = (
+                ", where the networks denoise their own items no better than unseen ones: merely undertrained"
+                if all(value is not None and value < UNDERTRAINED for value in known)
+                else ""
+            )
+            parts.append(f"they lie farther off than unseen items at K = {name_sizes(far)}{cause}")
+        if parts:
+            sentence = "; ".join(parts)
+            sentences.append(place + (sentence if place else sentence[0].upper() + sentence[1:]) + ".")
+    return sentences
+
+
+def name_sizes(sizes: list[float]) -> str:
+    """ "2, 8 and 16"."""
+    words = [f"{size:,.0f}" for size in sizes]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def dataset_phrase(dataset: data.Dataset) -> str:
+    """How many items of which shape, and what reading them changed or left out."""
+    shape = "×".join(map(str, dataset.item_shape))
+    note = f" ({dataset.note})" if dataset.note else ""
+    return f"{dataset.num_train:,} training items of shape {shape}{note}; {len(dataset.held_out):,} held out"
