@@ -273,7 +273,8 @@ def _joined(value: float, parts: tuple[Ends | None, ...], sizes: np.ndarray) -> 
     low, high = _together(value, parts, np.log)
     # Rounding of the logarithm must not shut the value out.
     ends = {"low": max(min(low, value), float(sizes[0])), "high": min(max(high, value), float(sizes[-1]))}
-    named = {name: None if part is None else list(part) for name, part in zip(names, parts, strict=True)}
+    inside = (None if part is None else np.clip(part, sizes[0], sizes[-1]).tolist() for part in parts)
+    named = dict(zip(names, inside, strict=True))
     return {"num_train": float(value)} | ends | named
 
 

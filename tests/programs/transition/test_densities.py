@@ -144,6 +144,6 @@ def test_the_turn_of_redrawn_sets_has_students_interval_over_their_own_turns():
 def test_unseen_items_in_place_of_the_training_set_are_never_copied(folder):
     for row in rows_of(folder, "onset.csv"):
         if int(row["num_train"]) in (16, 64):
-            assert float(row["placebo_relative_delta"]) > 0.4 and float(row["placebo_p_delta_positive"]) == 1
+            assert float(row["placebo_relative_delta"]) > 0.4 and float(row["placebo_p_delta_positive"]) > 0.9
         elif row["num_train"] == "900":
             assert row["placebo_relative_delta"] == ""
