@@ -81,9 +81,10 @@ def third_regime(copying_rows: list[dict[str, Any]], denoising_rows: list[dict[s
     """
     ratio = {(row.get("width"), row["num_train"]): row["ratio"] for row in denoising_rows}
     new = [row for row in copying_rows if row["phase"] == "generalized" and row["c_t"] is not None]
+    widths = list(dict.fromkeys(row.get("width") for row in new))
     sentences = []
-    for width in dict.fromkeys(row.get("width") for row in new):
-        own = [row for row in new if row.get("width") == width]
+    for width in widths if len(widths) > 1 else [None]:
+        own = [row for row in new if width is None or row.get("width") == width]
         place = "" if width is None else f"At width {width:.0f}: "
         leaning = [row["num_train"] for row in own if row["c_t"] < -3]
         far = [row["num_train"] for row in own if row["c_t"] > 3]
