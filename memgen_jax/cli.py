@@ -63,6 +63,8 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
+  --up-to V        the least distance over versions of each image, such as
+                   flip,shift=2,rotate,brightness: finds altered copies
   --distances FILE label distances.npz of an earlier audit again, in a second
   --top K          the K nearest training images of each sample in labels.csv
   --save-pairs     a picture of every copy beside its original, in DIR/pairs
@@ -108,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     add("--delta-s", type=float)
     add("--fpr", type=float, dest="false_positive_rate")
     add("--ratio", type=float)
+    add("--up-to")
     add("--distances")
     add("--top", type=int)
     add("--save-pairs", action="store_true")

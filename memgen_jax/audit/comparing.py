@@ -1,7 +1,7 @@
 """All distances that an audit's answer rests on."""
 
 import dataclasses
-import functools
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from memgen_jax import metrics
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items, permutation
+from memgen_jax.neighbors import Neighbors
 
 MOST_BY_DEFAULT = 4 * 2**30
 
@@ -47,33 +48,44 @@ class Distances:
         return self.unseen, self.real
 
 
+class Side(NamedTuple):
+    """One of the sets that are compared: its items as read, and as vectors."""
+
+    items: Shaped[np.ndarray, "item ..."]
+    rows: Shaped[np.ndarray, "item dim"]
+
+    def part(self, chosen: Int[np.ndarray, " part"]) -> "Side":
+        return Side(self.items[chosen], self.rows[chosen])
+
+
 def compare(
-    settings: AuditSettings,
-    metric: metrics.Metric,
-    train: Shaped[np.ndarray, "train dim"],
-    samples: Shaped[np.ndarray, "sample dim"],
-    holdout: Items | None,
+    settings: AuditSettings, metric: metrics.Metric, train: Side, samples: Side, holdout: Items | None
 ) -> Distances:
-    """All nearest neighbours that the answer needs."""
-    near_wanted = min(max(settings.top, 1 + (settings.ratio is not None)), len(train))
-    search = functools.partial(metric.search, memory=search_memory(settings.memory))
+    """All nearest neighbours that the answer needs, over the versions that `settings.up_to` asks for."""
+    near_wanted = min(max(settings.top, 1 + (settings.ratio is not None)), len(train.rows))
+    memory = search_memory(settings.memory)
+
+    def search(queries: Side, references: Side, **options) -> Neighbors:
+        return metrics.least_search(
+            metric, settings.orbit, queries.rows, references.items, references.rows, memory=memory, **options
+        )
+
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     other = search(samples, samples, exclude_self=True, progress="samples among themselves")
     own = unseen = real = equal = None
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
-        queries = metric.vectors(holdout.values, "embed holdout")
+        queries = Side(holdout.values, metric.vectors(holdout.values, "embed holdout"))
         unseen = search(queries, train, progress="holdout in training set").distance[:, 0]
-        few = min(len(train), len(queries))
-        sets = [part[np.sort(permutation(len(part))[:few])] for part in (train, queries)]
-        nearest = [search(samples, part, progress="samples, two sets of one size") for part in sets]
+        few = min(len(train.rows), len(queries.rows))
+        sets = [side.part(np.sort(permutation(len(side.rows))[:few])) for side in (train, queries)]
+        nearest = [search(samples, side, progress="samples, two sets of one size") for side in sets]
         equal = np.concatenate([found.distance for found in nearest], axis=1)
         real = own
-        if own is None or len(samples) < len(
-            train
-        ):  # nearest distances shrink as a set grows: one of like size
-            part = train[np.sort(permutation(len(train))[: len(samples)])]
+        if own is None or len(samples.rows) < len(train.rows):
+            # Nearest distances shrink as a set grows: one of like size.
+            part = train.part(np.sort(permutation(len(train.rows))[: len(samples.rows)]))
             real = search(part, part, exclude_self=True, progress="real items").distance[:, 0]
     return Distances(
         train=near.distance,

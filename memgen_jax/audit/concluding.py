@@ -78,7 +78,8 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
     summary |= {
         "metric": metric.name,
         "metric_short": metric.short,
-        "metric_phrase": metric.phrase,
+        "metric_phrase": metric.phrase + (f", {settings.orbit.phrase}" if settings.orbit else ""),
+        "up_to": settings.up_to,
         "rule": thresholds.rule,
         "delta_m_interval": thresholds.delta_m_interval,
         "delta_s_interval": thresholds.delta_s_interval,

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax.arrays_in import takes_arrays
-from memgen_jax.audit.comparing import compare
+from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.audit.stored import FILE, Compared, read_compared
-from memgen_jax.audit.writing import Rows, require_writable, write, write_unlabelled
+from memgen_jax.audit.writing import Sides, require_writable, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
 from memgen_jax.errors import InputError
 
@@ -44,12 +44,15 @@ def run(
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
     metric = choose_metric(settings, train)
-    rows = Rows(
-        metric.vectors(train.values, "embed training set"),
-        metric.vectors(samples.values, "embed samples"),
+    if settings.orbit is not None:
+        settings.orbit.require_shape(train.values.shape[1:])
+        say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
+    sides = Sides(
+        Side(train.values, metric.vectors(train.values, "embed training set")),
+        Side(samples.values, metric.vectors(samples.values, "embed samples")),
     )
     compared = Compared(
-        compare(settings, metric, rows.train, rows.samples, holdout),
+        compare(settings, metric, *sides, holdout),
         metric.name,
         train.values.shape[1:],
         train.names,
@@ -61,14 +64,14 @@ def run(
         "shared": [dataclasses.asdict(shared) for shared in sets.shared],
         "remarks": list(sets.remarks),
     }
-    return _conclude_and_write(settings, compared, read, rows, say, told)
+    return _conclude_and_write(settings, compared, read, sides, say, told)
 
 
 def _conclude_and_write(
     settings: AuditSettings,
     compared: Compared,
     read: Mapping[str, Items],
-    rows: Rows | None,
+    sides: Sides | None,
     say: Callable[[str], object],
     told: dict,
 ) -> Result:
@@ -100,7 +103,7 @@ def _conclude_and_write(
     result.summary.update(about)
     for sentence in result.sentences:
         say(sentence)
-    write(settings, result, compared, read, metric, rows)
+    write(settings, result, compared, read, metric, sides)
     return result
 
 
@@ -136,8 +139,10 @@ def audit_arrays(
     items = {name: _items(name, values) for name, values in given.items()}
     require_comparable(asked, items)
     metric = choose_metric(asked, items["train"])
-    train, samples = (metric.vectors(items[name].values) for name in ("train", "samples"))
-    distances = compare(asked, metric, train, samples, items.get("holdout"))
+    if asked.orbit is not None:
+        asked.orbit.require_shape(items["train"].values.shape[1:])
+    sides = [Side(items[name].values, metric.vectors(items[name].values)) for name in ("train", "samples")]
+    distances = compare(asked, metric, sides[0], sides[1], items.get("holdout"))
     return conclude(asked, metric, distances, len(train))
 
 

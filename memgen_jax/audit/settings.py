@@ -27,6 +27,8 @@ class AuditSettings:
       false_positive_rate: share of unseen real images that held-out calibration lets pass as copies.
       ratio: also report the share of samples with d1/d2 below it.
       fail_above: `Result.failed` is true where the memorized fraction is above it.
+      up_to: distances are the least over these versions of an image, such as "flip,shift=2,rotate,brightness";
+        see `metrics.Orbit`. Thresholds are calibrated by the same distances.
       distances: `distances.npz` of an earlier audit, in place of the sets: it is labelled again.
       top: so many nearest training items of every sample stand in labels.csv.
       save_pairs: also write a picture for every copy, beside its training item, in OUT/pairs.
@@ -48,6 +50,7 @@ class AuditSettings:
     false_positive_rate: float = 0.01
     ratio: float | None = None
     fail_above: float | None = None
+    up_to: str | None = None
     distances: str | None = None
     top: int = 1
     save_pairs: bool = False
@@ -71,6 +74,11 @@ class AuditSettings:
         if self.distances and not self.sources(name):
             return f"{name} of {self.distances}"
         return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
+
+    @property
+    def orbit(self) -> metrics.Orbit | None:
+        """The versions of an image over which distances are the least; None for the image as it is."""
+        return None if self.up_to is None else metrics.parse_orbit(self.up_to)
 
     @property
     def has_rule(self) -> bool:
@@ -135,6 +143,15 @@ def check(settings: AuditSettings) -> None:
         )
     if settings.ratio == 0:
         raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
+    if settings.orbit is not None and settings.thresholds != "auto":
+        raise InputError(
+            "the paper's {0} are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
+            "thresholds",
+            "up_to",
+            "holdout",
+            "delta_m",
+            "delta_s",
+        )
     if settings.top < 1:
         raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
     if settings.memory is not None and not settings.memory > 0:
@@ -153,6 +170,10 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
                     "distances",
                     name,
                 )
+        if settings.up_to is not None:
+            raise InputError(
+                "{0} holds distances that are what they are; {1} needs the sets", "distances", "up_to"
+            )
         if settings.save_pairs:
             raise InputError(
                 "{0} has no pictures to save; give the sets themselves for {1}", "distances", "save_pairs"

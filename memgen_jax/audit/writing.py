@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import tempfile
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
 
 from memgen_jax import metrics, phases
+from memgen_jax.audit.comparing import Side
 from memgen_jax.audit.concluding import Result
 from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
@@ -68,11 +69,11 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-class Rows(NamedTuple):
-    """What was compared, as `search` takes it."""
+class Sides(NamedTuple):
+    """What was compared."""
 
-    train: Shaped[np.ndarray, "train dim"]
-    samples: Shaped[np.ndarray, "sample dim"]
+    train: Side
+    samples: Side
 
 
 def write(
@@ -81,19 +82,19 @@ def write(
     compared: Compared,
     read: Mapping[str, Items],
     metric: metrics.Metric,
-    rows: Rows | None,
+    sides: Sides | None,
 ) -> None:
     """Writes the files: all or, where the disk is full, none.
 
     Args:
-      read, rows: the sets; where there are none, as when distances are labelled again, the page has no pictures.
+      read, sides: the sets; where there are none, as when distances are labelled again, the page has no pictures.
     """
     found = result.distances
     page = audit_page.render(
         summary=result.summary,
         train_distance=found.train[:, 0],
         synthetic_distance=found.synthetic,
-        galleries=_galleries(result, read["train"], read["samples"], metric, rows) if rows else {},
+        galleries=_galleries(settings, result, metric, sides) if sides else {},
     )
     files = {
         "labels.csv": _labels(result, compared, settings.top),
@@ -168,12 +169,13 @@ def _labels(result: Result, compared: Compared, top: int) -> str:
 
 
 def _galleries(
-    result: Result, train: Items, samples: Items, metric: metrics.Metric, rows: Rows, count: int = 6
+    settings: AuditSettings, result: Result, metric: metrics.Metric, sides: Sides, count: int = 6
 ) -> dict:
     """Per kind, the samples worth a look with their four nearest of both kinds; {} for vectors."""
     from memgen_jax.report import audit_figures, example_figures
 
-    if train.values.ndim != 4:
+    train, samples = sides
+    if train.items.ndim != 4:
         return {}
     found = result.distances
     chosen = audit_figures.choose(
@@ -189,19 +191,20 @@ def _galleries(
     every = np.unique(np.concatenate(list(chosen.values())))
     if not len(every):
         return {}
-    k = min(4, len(rows.train))
-    near = metric.search(rows.samples[every], rows.train, k=k)
+    shown = samples.part(every)
+    search = functools.partial(metrics.least_search, metric, settings.orbit, shown.rows)
+    near = search(train.items, train.rows, k=min(4, len(train.rows)))
     # One more, for the sample itself is among them; it need not stand first where it has a duplicate.
-    among = metric.search(rows.samples[every], rows.samples, k=min(5, len(rows.samples)))
+    among = search(samples.items, samples.rows, k=min(5, len(samples.rows)))
     targets = {}
     for place, item in enumerate(every.tolist()):
         other = among.index[place] != item
         other &= np.cumsum(other) <= len(other) - 1
         targets[item] = example_figures.Target(
-            image=samples.values[item],
-            train_images=train.values[near.index[place]],
+            image=samples.items[item],
+            train_images=train.items[near.index[place]],
             train_distances=near.distance[place],
-            synthetic_images=samples.values[among.index[place][other]],
+            synthetic_images=samples.items[among.index[place][other]],
             synthetic_distances=among.distance[place][other],
         )
     return {kind: [targets[item] for item in items.tolist()] for kind, items in chosen.items()}

@@ -10,6 +10,7 @@ from memgen_jax.metrics.lpips import (
 )
 from memgen_jax.metrics.make import METRICS, MetricName, make_metric, metric_code, usual_metric
 from memgen_jax.metrics.metric import Metric, PairDistance, euclidean
+from memgen_jax.metrics.orbit import Orbit, least_search, parse_orbit
 from memgen_jax.metrics.pixels import Pixels
 from memgen_jax.metrics.weights import fetch_weights, load_weights, weights_path
 
@@ -19,17 +20,20 @@ __all__ = [
     "Lpips",
     "Metric",
     "MetricName",
+    "Orbit",
     "PairDistance",
     "Pixels",
     "check_picture_shape",
     "embed_picture",
     "euclidean",
     "fetch_weights",
+    "least_search",
     "load_weights",
     "lpips_distance",
     "lpips_embedding",
     "make_metric",
     "metric_code",
+    "parse_orbit",
     "usual_metric",
     "weights_path",
 ]

@@ -104,7 +104,8 @@ def answer(summary: Mapping) -> list[str]:
     total, count = summary["num_synthetic"], summary["num_train"]
     sentences = []
     near = f"{name} ≤ {measure(summary['delta_m'])}"
-    within = f"{near}, {_origin(summary)}"
+    versions = f" up to {summary['up_to']}" if summary.get("up_to") else ""
+    within = f"{near}{versions}, {_origin(summary)}"
     if summary["memorized_upper_bound_if_none"] is not None:
         bound = summary["memorized_upper_bound_if_none"]
         bound = percent(bound, 3 if bound < 0.01 else 1)

@@ -1,0 +1,107 @@
+"""Distances up to a mirror, a shift, a turn, a brightness, against every version by brute force."""
+
+import numpy as np
+import pytest
+
+from memgen_jax import audit, load, metrics
+from memgen_jax.errors import InputError
+from memgen_jax.metrics.orbit import shifted
+
+
+def brute_force(first, versions):
+    """[item, other] least L2 in [-1, 1] over all the versions that the others are given in."""
+    apart = [
+        np.linalg.norm((first[:, None].astype(float) - b[None]).reshape(len(first), len(b), -1), axis=2)
+        for b in versions
+    ]
+    return np.min(apart, axis=0) / 127.5
+
+
+def test_the_versions_are_all_combinations_and_the_first_is_the_image():
+    images = load("digits").train[:5]
+    orbit = metrics.parse_orbit("flip, shift=1,rotate,brightness=0.2")
+    versions = list(orbit.versions(images))
+    assert len(versions) == len(orbit) == 2 * 9 * 4 * 5
+    np.testing.assert_array_equal(versions[0], images)
+    for wanted in (images[:, :, ::-1], np.rot90(images, 1, (1, 2)), shifted(images, 1, -1)):
+        assert any(np.array_equal(wanted, version) for version in versions)
+
+
+def test_a_shift_moves_by_pixels_and_repeats_the_edge():
+    image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
+    np.testing.assert_array_equal(shifted(image, 1, 0)[0, ..., 0], [[0, 1, 2], [0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(shifted(image, 0, -1)[0, ..., 0], [[1, 2, 2], [4, 5, 5], [7, 8, 8]])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("up_to", ["flip", "shift=1", "flip,rotate,brightness=0.1"])
+def test_the_nearest_by_the_least_distance_are_found_exactly(up_to, k):
+    images = load("digits").train
+    first, second = images[:40], images[40:160]
+    metric, orbit = metrics.make_metric("l2", (8, 8, 1)), metrics.parse_orbit(up_to)
+    found = metrics.least_search(metric, orbit, metric.vectors(first), second, metric.vectors(second), k=k)
+    expected = brute_force(first, list(orbit.versions(second)))
+    np.testing.assert_allclose(found.distance, np.sort(expected, axis=1)[:, :k], rtol=1e-6)
+    np.testing.assert_array_equal(found.index, np.argsort(expected, axis=1, kind="stable")[:, :k])
+
+
+def test_an_item_is_no_neighbour_of_itself_in_any_version():
+    images = load("digits").train[:50]
+    metric, orbit = metrics.make_metric("l2", (8, 8, 1)), metrics.parse_orbit("flip")
+    rows = metric.vectors(images)
+    found = metrics.least_search(metric, orbit, rows, images, rows, exclude_self=True)
+    expected = brute_force(images, list(orbit.versions(images)))
+    np.fill_diagonal(expected, np.inf)
+    np.testing.assert_allclose(found.distance[:, 0], expected.min(axis=1), rtol=1e-6)
+
+
+ALTERED = {
+    "flip": lambda x: x[:, :, ::-1],
+    "shift=2": lambda x: shifted(x, -2, 1),
+    "rotate": lambda x: np.rot90(x, 3, (1, 2)),
+    "brightness": lambda x: (x * 0.8).round().astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("up_to", list(ALTERED))
+def test_copies_altered_in_that_way_are_found_and_honest_samples_keep_the_promised_rate(up_to):
+    data = load("digits")
+    train, unseen = data.train[:700], data.train[700:1100]
+    honest, planted = np.concatenate([data.train[1100:], data.held_out]), ALTERED[up_to](train[:100])
+    samples = np.concatenate([planted, honest])
+    result = audit.audit_arrays(train, samples, unseen, up_to=up_to, skip_duplicates_check=True)
+    found = result.labels == 0
+    assert found[:100].mean() >= 0.9
+    assert found[100:].mean() <= 0.03  # 1% asked, of about 700, and the chance of the calibration
+    plain = audit.audit_arrays(train, samples, unseen, skip_duplicates_check=True)
+    assert (plain.labels == 0)[:100].mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("mirror", "'mirror' is not one of flip"),
+        ("", "'' is not one of"),
+        ("shift", "'shift' is not one of"),
+        ("shift=0", "1 pixel or more"),
+        ("shift=-1", "is not one of"),
+        ("flip,flip", "names flip twice"),
+        ("brightness=2", "must be in"),
+    ],
+)
+def test_what_is_no_version_is_said(text, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        metrics.parse_orbit(text)
+    assert caught.value.field == "up_to"
+
+
+def test_items_that_have_no_such_versions_are_refused():
+    for text, shape, sentence in (
+        ("flip", (7,), "these items are vectors"),
+        ("rotate", (8, 6, 1), "needs square images"),
+        ("shift=4", (8, 8, 1), "half of 8×8 images"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            metrics.parse_orbit(text).require_shape(shape)
+    with pytest.raises(InputError, match="makes all distances smaller"):
+        audit.audit_arrays(*[np.zeros((3, 28, 28, 1), np.uint8)] * 2, up_to="flip", thresholds="mnist")
