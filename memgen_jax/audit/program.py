@@ -12,7 +12,7 @@ from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
-from memgen_jax.audit.settings import AuditSettings, check
+from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
 from memgen_jax.audit.stored import FILE, Compared, read_compared
 from memgen_jax.audit.writing import Sides, require_writable, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
@@ -40,7 +40,10 @@ def run(
     check(settings)
     require_writable(settings.out)
     if settings.distances is not None:
-        return _conclude_and_write(settings, read_compared(settings.distances), {}, None, say, {})
+        compared = read_compared(settings.distances)
+        settings = dataclasses.replace(settings, up_to=compared.up_to)
+        refuse_thresholds_of_plain_images(settings)
+        return _conclude_and_write(settings, compared, {}, None, say, {})
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
     metric = choose_metric(settings, train)
@@ -57,6 +60,7 @@ def run(
         train.values.shape[1:],
         train.names,
         samples.names,
+        settings.up_to,
     )
     read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     told = {

@@ -143,15 +143,7 @@ def check(settings: AuditSettings) -> None:
         )
     if settings.ratio == 0:
         raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
-    if settings.orbit is not None and settings.thresholds != "auto":
-        raise InputError(
-            "the paper's {0} are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
-            "thresholds",
-            "up_to",
-            "holdout",
-            "delta_m",
-            "delta_s",
-        )
+    refuse_thresholds_of_plain_images(settings)
     if settings.top < 1:
         raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
     if settings.memory is not None and not settings.memory > 0:
@@ -186,6 +178,19 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
         raise InputError(
             "{0} leaves out what tells whether a valley is a threshold: give {1}, or {2} and {3}",
             "skip_duplicates_check",
+            "holdout",
+            "delta_m",
+            "delta_s",
+        )
+
+
+def refuse_thresholds_of_plain_images(settings: AuditSettings) -> None:
+    """Refuses the paper's thresholds beside least distances, to which they do not belong."""
+    if settings.up_to is not None and settings.orbit and settings.thresholds != "auto":
+        raise InputError(
+            "the paper's {0} are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
+            "thresholds",
+            "up_to",
             "holdout",
             "delta_m",
             "delta_s",

@@ -25,6 +25,7 @@ class Compared:
       distances: what was found.
       metric: by which distance, as the settings name it; `item_shape` of what was compared.
       train_names, sample_names: what the items are called.
+      up_to: over which versions of an image the distances are the least, see `AuditSettings`.
     """
 
     distances: Distances
@@ -32,9 +33,10 @@ class Compared:
     item_shape: tuple[int, ...]
     train_names: Sequence[str]
     sample_names: Sequence[str]
+    up_to: str | None = None
 
     def to_bytes(self) -> bytes:
-        """As an .npz: every array of `Distances`, `train_name` and `sample_name`, `metric` and `item_shape`."""
+        """As an .npz: every array of `Distances`, `train_name` and `sample_name`, `metric`, `up_to` and `item_shape`."""
         found = {
             field.name: value
             for field in dataclasses.fields(self.distances)
@@ -45,6 +47,7 @@ class Compared:
             stream,
             **found,
             metric=np.array(self.metric),
+            up_to=np.array(self.up_to or ""),
             item_shape=np.array(self.item_shape),
             train_name=np.array(self.train_names),
             sample_name=np.array(self.sample_names),
@@ -73,6 +76,7 @@ def read_compared(path: str) -> Compared:
             tuple(int(side) for side in stored["item_shape"]),
             stored["train_name"].tolist(),
             stored["sample_name"].tolist(),
+            str(stored["up_to"]) or None,
         )
         _require_whole(compared)
     except FileNotFoundError:

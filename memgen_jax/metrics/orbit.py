@@ -138,9 +138,9 @@ def least_search(
     """The k nearest references of every query, by the least distance over the references' versions, exactly.
 
     The references are changed, not the queries: a copy that lost an edge when it was shifted is then the version
-    itself, and no shift back would bring the edge. Among the k nearest by the least distance each is among the k nearest of
-    the version that gives it, for fewer than k others are nearer in that version. So the k nearest of every version
-    suffice.
+    itself, and no shift back would bring the edge. Among the k nearest by the least distance each is among the k
+    nearest of the version that gives it, for fewer than k others are nearer in that version. So the k nearest of every
+    version suffice.
 
     Args:
       queries, references: as vectors.

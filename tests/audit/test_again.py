@@ -153,3 +153,11 @@ def test_distances_beside_sets_and_missing_sets_are_refused_first(tmp_path):
         with pytest.raises(InputError, match=sentence):
             audit.run(audit.AuditSettings(out=str(tmp_path / "out"), **given), say=lambda _: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_distances_up_to_a_version_stay_so_when_they_are_labelled_again(folder):
+    first = run(folder, delta_m=1.0, delta_s=1.0, up_to="flip")
+    again = run(folder, "again", distances=str(folder / "out"), delta_m=1.0, delta_s=1.0)
+    assert again.summary["up_to"] == "flip" and again.sentences == first.sentences
+    with pytest.raises(InputError, match="makes all distances smaller"):
+        run(folder, "paper", distances=str(folder / "out"), thresholds="mnist")
