@@ -36,7 +36,7 @@ class Compared:
     up_to: str | None = None
 
     def to_bytes(self) -> bytes:
-        """As an .npz: every array of `Distances`, `train_name` and `sample_name`, `metric`, `up_to` and `item_shape`."""
+        """As an .npz: the arrays of `Distances`, `train_name`, `sample_name`, `metric`, `up_to` and `item_shape`."""
         found = {
             field.name: value
             for field in dataclasses.fields(self.distances)
