@@ -39,7 +39,7 @@ class Shared:
         called = {"holdout": "held-out items", "samples": "samples", "train": "training items"}
         place = {"train": "the training set", "holdout": "the held-out set"}[self.second]
         count = self.identical + (self.near or 0)
-        share = f"{100 * count / self.total:.2g}%"
+        share = f"{float(f'{100 * count / self.total:.2g}'):g}%"  # two digits, and 100 as such
         how = (
             ", identical"
             if not self.near

@@ -130,6 +130,12 @@ def test_identical_and_nearly_identical_items_are_counted_among_photographs():
     assert told[("samples", "holdout")][0] == 3  # two of them are in both
 
 
+def test_a_share_of_all_is_said_as_such():
+    assert "200 of 200 samples (100%) are in" in shared.Shared("samples", "train", 200, None, 200).sentence(
+        0.01
+    )
+
+
 def test_near_items_are_warned_of_as_their_share_nears_the_rate(tmp_path, capsys):
     faint = np.clip(DIGITS[:8].astype(int) + 2, 0, 255).astype(np.uint8)
     code, summary = audited(
