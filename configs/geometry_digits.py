@@ -19,7 +19,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.run = ""
     # All three phases must occur somewhere in the run; sizes where one is missing compare the others.
     config.select = ConfigDict(
-        {"per_phase": 16, "phases": ("memorized", "spurious", "generalized"), "num_train": (), "width": 0}
+        {
+            "per_phase": 16,
+            # Drawn at random within each phase; "certain" takes the clearest, whose order is partly the choice's own.
+            "order": "random",
+            "phases": ("memorized", "spurious", "generalized"),
+            "num_train": (),
+            "width": 0,
+        }
     )
     config.basins = ConfigDict(
         {

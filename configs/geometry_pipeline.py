@@ -33,7 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "delta_s": 133.0,
         }
     )
-    config.select = ConfigDict({"per_phase": 8, "phases": (), "num_train": (), "width": 0})
+    config.select = ConfigDict({"per_phase": 8, "order": "random", "phases": (), "num_train": (), "width": 0})
     config.basins = ConfigDict(
         {
             "metric": "lpips",

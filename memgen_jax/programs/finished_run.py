@@ -45,17 +45,22 @@ class FinishedRun:
         found = self._read(f"neighbors/{member.name}.npz")
         return found["train_distance"], found["synthetic_distance"]
 
+    def nearest(self, member: sweep.Member) -> tuple[np.ndarray, np.ndarray]:
+        """Of a member's samples the index of the nearest training item and of the nearest other sample."""
+        found = self._read(f"neighbors/{member.name}.npz", "train_index", "synthetic_index")
+        return found["train_index"], found["synthetic_index"]
+
     def samples(self, member: sweep.Member) -> np.ndarray:
         """A member's samples as the process knows them: float32, images in [-1, 1]."""
         arrays = self._read(f"samples/{member.name}.npz")
         images = arrays.get("images")
         return np.asarray(data.decode(images) if images is not None else arrays["points"], np.float32)
 
-    def _read(self, name: str) -> dict[str, np.ndarray]:
+    def _read(self, name: str, *needed: str) -> dict[str, np.ndarray]:
         try:
             with (self.folder / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError) as error:
+                return {key: arrays[key] for key in needed or arrays.files}
+        except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"cannot read {name} of the run in {self.folder} ({error}): run it again."
             ) from None

@@ -6,7 +6,7 @@ from memgen_jax.statistics.coverage import BALL, Coverage, density_and_coverage,
 from memgen_jax.statistics.differences import Interval, difference, ratio
 from memgen_jax.statistics.dip import dip_test
 from memgen_jax.statistics.intervals import student_interval, wilson_interval, zero_bound
-from memgen_jax.statistics.rank_tests import Trend, trend_test
+from memgen_jax.statistics.rank_tests import Trend, holm, trend_test
 from memgen_jax.statistics.repeats import (
     Share,
     chance_of_neighbor,
@@ -30,6 +30,7 @@ __all__ = [
     "difference",
     "dip_test",
     "expected_coverage",
+    "holm",
     "lowest_cell",
     "mean_interval",
     "mean_share",

@@ -32,6 +32,7 @@ def trend_test(
     groups: Int[np.ndarray, " sample"],
     strata: Int[np.ndarray, " sample"] | None = None,
     *,
+    units: Int[np.ndarray, " sample"] | None = None,
     resamples: int = 1999,
     seed: int = 0,
 ) -> Trend:
@@ -46,13 +47,18 @@ def trend_test(
       values: may hold -inf; NaN is left out.
       groups: 0, 1, ... in the order in which values are expected to fall.
       strata: None puts all samples in one.
+      units: samples of one stratum, group and unit are one observation, their median: copies of one training item
+        say the same thing twice, and a permutation that parts them would make every p-value too small. None takes
+        every sample for an observation of its own.
     Returns:
       A `Trend`; NaN superiority and p where no pair can be compared.
     """
     if resamples < 1:
         raise InputError.setting("resamples", resamples, "at least 1")
-    measured = ~np.isnan(values)
     strata = np.zeros(len(values), int) if strata is None else strata
+    if units is not None:
+        values, groups, strata = one_a_unit(values, groups, strata, units)
+    measured = ~np.isnan(values)
     random = np.random.default_rng(seed)
     observed, null, pairs = 0.0, np.zeros(resamples), 0
     for stratum in np.unique(strata):
@@ -67,6 +73,35 @@ def trend_test(
     # The slack keeps permutations that tie with the observed one from being lost to rounding.
     reached = int(np.sum(null >= observed - 1e-9))
     return Trend(observed / pairs, (1 + reached) / (1 + resamples), pairs)
+
+
+def one_a_unit(
+    values: Float[np.ndarray, " sample"],
+    groups: Int[np.ndarray, " sample"],
+    strata: Int[np.ndarray, " sample"],
+    units: Int[np.ndarray, " sample"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The median of the measured values of each (stratum, group, unit), with its group and stratum."""
+    measured = ~np.isnan(values)
+    names = np.stack([strata, groups, units], axis=1)[measured]
+    distinct, of_sample = np.unique(names, axis=0, return_inverse=True)
+    of_sample = of_sample.reshape(-1)
+    medians = np.array([np.median(values[measured][of_sample == unit]) for unit in range(len(distinct))])
+    return medians.reshape(len(distinct)), distinct[:, 1], distinct[:, 0]
+
+
+def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    """P-values corrected for their number (Holm 1979): reject those below a level, and the chance of any false
+    rejection is at most that level, however the tests depend on each other.
+
+    NaN, no test, stays NaN and does not count.
+    """
+    corrected = np.full(len(p), np.nan)
+    tests = np.flatnonzero(~np.isnan(p))
+    order = tests[np.argsort(p[tests], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1) if len(order) else []
+    return corrected
 
 
 def _ordered(

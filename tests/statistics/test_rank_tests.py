@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from memgen_jax.statistics import mean_interval, trend_test
+from memgen_jax.statistics import holm, mean_interval, trend_test
 
 
 def test_with_two_groups_it_is_the_mann_whitney_test():
@@ -51,6 +51,37 @@ def test_a_perfect_order_of_infinite_and_finite_values_is_seen():
     values = np.array([5.0, 6.0, 7.0, 1.0, 2.0, 3.0, -np.inf, -np.inf, -np.inf])
     result = trend_test(values, np.repeat([0, 1, 2], 3))
     assert result.superiority == 1 and result.p < 0.01
+
+
+def test_copies_of_one_item_are_one_observation():
+    """Sixteen copies each of two items per group say as little as two items do."""
+    random = np.random.default_rng(5)
+    groups, units = np.repeat([0, 1], 32), np.tile(np.repeat([0, 1], 16), 2)
+    alone, together = [], []
+    for i in range(100):
+        values = random.normal(size=(4, 1)) + 0.01 * random.normal(size=(4, 16))
+        options = {"resamples": 199, "seed": i}
+        alone.append(trend_test(values.ravel(), groups, **options).p)
+        together.append(trend_test(values.ravel(), groups, units=units, **options).p)
+    assert np.mean(np.array(alone) < 0.05) > 0.2  # nothing is there to be found
+    assert min(together) > 0.1  # four observations: 1 of 6 ways at the least
+
+
+def test_a_unit_counts_once_by_its_median_and_leaves_unmeasured_samples_out():
+    values = np.array([9.0, np.nan, 1.0, -np.inf, 2.0, -np.inf, np.nan])
+    groups, units = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([5, 5, 5, 5, 5, 6, 7])
+    found = trend_test(values, groups, units=units)
+    # 5 of group 0; the median of -inf and 2, and -inf, of group 1; nothing of unit 7.
+    assert found.pairs == 2 and found.superiority == 1
+
+
+def test_holms_correction_is_by_hand_and_holds_the_chance_of_any_false_rejection():
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.005])), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(np.array([0.5, np.nan, 0.9])), [1, np.nan, 1])
+    assert len(holm(np.array([]))) == 0
+    random = np.random.default_rng(6)
+    wrong = np.mean([holm(random.uniform(size=20)).min() < 0.05 for _ in range(2000)])
+    assert 0.03 < wrong < 0.07  # 64% without it
 
 
 def test_one_group_alone_has_no_order():

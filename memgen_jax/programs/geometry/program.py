@@ -91,6 +91,7 @@ class Measurement:
         measured = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         measured |= {
             "label": group.labels,
+            "unit": group.units,
             "sample": group.samples,
             "levels": self.levels,
             "times": self.times,
@@ -205,7 +206,7 @@ class Measurement:
         return tuple(picture_of(params, picture) for picture in (item, *there_and_back))
 
     def _pictures(self, params, group: Group) -> dict[str, np.ndarray]:
-        """The most certain sample of each label, noised to several levels, and what came back."""
+        """The first sample of each label, noised to several levels, and what came back."""
         if self.source.picture_of is None:
             return {}
         labels, rows = np.unique(group.labels, return_index=True)

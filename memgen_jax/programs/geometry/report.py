@@ -12,6 +12,7 @@ from memgen_jax.programs.geometry.sources import Source
 from memgen_jax.programs.geometry.tables import (
     LABELS,
     QUANTITIES,
+    TESTS,
     Measured,
     answer,
     basin_rows,
@@ -160,6 +161,7 @@ def render(
             tests.append(
                 row | {"title": quantity.title, "memorized_is": largest, "t": "" if t is None else f"{t:g}"}
             )
+    observations = {row["phase"]: row["observations"] for row in rows if row["num_train"] == "all"}
     counts = np.bincount(measured.arrays["label"], minlength=len(LABELS))
     limits = []
     if "slopes" in measured.arrays:
@@ -180,6 +182,10 @@ def render(
         delta=settings.basins.delta,
         metric=source.metric.phrase,
         stratified=len(measured.names) > 1,
+        order=settings.select.order,
+        by_prompt=source.units_are_prompts,
+        observations=", ".join(f"{observations[name]} {name}" for name in phases.NAMES),
+        num_tests=sum(not np.isnan(row[name]) for row in tests for name in TESTS),
         tests=tests,
         recovery=pictures["recovery"],
         volumes=pictures["volumes"],
@@ -203,4 +209,4 @@ def print_outcome(workdir: runs.Workdir) -> None:
             continue
         at = f" at t = {float(row['t']):g}" if row["t"] else ""
         share = f"{float(row['superiority']):.0%} of pairs in order"
-        print(f"  {row['quantity']}{at}: {share}, p = {row['p_trend']}")
+        print(f"  {row['quantity']}{at}: {share}, p = {row['p_trend']}, corrected {row['holm_trend']}")

@@ -8,19 +8,25 @@ from memgen_jax import bridges, diffusion, geometry, metrics
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs.finished_run import require_finished
 
+ORDERS = ("random", "certain")
+
 
 @dataclasses.dataclass(frozen=True)
 class SelectSettings:
     """Which samples are measured.
 
     Attributes:
-      per_phase: samples per model and phase, the most certain ones first.
+      per_phase: samples per model and phase.
+      order: which of them: "random", a draw that the run's seed names, so that what is found holds for the phase;
+        or "certain", those farthest from the thresholds first, the clearest examples, whose order is partly the
+        choice's own.
       phases: phases that must occur; empty takes those that do.
       num_train: sizes K of a transition run; empty takes all.
       width: width of the networks, where the run has several; 0 takes the one that its page speaks of first.
     """
 
     per_phase: int = 16
+    order: str = "random"
     phases: tuple = ()
     num_train: tuple = ()
     width: int = 0
@@ -114,7 +120,8 @@ class GeometrySettings:
       pipeline: diffusers folder; `prompts` is a text file (`bridges.read_prompts`), and `train` pictures of
         its training set, where known (`data.load`).
       samples_at_once: samples whose basins and spectra are in memory together.
-      resamples: permutations of the rank tests.
+      resamples: permutations of the rank tests; the smallest p-value is 1 / (resamples + 1), and Holm's correction
+        multiplies it by up to a hundred tests.
     """
 
     select: SelectSettings = dataclasses.field(default_factory=SelectSettings)
@@ -128,7 +135,7 @@ class GeometrySettings:
     train: str = ""
     seed: int = 0
     samples_at_once: int = 8
-    resamples: int = 1999
+    resamples: int = 9999
 
 
 def check(settings: GeometrySettings) -> None:
@@ -156,6 +163,8 @@ def check(settings: GeometrySettings) -> None:
         )
     require_at_least("", settings, samples_at_once=1, resamples=1)
     require_at_least("select", settings.select, per_phase=1)
+    if settings.select.order not in ORDERS:
+        raise InputError.setting("select.order", settings.select.order, f"one of {', '.join(ORDERS)}")
     require_at_least("curvature", settings.curvature, draws=1)
     require_at_least("energy_gap", settings.energy_gap, references=1)
     if settings.pipeline:

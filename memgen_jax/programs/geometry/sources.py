@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from memgen_jax import bridges, data, diffusion, metrics, phases, runs
+from memgen_jax import bridges, data, diffusion, metrics, neighbors, phases, runs
 from memgen_jax.errors import InputError
 from memgen_jax.programs.finished_run import open_run
 from memgen_jax.programs.geometry.settings import GeometrySettings
@@ -32,6 +32,7 @@ class Group:
       items: the samples in the process's space, float32 [sample, *item].
       labels: `phases.MEMORIZED`, ... per sample.
       samples: index of each in the model's synthetic set.
+      units: samples with one number are one observation: copies of one training item, or repeats of each other.
       references: other samples of the same model, for the energy gaps.
       conditions: what else the denoiser of a sample needs, [sample, ...]; None for nothing.
     """
@@ -43,6 +44,7 @@ class Group:
     items: np.ndarray
     labels: np.ndarray
     samples: np.ndarray
+    units: np.ndarray
     references: np.ndarray
     conditions: np.ndarray | None = None
 
@@ -58,6 +60,7 @@ class Source:
       denoiser_of: (params, condition) -> E[x_0 | x_t].
       in_range: the denoiser as the returns of the basins use it, clipped where the data have a range.
       picture_of: (params, item) -> [height, width, channel] in [-1, 1], None for points; both are traced.
+      units_are_prompts: whether samples are one observation because their prompt is one.
     """
 
     title: str
@@ -68,6 +71,7 @@ class Source:
     denoiser_of: Callable[[Any, Any], diffusion.Denoiser]
     in_range: Callable[[diffusion.Denoiser], diffusion.Denoiser]
     picture_of: Callable[[Any, Any], Any] | None
+    units_are_prompts: bool = False
 
 
 def certainty(
@@ -90,8 +94,46 @@ def certainty(
 
 def most_certain(labels: np.ndarray, score: np.ndarray, wanted: Sequence[int], count: int) -> np.ndarray:
     """Indices of up to `count` samples per wanted label, most certain first, label by label."""
-    order = np.argsort(-score, kind="stable")
+    return _first_of_each(labels, np.argsort(-score, kind="stable"), wanted, count)
+
+
+def at_random(labels: np.ndarray, name: tuple[int, ...], wanted: Sequence[int], count: int) -> np.ndarray:
+    """Indices of up to `count` samples per wanted label, drawn without replacement, label by label.
+
+    Args:
+      name: integers that name the draw.
+    """
+    order = np.random.default_rng((*name, 11)).permutation(len(labels))
+    return _first_of_each(labels, order, wanted, count)
+
+
+def _first_of_each(labels: np.ndarray, order: np.ndarray, wanted: Sequence[int], count: int) -> np.ndarray:
     return np.concatenate([order[labels[order] == label][:count] for label in wanted]).astype(np.int64)
+
+
+def units_of(
+    labels: np.ndarray, train_index: np.ndarray, synthetic_index: np.ndarray, repeats: np.ndarray
+) -> np.ndarray:
+    """A number per sample, the same for samples that are one observation, int64 [sample].
+
+    Memorized samples are told apart by the training item that they copy; the others by their cluster: samples that
+    a chain of nearest neighbours joins, each of which repeats the next. A sample that repeats nothing is alone.
+
+    Args:
+      labels: of every sample of one model.
+      train_index, synthetic_index: the nearest training item, and the nearest other sample.
+      repeats: whether that other sample is near enough to count, bool.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(labels)
+    copies = labels == phases.MEMORIZED
+    # A link to a memorized sample would join everything around one training item.
+    linked = np.flatnonzero(repeats & ~copies & ~copies[synthetic_index])
+    links = coo_array((np.ones(len(linked)), (linked, synthetic_index[linked])), shape=(count, count))
+    _, cluster = connected_components(links, directed=False)
+    return np.where(copies, -1 - train_index.astype(np.int64), cluster.astype(np.int64))
 
 
 def wanted_labels(asked: Sequence[str], found: np.ndarray, where: str) -> list[int]:
@@ -154,9 +196,13 @@ def from_run(settings: GeometrySettings) -> Source:
     groups = []
     for member in members:
         items = finished.samples(member)
-        score = certainty(labels[member], *distances[member], *deltas)
-        chosen = most_certain(labels[member], score, wanted, select.per_phase)
         parts = (member.num_train, member.seed)
+        if select.order == "random":
+            chosen = at_random(labels[member], (settings.seed, *parts), wanted, select.per_phase)
+        else:
+            score = certainty(labels[member], *distances[member], *deltas)
+            chosen = most_certain(labels[member], score, wanted, select.per_phase)
+        units = units_of(labels[member], *finished.nearest(member), distances[member][1] <= deltas[1])
         groups.append(
             Group(
                 member.name,
@@ -166,6 +212,7 @@ def from_run(settings: GeometrySettings) -> Source:
                 items[chosen],
                 labels[member][chosen],
                 chosen,
+                units[chosen],
                 _draw(items, settings.energy_gap.references, parts),
             )
         )
@@ -220,21 +267,25 @@ def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:
         drawn = {"images": images, "items": items, "prompt": prompt}
         workdir.write_npz("samples/pipeline.npz", **drawn)
 
-    distances = pipeline_distances(drawn["images"], settings.train, labelling)
+    distances, nearest = pipeline_neighbors(drawn["images"], settings.train, labelling)
     deltas = (sampling.delta_m, sampling.delta_s)
     if given and given[0] is not None:
         labels = np.array([phases.NAMES.index(label) for label in given], np.int32)[prompt]
+        units = prompt  # what was labelled is the prompt, however many samples it has
         labelled_by = "the file of prompts"
     else:
         labels = phases.classify(*distances, *deltas)
         train = epath.Path(settings.train).name
+        units = units_of(labels, *nearest, distances[1] <= sampling.delta_s)
         known = train or "none given, so that nothing counts as memorized"
         labelled_by = (
             f"what they repeat: {_thresholds(labelling.phrase, *deltas)}; training pictures: {known}"
         )
-    score = certainty(labels, *distances, *deltas)
     wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
-    chosen = most_certain(labels, score, wanted, select.per_phase)
+    if select.order == "random":
+        chosen = at_random(labels, (settings.seed, sampling.seed), wanted, select.per_phase)
+    else:
+        chosen = most_certain(labels, certainty(labels, *distances, *deltas), wanted, select.per_phase)
     group = Group(
         "pipeline",
         None,
@@ -243,6 +294,7 @@ def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:
         drawn["items"][chosen],
         labels[chosen],
         chosen,
+        units[chosen],
         _draw(drawn["items"], settings.energy_gap.references, (sampling.seed,)),
         None if contexts is None else contexts[chosen],
     )
@@ -255,13 +307,14 @@ def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:
         lambda params, context: pipeline.denoiser(params, context, sampling.guidance_scale),
         pipeline.in_range,
         pipeline.decode,
+        units_are_prompts=units is prompt,
     )
 
 
-def pipeline_distances(
+def pipeline_neighbors(
     images: np.ndarray, train: str, metric: metrics.Metric
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of every picture to the nearest training picture and to the nearest other sample.
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Every picture's distances to the nearest training picture and to the nearest other sample, and which they are.
 
     Args:
       images: uint8 [sample, height, width, channel].
@@ -269,9 +322,9 @@ def pipeline_distances(
       metric: in whose scale the distances are.
     """
     prepared = metric.vectors(images)
-    among = np.asarray(metric.search(prepared, prepared, exclude_self=True).distance[:, 0])
+    among = _first(metric.search(prepared, prepared, exclude_self=True))
     if not train:
-        return np.full(len(images), np.inf, np.float32), among
+        return (np.full(len(images), np.inf, np.float32), among[0]), (np.zeros(len(images), int), among[1])
     height, width = images.shape[1:3]
     known = data.load(train, size=height).train
     if known.shape[1:] != images.shape[1:]:
@@ -279,7 +332,13 @@ def pipeline_distances(
             f"the training pictures in {train} have shape {known.shape[1:]}, "
             f"the pipeline's {images.shape[1:]}: bring them to {height}×{width}."
         )
-    return np.asarray(metric.search(prepared, metric.vectors(known)).distance[:, 0]), among
+    copied = _first(metric.search(prepared, metric.vectors(known)))
+    return (copied[0], among[0]), (copied[1], among[1])
+
+
+def _first(found: neighbors.Neighbors) -> tuple[np.ndarray, np.ndarray]:
+    """Distance and index of the nearest."""
+    return np.asarray(found.distance[:, 0]), np.asarray(found.index[:, 0])
 
 
 def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:

@@ -139,23 +139,32 @@ def basin_rows(measured: Measured) -> list[dict[str, Any]]:
     return rows
 
 
+PAIRS = tuple(itertools.combinations(LABELS, 2))
+TESTS = ("p_trend", *(f"p_{phases.NAMES[first]}_{phases.NAMES[second]}" for first, second in PAIRS))
+
+
 def order_tests(
-    values: np.ndarray, labels: np.ndarray, strata: np.ndarray, resamples: int
+    values: np.ndarray, labels: np.ndarray, strata: np.ndarray, units: np.ndarray, resamples: int
 ) -> dict[str, float]:
-    """The trend over all three phases, and one test for each pair."""
-    trend = statistics.trend_test(values, labels, strata, resamples=resamples)
+    """The trend over all three phases, and one test for each pair; samples of one unit are one observation."""
+    trend = statistics.trend_test(values, labels, strata, units=units, resamples=resamples)
     tests = {"superiority": trend.superiority, "p_trend": trend.p}
-    for first, second in itertools.combinations(LABELS, 2):
+    for first, second in PAIRS:
         pair = (labels == first) | (labels == second)
         tests[f"p_{phases.NAMES[first]}_{phases.NAMES[second]}"] = statistics.trend_test(
-            values[pair], labels[pair], strata[pair], resamples=resamples
+            values[pair], labels[pair], strata[pair], units=units[pair], resamples=resamples
         ).p
     return tests
 
 
 def table_rows(measured: Measured, values: dict[str, np.ndarray], resamples: int) -> list[dict[str, Any]]:
-    """Per quantity, time, K (and all models together, tested within each) and phase: location and tests."""
+    """Per quantity, time, K (and all models together, tested within each) and phase: location and tests.
+
+    Columns `holm_…` are the p-values corrected for the number of tests with the same K: of all quantities, noise
+    levels, pairs and trends. `observations` is how many different items or clusters the samples of the phase are.
+    """
     labels = measured.arrays["label"].astype(np.int64)
+    units = measured.arrays["unit"].astype(np.int64)
     sizes = sorted(set(measured.num_train.tolist()) - {-1})
     rows = []
     for quantity in QUANTITIES:
@@ -165,10 +174,16 @@ def table_rows(measured: Measured, values: dict[str, np.ndarray], resamples: int
                 inside = np.ones(len(labels), bool) if size is None else measured.num_train == size
                 sign = 1.0 if quantity.largest_memorized else -1.0
                 tests = order_tests(
-                    sign * all_values[inside], labels[inside], measured.group[inside], resamples
+                    sign * all_values[inside],
+                    labels[inside],
+                    measured.group[inside],
+                    units[inside],
+                    resamples,
                 )
                 for label in LABELS:
-                    location = statistics.mean_interval(all_values[inside & (labels == label)])
+                    own = inside & (labels == label)
+                    location = statistics.mean_interval(all_values[own])
+                    observations = np.unique(np.stack([measured.group[own], units[own]]), axis=1).shape[1]
                     rows.append(
                         {
                             "quantity": quantity.name,
@@ -176,11 +191,25 @@ def table_rows(measured: Measured, values: dict[str, np.ndarray], resamples: int
                             "num_train": "all" if size is None else size,
                             "phase": phases.NAMES[label],
                             **location._asdict(),
+                            "observations": observations,
                             "expected": quantity.expected,
                             **tests,
                         }
                     )
+    _correct(rows)
     return rows
+
+
+def _correct(rows: list[dict[str, Any]]) -> None:
+    """Adds `holm_…` to every row; the three rows of one test, a phase each, count as one."""
+    for size in dict.fromkeys(row["num_train"] for row in rows):
+        own = [row for row in rows if row["num_train"] == size]
+        tests = own[:: len(LABELS)]
+        corrected = statistics.holm(np.array([[row[name] for name in TESTS] for row in tests]).ravel())
+        for row, values in zip(
+            own, np.repeat(corrected.reshape(len(tests), -1), len(LABELS), 0), strict=True
+        ):
+            row |= {f"holm_{name[2:]}": float(p) for name, p in zip(TESTS, values, strict=True)}
 
 
 def answer(rows: list[dict[str, Any]], main_time: float) -> str:
@@ -188,17 +217,18 @@ def answer(rows: list[dict[str, Any]], main_time: float) -> str:
     outcomes: dict[str, list[str]] = {"yes": [], "partly": [], "no": [], "open": []}
     for quantity in QUANTITIES:
         row = overall(rows, quantity, main_time)
-        steps = (row["p_memorized_spurious"], row["p_spurious_generalized"])
+        steps = (row["holm_memorized_spurious"], row["holm_spurious_generalized"])
         if np.isnan(row["p_trend"]):
             outcomes["open"].append(quantity.title)
         elif all(p < 0.05 for p in steps):
             outcomes["yes"].append(quantity.title)
-        elif row["p_trend"] < 0.05:
+        elif row["holm_trend"] < 0.05:
             outcomes["partly"].append(quantity.title)
         else:
             outcomes["no"].append(quantity.title)
     says = {
-        "yes": "Both steps of memorized > spurious > generalized stand out (p < 0.05 each) for",
+        "yes": "Both steps of memorized > spurious > generalized stand out (p < 0.05 each, corrected for "
+        "the number of tests) for",
         "partly": "The order as a whole, but not each of its steps, stands out for",
         "no": "No order memorized > spurious > generalized stands out for",
         "open": "There are not enough phases within a model to test",

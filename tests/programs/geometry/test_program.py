@@ -49,6 +49,8 @@ def exact_run(tmp_path_factory):
         folder / "neighbors/num_train=000004.npz",
         train_distance=np.float32([0, 0, 0, 0, 6, 6, 8, 9, 7]),
         synthetic_distance=np.float32([5, 5, 5, 5, 0, 0, 8, 8, 8]),
+        train_index=np.int32([0, 1, 2, 3, 0, 0, 1, 2, 3]),
+        synthetic_index=np.int32([1, 0, 3, 2, 5, 4, 7, 6, 7]),
     )
     return folder
 
@@ -73,6 +75,37 @@ def test_the_most_certain_samples_come_first():
     np.testing.assert_array_equal(geometry_sources.most_certain(labels, score, [0, 1, 2], 2), [1, 0, 2, 5, 4])
 
 
+def test_samples_are_drawn_at_random_and_by_name():
+    labels = np.repeat([0, 1, 2], 100)
+    draws = [geometry_sources.at_random(labels, (0, 64, seed), [0, 2], 5) for seed in range(400)]
+    np.testing.assert_array_equal(draws[3], geometry_sources.at_random(labels, (0, 64, 3), [0, 2], 5))
+    assert all(len(set(draw)) == 10 and set(labels[draw]) == {0, 2} for draw in draws)
+    counts = np.bincount(np.concatenate(draws), minlength=300)
+    assert counts[100:200].sum() == 0
+    for label in (0, 2):  # 5 of 100, 400 times: 20 each, with a variance of 19
+        spread = np.sum((counts[labels == label] - 20) ** 2) / 19
+        assert 60 < spread < 150  # chi squared of 99 degrees of freedom
+
+
+def test_copies_of_one_item_and_a_chain_of_repeats_are_one_observation():
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 1, 1])
+    train_index = np.array([4, 7, 4, 0, 0, 0, 0, 0, 0, 0])
+    #                     copies | 3 -> 4 -> 5 -> 4 | alone | 8 <-> 9
+    synthetic_index = np.array([2, 0, 0, 4, 5, 4, 7, 6, 9, 8])
+    repeats = np.array([1, 0, 1, 1, 1, 1, 0, 0, 1, 1], bool)
+    unit = geometry_sources.units_of(labels, train_index, synthetic_index, repeats)
+    same = unit[:, None] == unit
+    groups = [{0, 2}, {1}, {3, 4, 5}, {6}, {7}, {8, 9}]
+    expected = np.array([[any(i in g and j in g for g in groups) for j in range(10)] for i in range(10)])
+    np.testing.assert_array_equal(same, expected)
+
+
+def test_a_repeat_of_a_memorized_sample_is_not_joined_through_it():
+    labels, nearest = np.array([0, 1, 1]), np.array([1, 0, 0])
+    unit = geometry_sources.units_of(labels, np.zeros(3, int), nearest, np.ones(3, bool))
+    assert len(set(unit)) == 3
+
+
 def test_a_label_from_elsewhere_is_as_certain_as_the_distances_agree_with_it():
     train, synthetic = np.float32([np.inf] * 3), np.float32([0.1, 0.4, 2.0])
     labels = np.full(3, phases.GENERALIZED)  # two of them repeat another sample nevertheless
@@ -89,7 +122,10 @@ def test_a_pipelines_pictures_are_labelled_by_what_they_repeat(with_train, tmp_p
     images[4] = images[2]  # a repeat among samples
     np.savez(tmp_path / "train.npz", images=known)
     train = str(tmp_path / "train.npz") if with_train else ""
-    distances = geometry_sources.pipeline_distances(images, train, metrics.Pixels(is_image=True))
+    distances, (copied, repeated) = geometry_sources.pipeline_neighbors(
+        images, train, metrics.Pixels(is_image=True)
+    )
+    assert repeated[2] == 4 and repeated[4] == 2 and (copied[1] == 3 or not with_train)
     labels = [phases.NAMES[label] for label in phases.classify(*distances, 1.0, 1.0)]
     copy = "memorized" if with_train else "generalized"
     assert labels == ["generalized", copy, "spurious", "generalized", "spurious"]
@@ -103,7 +139,7 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
     images = random.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     embedding = random.normal(size=(4, 6)).astype(np.float16)
     monkeypatch.setattr(metric_module, "lpips_embedding", lambda items, **_: embedding)
-    _, among = geometry_sources.pipeline_distances(images, "", metrics.Lpips())
+    (_, among), _ = geometry_sources.pipeline_neighbors(images, "", metrics.Lpips())
     apart = np.sum((embedding[:, None].astype(float) - embedding) ** 2, axis=2) + np.diag([np.inf] * 4)
     np.testing.assert_allclose(among, apart.min(axis=1), rtol=1e-3)
 
@@ -156,7 +192,9 @@ def test_the_exact_score_of_four_patterns_has_deep_basins_at_its_patterns_only(e
     table = list(csv.DictReader((workdir / "geometry.csv").open()))
     volume = [r for r in table if r["quantity"] == "log_volume" and r["num_train"] == "4"]
     assert [int(r["infinite"]) for r in volume] == [0, 2, 3]
-    assert float(volume[0]["p_memorized_generalized"]) < 0.05
+    assert [int(r["observations"]) for r in volume] == [4, 1, 3]
+    assert float(volume[0]["p_memorized_generalized"]) < 0.05  # 1 of 35 ways
+    assert all(float(r["holm_trend"]) >= float(r["p_trend"]) for r in volume)
     assert float(volume[0]["p_spurious_generalized"]) == 1  # all -inf: nothing but ties
     for name in ("report.html", "figures/recovery.png", "figures/recovery.pdf", "environment.json"):
         assert (workdir / name).stat().st_size > 0
@@ -173,6 +211,10 @@ def test_the_exact_score_of_four_patterns_has_deep_basins_at_its_patterns_only(e
         (("--config.run=absent",), "no finished transition run"),
         (("--config.run={run}", "--config.select.num_train=(8,)"), "select.num_train=8 is not a size"),
         (("--config.run={run}", "--config.basins.metric=ssim"), "basins.metric='ssim'"),
+        (
+            ("--config.run={run}", "--config.select.order=best"),
+            "select.order='best' must be one of random, certain",
+        ),
         (("--config.run={run}", "--config.basins.metric=lpips"), "at least 28 pixels a side, got 8×8"),
         (("--config.run={run}", "--config.basins.delta=0.0"), "basins.delta=0.0 must be positive"),
         (("--config.run={run}", "--config.curvature.times=(0.0,)"), "curvature.times"),
@@ -192,10 +234,14 @@ def test_a_run_becomes_groups_of_labelled_samples(exact_run):
     config = geometry_digits.get_config("smoke")
     config.run = str(exact_run)
     config.select.per_phase = 2
+    config.select.order = "certain"
     source = geometry_sources.from_run(settings_from(GeometrySettings, config))
     (group,) = source.groups
     np.testing.assert_array_equal(group.labels, [0, 0, 1, 1, 2, 2])
     assert group.items.shape == (6, 8, 8, 1) and abs(group.items).max() <= 1
+    assert (
+        len(set(group.units[:2])) == 2 and len(set(group.units[2:4])) == 1
+    )  # two patterns; one picture twice
     assert group.samples[4] == 7  # the noise that is farthest from a training item
     denoiser = source.denoiser_of(group.params_of(), None)
     matrix = geometry.curvature_matrix(jnp.asarray(group.items[0]), jnp.float32(20), denoiser, source.process)
