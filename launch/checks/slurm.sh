@@ -23,7 +23,7 @@ for option in "$@"; do
     *) echo "slurm.sh: unknown option '$option'; see --help." >&2; exit 2 ;;
   esac
 done
-if [[ ! -x $python || ! -f launch/slurm.sbatch ]]; then
+if [[ ! -x $(dirname "$python")/memgen || ! -f launch/slurm.sbatch ]]; then
   echo "slurm.sh: run it from the checkout's root, with its .venv." >&2
   exit 2
 fi
@@ -70,7 +70,7 @@ ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-export SLURM_CONF=$there/slurm.conf MEMGEN_PYTHON=$python JAX_PLATFORMS=cpu
+export SLURM_CONF=$there/slurm.conf MEMGEN=$(dirname "$python")/memgen JAX_PLATFORMS=cpu
 
 munged --foreground --force --num-threads=1 --key-file="$there/munge.key" --socket="$there/munge.socket" \
   --pid-file="$there/munged.pid" --log-file="$there/munged.log" --seed-file="$there/munged.seed" &
