@@ -70,7 +70,8 @@ ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
-export SLURM_CONF=$there/slurm.conf MEMGEN=$(dirname "$python")/memgen JAX_PLATFORMS=cpu
+memgen=$(dirname "$python")/memgen
+export SLURM_CONF=$there/slurm.conf MEMGEN=$memgen JAX_PLATFORMS=cpu
 
 munged --foreground --force --num-threads=1 --key-file="$there/munge.key" --socket="$there/munge.socket" \
   --pid-file="$there/munged.pid" --log-file="$there/munged.log" --seed-file="$there/munged.seed" &

@@ -22,6 +22,7 @@ from memgen_jax.data.subsets import (
     torch_randperm,
 )
 from memgen_jax.data.tfds import prepare_fashion_mnist
+from memgen_jax.data.variety import require_variety
 
 __all__ = [
     "ORDERS",
@@ -44,6 +45,7 @@ __all__ = [
     "prepare_fashion_mnist",
     "read",
     "read_sets",
+    "require_variety",
     "subset_order",
     "torch_randperm",
 ]

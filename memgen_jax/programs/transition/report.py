@@ -120,8 +120,13 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     shown_page = transition_page.TransitionPage(
         title=f"From copying to creating: {run.name}",
         dataset=sentences.dataset_phrase(run.dataset),
-        answer=transition_page.answer(
-            f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
+        answer=" ".join(
+            [
+                *filter(None, [results[shown]["smallest_size"].get("sentence")]),
+                transition_page.answer(
+                    f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
+                ),
+            ]
         ),
         other_answers=[
             transition_page.answer_at_width(width, rows_of[width], critical[width])
@@ -374,15 +379,36 @@ def print_outcome(workdir: runs.Workdir) -> None:
 
     rows = read_table(workdir, "fractions.csv")
     width = ("width",) if len({row["width"] for row in rows}) > 1 else ()
+    outcome = json.loads((workdir / "transition.json").read_text())
+    found = outcome.get("by_width") or {str(rows[0]["width"]): outcome}
+    found = {f"{float(place):.0f}" if place != "None" else "": own for place, own in found.items()}
+    near = {(place, row["num_train"]): row for place, own in found.items() for row in own["held_out_quality"]}
+
+    def distance(row: dict[str, Any], name: str) -> str:
+        place = f"{row['width']:.0f}" if row["width"] is not None else ""
+        value = near[place, row["num_train"]][name]
+        return "-" if value is None else f"{value:.3g}"
+
     print(
         runs.table(
-            (*width, "K", "samples", *(f"{phase} (95%)" for phase in phases.NAMES)),
+            (
+                *width,
+                "K",
+                "samples",
+                *(f"{phase} (95%)" for phase in phases.NAMES),
+                "new to S",
+                "unseen to S",
+            ),
             (
                 (
                     *(f"{row[name]:.0f}" for name in (*width, "num_train", "num_synthetic")),
                     *(cell(row, phase) for phase in phases.NAMES),
+                    *(distance(row, name) for name in ("sample_distance", "held_out_distance")),
                 )
                 for row in rows
             ),
         )
     )
+    for place, own in found.items():
+        if sentence := own.get("smallest_size", {}).get("sentence"):
+            print(f"Width {place}: {sentence}" if len(found) > 1 else sentence)

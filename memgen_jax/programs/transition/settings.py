@@ -325,6 +325,7 @@ class TransitionRun(TransitionPlan):
         order = None if self.places else data.subset_order(self.dataset.num_train, settings.data.order)
         self.train = self.dataset.train if order is None else self.dataset.train[order]
         settings.expect.check(self.dataset)
+        data.require_variety(self.train, self.dataset.held_out, self.dataset.name)
         if self.own_sets:
             folder = before and before.folder
             self.own_sets.check(self.dataset.item_shape, self.dataset.is_image, folder)

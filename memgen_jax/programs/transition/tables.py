@@ -14,7 +14,7 @@ import numpy as np
 
 from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.programs.transition import real_distances
+from memgen_jax.programs.transition import real_distances, smallest_size
 from memgen_jax.programs.transition.settings import TransitionRun
 
 
@@ -150,8 +150,9 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
     thresholds = make_thresholds(run, workdir)
     deltas = (thresholds.delta_m, thresholds.delta_s)
     if len(run.settings.seeds) > 1:
-        rows = [member_row(m, workdir, thresholds) for m in run.members]
-        write_rows(run, workdir, "fractions_by_member.csv", rows)
+        by_member = [member_row(m, workdir, thresholds) for m in run.members]
+        write_rows(run, workdir, "fractions_by_member.csv", by_member)
+    controls: list[phases.Fractions] = []
     if run.controls:
         controls = [
             phases.fractions(
@@ -161,12 +162,17 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         ]
         workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
     unseen = held_out_distances(run, workdir)
+    rows = fraction_rows(run, workdir, thresholds)
     results = {}
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
+        near = quality(members, workdir, thresholds, unseen)
         results[width] = {
+            "smallest_size": smallest_size.check(
+                of_width(rows, width), [dataclasses.asdict(row) for row in controls], near
+            ),
             "sensitivity": sensitivity(members, workdir, thresholds),
-            "held_out_quality": quality(members, workdir, thresholds, unseen),
+            "held_out_quality": near,
         }
     outcome = {
         "data": run.name,
