@@ -74,7 +74,7 @@ def audit_sets(
     >>> sets = {4: np.repeat(digits.train[:4], 25, axis=0), 400: digits.train[900:1000]}
     >>> found = audit_sets(sets, digits.train, digits.held_out)
     >>> [(row.num_train, row.memorized) for row in found.fractions]
-    [(4, 1.0), (400, 0.01)]
+    [(4, 1.0), (400, 0.0)]
     """
     sets = {int(size): as_array(f"sets[{size}]", samples) for size, samples in sets.items()}
     given = {"train": train, **({} if held_out is None else {"held_out": held_out})}

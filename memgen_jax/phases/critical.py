@@ -67,7 +67,7 @@ def replicates_of(labels: Any, name: str) -> list:
     return [labels] if alone else list(labels)
 
 
-def plain_shares(labels: np.ndarray, name: str = "labels") -> PhaseShares:
+def plain_shares(labels: Any, name: str = "labels") -> PhaseShares:
     """The shares of labels, taken to be independent.
 
     Raises:

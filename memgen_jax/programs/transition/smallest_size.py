@@ -47,7 +47,7 @@ def check(
             f"{own['held_out_distance']:.3g}"
         )
     sentence = (
-        f"The networks are undertrained or unsuited, and no label below tells of the data: at the smallest K, "
+        f"The networks are undertrained or unsuited, and no label tells of the data: at the smallest K, "
         f"{int(size):,}, they copy {100 * first['memorized']:.0f}% where the exact score copies {100 * exact:.0f}%"
         f"{distances}. Try train.prediction=denoised, more train.num_steps, or a larger model.width."
     )

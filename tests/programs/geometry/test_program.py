@@ -145,12 +145,13 @@ def test_a_pipelines_pictures_can_be_compared_in_lpips(monkeypatch):
 
 
 @pytest.mark.parametrize("setting", ["samples_per_prompt", "batch_size"])
-def test_a_pipeline_must_draw_something(setting):
+def test_a_pipeline_must_draw_something(setting, monkeypatch):
     from configs import geometry_pipeline
     from memgen_jax.programs.geometry import settings as geometry_settings
 
     config = geometry_pipeline.get_config("smoke")
     config.pipeline = "some/folder"
+    monkeypatch.setattr(geometry_settings.bridges, "read_folder", lambda path: None)
     geometry_settings.check(settings_from(geometry_settings.GeometrySettings, config))
     config.sampling[setting] = 0
     with pytest.raises(InputError, match=f"sampling.{setting}=0 must be at least 1"):
