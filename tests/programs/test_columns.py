@@ -3,6 +3,7 @@ import json
 import pathlib
 
 import numpy as np
+import pytest
 
 from memgen_jax import onset, phases
 from memgen_jax.programs import columns
@@ -19,6 +20,12 @@ def test_every_column_of_a_row_of_fractions_and_of_onset_has_a_meaning():
     row = onset.compare(*items, resamples=2).row()
     names = [field.name for field in dataclasses.fields(phases.Fractions)]
     assert not [name for name in (*names, *row) if columns.meaning(name) is None]
+
+
+@pytest.mark.parametrize("table", sorted((ROOT / "experiments/results").glob("*/*.csv")), ids=lambda file: file.name)
+def test_every_column_of_a_recorded_table_has_a_meaning(table):
+    header = table.read_text().partition("\n")[0].split(",")
+    assert not [name for name in header if columns.meaning(name) is None]
 
 
 def test_an_interval_has_the_meaning_of_its_number():

@@ -243,7 +243,7 @@ def test_a_setting_that_cannot_work_is_refused_before_anything_is_trained(tmp_pa
 
 def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, monkeypatch):
     monkeypatch.setenv("MEMGEN_CACHE", str(tmp_path))
-    np.savez(tmp_path / "images.npz", images=np.zeros((200, 28, 28), np.uint8))
+    np.savez(tmp_path / "images.npz", images=np.eye(200, 784, dtype=np.uint8).reshape(200, 28, 28))
     config = digits.get_config("smoke")
     config.data.update({"name": str(tmp_path / "images.npz"), "num_held_out": 100})
     config.update_from_flattened_dict({"num_train": (2,), "phases.metric": "lpips"})
