@@ -47,6 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
             "sampler": {"num_samples": 1000, "num_steps": 500},
             "attractors": {},
             "phase_diagram": {},
+            "correlation": {},
         }
     )
     return parts.with_variants(config, variant, VARIANTS)
@@ -63,6 +64,9 @@ def smoke(config: ConfigDict) -> None:
         {"times": (0.001, 0.15, 0.6), "ring_starts": 32, "grid_side": 3, "max_steps": 30}
     )
     config.phase_diagram.update({"num_patterns": (2, 4, 9), "betas": (0.5, 10 / 3, 20.0), "draws": 3})
+    config.correlation.update(
+        {"shares": (1.0, 0.25), "num_patterns": (2, 6, 18), "betas": (80.0,), "draws": 3}
+    )
 
 
 def paper(config: ConfigDict) -> None:

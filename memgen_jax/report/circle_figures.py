@@ -296,3 +296,69 @@ def phase_diagram(rows: Sequence[Mapping[str, str]]) -> "matplotlib.figure.Figur
         figure.colorbar(image, ax=axes, pad=0.02)
     panels[0].set_ylabel("stored patterns K")
     return figure
+
+
+@style.settings()
+def critical_load(
+    rows: Sequence[Mapping[str, str]], loads: Sequence[Mapping[str, str]]
+) -> "matplotlib.figure.Figure":
+    """The memory of points that crowd together: how many it bears, and what it makes up on the way.
+
+    Args:
+      rows: rows of correlation.csv.
+      loads: rows of critical_load.csv.
+    """
+    figure = style.new_figure(7.0, 3.4)
+    left, right = figure.subplots(1, 2)
+    betas = sorted({float(row["beta"]) for row in loads})
+    arcs = sorted({int(row["arcs"]) for row in loads})
+    for index, beta in enumerate(betas):
+        color = _shade(len(betas) - 1 - index, len(betas))
+        for count, line, marker in zip(arcs, SIZE_LINES, SIZE_MARKERS, strict=False):
+            own = [
+                row
+                for row in loads
+                if float(row["beta"]) == beta
+                and (int(row["arcs"]) == count or float(row["share"]) == 1)
+                and row["load"]
+            ]
+            share, load = style.column(own, "share"), style.column(own, "load")
+            # Where an end lies beyond the sizes tried the bar ends at the value.
+            low = np.array([float(row["load_low"] or row["load"]) for row in own])
+            high = np.array([float(row["load_high"] or row["load"]) for row in own])
+            left.errorbar(
+                share, load, yerr=(load - low, high - load), color=color, linestyle=line, marker=marker,
+                markersize=4, capsize=2, markerfacecolor="none" if count > 1 else color,
+                label=f"β = {beta:g}, {count} arc{'s' * (count > 1)}",
+            )  # fmt: skip
+    left.set_xscale("log", base=2)
+    left.set_yscale("log", base=2)
+    left.set_xticks(np.unique(style.column(rows, "share")))
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_formatter("{x:g}")
+    left.set_xlabel("share of the circle that holds the points")
+    left.set_ylabel("K at which half are recalled")
+    left.set_title("a  crowded points: a lower load")
+    left.legend(fontsize=7)
+    middle = betas[len(betas) // 2]
+    shares = sorted({float(row["share"]) for row in rows}, reverse=True)
+    for index, share in enumerate(shares):
+        own = [
+            row
+            for row in rows
+            if float(row["beta"]) == middle and float(row["share"]) == share and int(row["arcs"]) == arcs[0]
+        ]
+        size = style.column(own, "num_patterns")
+        right.plot(
+            size, style.column(own, "spurious") / size, color=_shade(index, len(shares)),
+            linestyle=SIZE_LINES[index % len(SIZE_LINES)],
+            label=f"share {share:g}, correlation {abs(float(own[0]['correlation'])):.2f}",
+        )  # fmt: skip
+    right.set_xscale("log", base=2)
+    right.xaxis.set_major_formatter("{x:g}")
+    right.set_ylim(0, 1.5 * right.get_ylim()[1])
+    right.set_xlabel("stored points K")
+    right.set_ylabel("minima off the points, per point")
+    right.set_title(f"b  what is made up, {arcs[0]} arc, β = {middle:g}")
+    right.legend(fontsize=7)
+    return figure

@@ -89,3 +89,27 @@ def test_the_phase_diagram_prints_every_cell():
     recalled, spurious = circle_figures.phase_diagram(rows).axes[:2]
     assert [text.get_text() for text in recalled.texts] == ["0.2", "0.2", "0.9", "0.9"]
     assert [text.get_text() for text in spurious.texts] == ["0.5", "20.0", "0.5", "20.0"]
+
+
+def test_the_critical_load_is_drawn_for_every_arrangement_and_its_middle_temperature():
+    where = [(1, 1.0, "0.0"), (1, 0.5, "0.41"), (3, 0.5, "0.0")]
+    rows = [
+        {
+            "arcs": str(a),
+            "share": str(s),
+            "correlation": c,
+            "beta": "80",
+            "num_patterns": str(k),
+            "spurious": str(k / 8),
+        }
+        for a, s, c in where
+        for k in (2, 8)
+    ]
+    loads = [
+        {"arcs": str(a), "share": str(s), "beta": "80", "load": "4", "load_low": "3", "load_high": ""}
+        for a, s, _ in where
+    ]
+    left, right = circle_figures.critical_load(rows, loads).axes
+    assert labels(left) == ["β = 80, 1 arc", "β = 80, 3 arcs"]
+    assert [line.get_ydata().tolist() for line in right.lines] == [[1 / 8, 1 / 8]] * 2
+    assert labels(right) == ["share 1, correlation 0.00", "share 0.5, correlation 0.41"]

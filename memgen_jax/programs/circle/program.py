@@ -1,6 +1,6 @@
 """The solvable world: networks on the unit circle beside the exact landscape (Pham et al. 2025, Fig. 1).
 
-  config -> training -> landscapes -> attractors -> phase diagram of the toy -> circle.csv -> figures
+  config -> training -> landscapes -> attractors -> the memory alone -> circle.csv -> figures
 
 Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
 same command continues an interrupted run. What the files hold:
@@ -15,6 +15,7 @@ same command continues an interrupted run. What the files hold:
   attractors.csv   minima of the exact and of the learned energy of every K at several times, and the radius
     at which descents from the unit circle end.
   phase_diagram.csv   minima of E_AM of K random points on the circle, against beta and K.
+  correlation.csv, critical_load.csv   the same where the points are correlated; see `toy_memory`.
   circle.csv   one row per K, and `inf` for the closed form: fractions, energy errors, minima.
 """
 
@@ -30,7 +31,7 @@ from ml_collections import ConfigDict
 from memgen_jax import diffusion, memory, runs
 from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
-from memgen_jax.programs.circle import report, training
+from memgen_jax.programs.circle import report, toy_memory, training
 from memgen_jax.programs.circle.report import landscape_name
 from memgen_jax.programs.circle.settings import CircleRun, CircleSettings
 from memgen_jax.programs.circle.training import over_members
@@ -54,7 +55,8 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
             draw_landscapes(run, workdir, params)
         if attractors_left:
             find_attractors(run, workdir, params)
-    draw_phase_diagram(run, workdir)
+    toy_memory.draw_phase_diagram(run, workdir)
+    toy_memory.find_loads(run, workdir)
     workdir.write_csv(
         "circle.csv",
         [report.summarize(run, workdir, size) for size in (*run.settings.num_train, None)],
@@ -296,7 +298,7 @@ def find_attractors(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
                 exact = jax.tree.map(np.asarray, exact_descents(patterns, starts, jnp.float32(t)))
                 own = jax.tree.map(lambda leaf, m=m: leaf[m], learned)
                 for name, ends in (("exact", exact), ("learned", own)):
-                    counts, points = count_attractors(run, patterns, ends)
+                    counts, points = toy_memory.count_attractors(run, patterns, ends)
                     where = {"num_train": size, "time": t, "beta": run.beta(t), "landscape": name}
                     rows.append(where | counts | theory)
                     minima += [(size, t, name == "learned", *x) for x in points]
@@ -306,70 +308,6 @@ def find_attractors(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
         "minima.npz", **dict(zip(("num_train", "time", "learned", "x", "y"), columns, strict=True))
     )
     workdir.write_csv("attractors.csv", sorted(rows, key=lambda row: (row["num_train"], row["landscape"])))
-
-
-def count_attractors(
-    run: CircleRun, train: np.ndarray, ends: memory.Attractor
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Minima by kind with the mean radius at which descents from the unit circle end; and the minima."""
-    s = run.settings.attractors
-    minima = memory.distinct_minima(ends, s.merge_distance)
-    judge = functools.partial(memory.kind_of_attractor, minima.x, minima.stiffness, train, s.distance)
-    at, off, flat = np.bincount(judge(s.flat_below), minlength=3).tolist()
-    radius = np.linalg.norm(ends.x[: len(run.ring)], axis=-1)
-    return {
-        "minima": len(minima.x),
-        "minima_off_train": int(np.sum(judge(-np.inf) == memory.OFF_PATTERNS)),
-        "isolated_at_train": at,
-        "isolated_off_train": off,
-        "flat": flat,
-        "unsettled_starts": minima.unsettled,
-        "ring_radius": float(radius.mean()),
-        "ring_radius_std": float(radius.std()),
-    }, minima.x
-
-
-def draw_phase_diagram(run: CircleRun, workdir: runs.Workdir) -> None:
-    """Stage 4: phase_diagram.csv, the minima of E_AM of random memories on the circle."""
-    if (workdir / "phase_diagram.csv").exists():
-        return
-    s = run.settings.phase_diagram
-    largest = max(s.num_patterns)
-    angles = np.random.default_rng(run.settings.seed).uniform(0, 2 * np.pi, (s.draws, largest))
-    patterns = np.stack([np.cos(angles), np.sin(angles)], -1).astype(np.float32)
-
-    @jax.jit
-    @functools.partial(jax.vmap, in_axes=(0, None, None))
-    def ends(patterns, num_patterns, beta):
-        def one(x):
-            answer = lambda x: memory.retrieve_once(x, patterns, beta, num_valid=num_patterns)  # noqa: E731
-            return memory.descend(answer, x, max_steps=run.settings.attractors.max_steps)
-
-        return jax.vmap(one)(jnp.concatenate([run.starts, patterns]))
-
-    rows = []
-    with runs.stage("phase diagram", len(s.num_patterns) * len(s.betas), "memories") as stage:
-        for size in s.num_patterns:
-            for beta in s.betas:
-                found = jax.tree.map(np.asarray, ends(jnp.asarray(patterns), size, jnp.float32(beta)))
-                counts = []
-                for d in range(s.draws):
-                    own = jax.tree.map(lambda leaf, d=d: leaf[d], found)
-                    counts.append(count_attractors(run, patterns[d, :size], own)[0])
-                minima = np.array([row["minima"] for row in counts])
-                off = np.array([row["minima_off_train"] for row in counts])
-                rows.append(
-                    {
-                        "num_patterns": size,
-                        "beta": beta,
-                        "minima": minima.mean(),
-                        "spurious": off.mean(),
-                        "recalled": (minima - off).mean() / size,
-                        "draws": s.draws,
-                    }
-                )
-                stage.advance(1)
-    workdir.write_csv("phase_diagram.csv", rows)
 
 
 PROGRAM = launcher.Program(

@@ -103,6 +103,9 @@ def draw_figures(run: CircleRun, workdir: runs.Workdir) -> None:
         ),
         "ring_radius": circle_figures.ring_radius(attractors, sizes),
         "phase_diagram": circle_figures.phase_diagram(read_csv(workdir, "phase_diagram.csv")),
+        "critical_load": circle_figures.critical_load(
+            read_csv(workdir, "correlation.csv"), read_csv(workdir, "critical_load.csv")
+        ),
         "landscapes": circle_figures.landscapes({size: landscapes[size] for size in (*shown, None)}),
     }
     for name, figure in figures.items():

@@ -103,15 +103,35 @@ class PhaseDiagramSettings:
     draws: int = 20
 
     def __post_init__(self):
-        _require_some("phase_diagram.num_patterns", self.num_patterns)
-        _require_some("phase_diagram.betas", self.betas)
-        require_at_least("phase_diagram", self, draws=1)
-        for size in self.num_patterns:
-            if size < 1:
-                raise InputError(f"phase_diagram.num_patterns={size} must be at least 1.")
-        for beta in self.betas:
-            if not beta > 0:
-                raise InputError(f"phase_diagram.betas holds {beta}: every beta must be positive.")
+        _require_memories("phase_diagram", self)
+
+
+@dataclasses.dataclass(frozen=True)
+class CorrelationSettings:
+    """The memory of points that crowd together: does correlation lower the load that it bears?
+
+    Attributes:
+      shares: of the circle on which the points lie.
+      arcs: in as many arcs at equal distances; one arc correlates the points, several leave E x at the centre.
+      num_patterns, betas, draws: as in `phase_diagram`.
+    """
+
+    shares: tuple = (1.0, 0.5, 0.25, 0.125)
+    arcs: tuple = (1, 3)
+    num_patterns: tuple = (2, 3, 4, 6, 9, 13, 18, 25, 35, 50)
+    betas: tuple = (20.0, 80.0, 320.0)
+    draws: int = 20
+
+    def __post_init__(self):
+        _require_memories("correlation", self)
+        _require_some("correlation.shares", self.shares)
+        _require_some("correlation.arcs", self.arcs)
+        for share in self.shares:
+            if not 0 < share <= 1:
+                raise InputError(f"correlation.shares holds {share}: every share must lie in (0, 1].")
+        for count in self.arcs:
+            if count < 1:
+                raise InputError(f"correlation.arcs holds {count}: at least 1 arc.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +158,7 @@ class CircleSettings:
     attractors: AttractorSettings = dataclasses.field(default_factory=AttractorSettings)
     delta: float = 0.02
     phase_diagram: PhaseDiagramSettings = dataclasses.field(default_factory=PhaseDiagramSettings)
+    correlation: CorrelationSettings = dataclasses.field(default_factory=CorrelationSettings)
 
     def __post_init__(self):
         for size in self.num_train:
@@ -164,6 +185,17 @@ def _require_time(name: str, t: float) -> None:
 def _require_positive(name: str, value: float) -> None:
     if not value > 0:
         raise InputError(f"{name}={value} must be positive.")
+
+
+def _require_memories(place: str, memories: PhaseDiagramSettings | CorrelationSettings) -> None:
+    _require_some(f"{place}.num_patterns", memories.num_patterns)
+    _require_some(f"{place}.betas", memories.betas)
+    require_at_least(place, memories, draws=1)
+    for size in memories.num_patterns:
+        if size < 1:
+            raise InputError(f"{place}.num_patterns={size} must be at least 1.")
+    for beta in memories.betas:
+        _require_positive(f"{place}.betas", beta)
 
 
 def _require_some(name: str, values: tuple) -> None:

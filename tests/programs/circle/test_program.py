@@ -77,7 +77,7 @@ def model():
         ("attractors.times", (0.1, -1.0), r"attractors.times=-1.0 must lie in \(0, 1\]"),
         ("landscape.theory_beta", -3.0, "theory_beta=-3.0 must be positive"),
         ("landscape.theory_beta", 0.1, r"theory_beta=0.1 must be at least 1 / \(2 sigma\^2\) = 0.5"),
-        ("phase_diagram.betas", (1.0, 0.0), "holds 0.0: every beta must be positive"),
+        ("phase_diagram.betas", (1.0, 0.0), "phase_diagram.betas=0.0 must be positive"),
         ("landscape.prior", "flat", "'flat' is not one of exact, gaussian"),
         ("sampler.num_samples", 1, "num_samples=1 must be at least 2"),
         ("train.times", "often", "times='often' must be one of uniform, mixed"),
@@ -240,7 +240,7 @@ def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
         assert float(row["energy_correlation_exact"]) > 0.9
         assert row["exact_minima_t=0.001_off_train"] == "0"
     assert [rows[i]["exact_minima_t=0.001"] for i in (0, 1)] == ["2", "9"]
-    for name in ("landscapes", "temperature", "ring_radius", "phase_diagram"):
+    for name in ("landscapes", "temperature", "ring_radius", "phase_diagram", "critical_load"):
         for kind in ("png", "pdf"):
             assert (tmp_path / "figures" / f"{name}.{kind}").stat().st_size > 0
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
