@@ -322,12 +322,12 @@ def critical_load(
                 and (int(row["arcs"]) == count or float(row["share"]) == 1)
                 and row["load"]
             ]
-            share, load = style.column(own, "share"), style.column(own, "load")
+            covered, load = style.column(own, "share"), style.column(own, "load")
             # Where an end lies beyond the sizes tried the bar ends at the value.
             low = np.array([float(row["load_low"] or row["load"]) for row in own])
             high = np.array([float(row["load_high"] or row["load"]) for row in own])
             left.errorbar(
-                share, load, yerr=(load - low, high - load), color=color, linestyle=line, marker=marker,
+                covered, load, yerr=(load - low, high - load), color=color, linestyle=line, marker=marker,
                 markersize=4, capsize=2, markerfacecolor="none" if count > 1 else color,
                 label=f"β = {beta:g}, {count} arc{'s' * (count > 1)}",
             )  # fmt: skip
