@@ -10,6 +10,7 @@ from memgen_jax.onset.distances import (
     log_self_overlap,
     log_squared_distance,
 )
+from memgen_jax.onset.fall import Fall, onset_of_fall, scenario, turn_window
 from memgen_jax.onset.gaussians import Gaussian, isotropic, squared_hellinger
 from memgen_jax.onset.linear_denoiser import (
     COVARIANCES,
@@ -30,6 +31,7 @@ __all__ = [
     "KERNEL_WIDTHS",
     "VIEWS",
     "Comparison",
+    "Fall",
     "Gaussian",
     "LinearDenoiser",
     "LinearModel",
@@ -53,8 +55,11 @@ __all__ = [
     "log_self_overlap",
     "log_squared_distance",
     "mixing_time",
+    "onset_of_fall",
     "overlaps_on_grid",
     "probability_positive",
+    "scenario",
     "simulate",
     "squared_hellinger",
+    "turn_window",
 ]

@@ -3,10 +3,13 @@
 simulations/…npz   what blocks of simulations measured, one file each
 onset.csv          H², E_TG, E_OG and P(Δ > 0) under the chosen reading, one row for each d and n
 readings.csv       the same columns for every reading of kernel width and covariance
-onset.json         floors of H² and the n at which P(Δ > 0) crosses one half
+onset.json         floors of H², the n at which P(Δ > 0) crosses one half (critical_num_train) and between which it
+                   rises from 5% to 95% (window), where E_OG and H² begin to fall (fall), and which of the paper's
+                   scenarios that is (scenario)
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +17,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax import onset, runs
@@ -38,6 +42,7 @@ class LinearOnsetSettings:
       kernel_width, covariance: the reading of onset.csv, see `onset.kernel_width`, `onset.generated`.
       nested: see `onset.LinearModel`, as for the following four.
       readings_num_train: the sizes of readings.csv; none to leave it out.
+      beside: workdirs of finished transition runs, drawn on the same axis in figures/claim.
     """
 
     model: str
@@ -55,6 +60,7 @@ class LinearOnsetSettings:
     noise_scale: float = math.exp(-4)
     seed: int = 0
     readings_num_train: tuple = ()
+    beside: tuple = ()
 
     def __post_init__(self) -> None:
         require_at_least("", self, num_simulations=1)
@@ -96,9 +102,10 @@ SETTINGS = LinearOnsetSettings
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = settings_from(LinearOnsetSettings, config)
     workdir = runs.Workdir(
-        workdir_path, plain(settings), command=invocation.command, free=("num_simulations",)
+        workdir_path, plain(settings), command=invocation.command, free=("num_simulations", "beside")
     )
     workdir.write_environment()
+    beside_rows(settings.beside)  # what cannot be read is said before hours of simulations
     beyond = sorted(size for size in settings.num_train if size > settings.num_original)
     if beyond:
         print(
@@ -219,11 +226,23 @@ def summarize(settings: LinearOnsetSettings, measured: dict[int, dict[int, onset
         # P falls again as n nears N: the onset is looked for below a tenth of it.
         sizes = [n for n in outcomes if 10 * n <= settings.num_original] or list(outcomes)
         signs = np.stack([outcomes[n].log_ratio[:, 0, 0] for n in sizes])
+        errors = {
+            "e_og": np.stack([outcomes[n].log_e_og[:, 0, 0] for n in sizes]),
+            "hellinger2": np.log(np.stack([outcomes[n].squared_hellinger[:, 0] for n in sizes])),
+        }
+        at = np.array(sizes, np.float64)
+        window = onset.turn_window(at, signs)
+        falls = (
+            {name: onset.onset_of_fall(at, error) for name, error in errors.items()} if len(sizes) > 1 else {}
+        )
         summary[str(dim)] = {
             "hellinger2_floor": onset.hellinger_floor(
                 dim, settings.final_time, settings.noise_scale, settings.sigma
             ),
             "critical_num_train": onset.critical_size(sizes, signs),
+            "window": window,
+            "fall": {name: fall._asdict() for name, fall in falls.items()},
+            "scenario": {name: onset.scenario(fall, window) for name, fall in falls.items()},
         }
     return summary
 
@@ -232,12 +251,13 @@ def draw(
     settings: LinearOnsetSettings, workdir: runs.Workdir, rows, compared, summary: dict[str, Any]
 ) -> None:
     """figures/*.png and .pdf."""
-    from memgen_jax.report import onset_figures, style
+    from memgen_jax.report import claim_figures, onset_figures, style
 
     floors = {int(dim): found["hellinger2_floor"] for dim, found in summary.items()}
     figures = {
         "hellinger": onset_figures.hellinger(rows, floors),
         "probability": onset_figures.probability(rows, settings.num_original),
+        "claim": claim_figures.claim([*claim_rows(summary), *beside_rows(settings.beside)]),
     }
     if any(row["log10_e_tg"] is not None for row in rows):
         figures["distances"] = onset_figures.distances(rows)
@@ -245,6 +265,50 @@ def draw(
         figures["readings"] = onset_figures.readings(compared, (settings.kernel_width, settings.covariance))
     for name, figure in figures.items():
         style.save(figure, workdir / "figures" / name)
+
+
+def claim_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of `claim_figures.claim`, one for each d."""
+    return [
+        {
+            "name": f"linear, d = {dim}",
+            "critical": found["critical_num_train"],
+            "landmarks": {},
+            **{name: found[name] for name in ("window", "fall")},
+        }
+        for dim, found in summary.items()
+    ]
+
+
+def beside_rows(folders: Iterable[str]) -> list[dict[str, Any]]:
+    """The same of finished transition runs, one for each view.
+
+    Raises:
+      InputError: a folder holds no transition.json with both papers' views.
+    """
+    from memgen_jax.report.onset_figures import VIEW_NAMES
+
+    rows = []
+    for folder in folders:
+        file = epath.Path(folder) / "transition.json"
+        try:
+            outcome = json.loads(file.read_text())
+            views, critical = outcome["onset"], outcome["critical"]
+            rows += [
+                {
+                    "name": f"{file.parent.name},\n{VIEW_NAMES[view]}",
+                    "critical": found,
+                    "window": found["window"],
+                    "fall": {"e_og": found["fall"]},
+                    "landmarks": critical,
+                }
+                for view, found in views.items()
+            ]
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"beside={folder!r}: {file} is not that of a finished transition run with unseen items ({error})."
+            ) from None
+    return rows
 
 
 def print_outcome(rows: Iterable[dict[str, Any]], summary: dict[str, Any]) -> None:
@@ -268,6 +332,7 @@ def print_outcome(rows: Iterable[dict[str, Any]], summary: dict[str, Any]) -> No
             ),
         )
     )
+    names = {"e_og": "E_OG", "hellinger2": "H²"}
     for dim, found in summary.items():
         critical = found["critical_num_train"]
         if critical["num_train"] is None:
@@ -277,3 +342,8 @@ def print_outcome(rows: Iterable[dict[str, Any]], summary: dict[str, Any]) -> No
                 f"d = {dim}: P(Δ>0) crosses one half at n = {critical['num_train']:.1f} "
                 f"({critical['low']:.1f}-{critical['high']:.1f})."
             )
+        for name, fall in found["fall"].items():
+            if fall["num_train"] is not None:
+                which = found["scenario"][name]
+                said = f": scenario {which}" if which else ""
+                print(f"d = {dim}: {names[name]} begins to fall at n = {fall['num_train']:.1f}{said}.")

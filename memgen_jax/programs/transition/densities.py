@@ -8,7 +8,9 @@ onset.csv         one row for each K and view (and width): Δ and P(Δ > 0), and
                   (placebo_…), which the samples cannot have copied. `probability_over` says what is drawn again in
                   P(Δ > 0): "training sets" where seeds have subsets of their own, as in the paper, else "samples and
                   unseen items" of the training sets there are
-transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half (of each width under by_width)
+transition.json   gains "onset": view -> the K at which P(Δ > 0) crosses one half, between which it rises from 5% to 95%
+                  (window), where E_OG begins to fall (fall), and which of the paper's scenarios that is (of each width
+                  under by_width)
 capacity.csv      with several widths: the K at which each turns, by either paper
 """
 
@@ -200,10 +202,8 @@ def pooled_row(seeds: list[onset.Comparison], sets_redrawn: bool) -> dict[str, A
     return row | {"delta_low": float(low), "delta_high": float(high)} | probability
 
 
-def critical_size(
-    comparisons: dict[int, list[onset.Comparison]], sets_redrawn: bool
-) -> dict[str, float | None]:
-    """Where P(Δ > 0) crosses one half, among the sizes with more unseen than training items.
+def critical_size(comparisons: dict[int, list[onset.Comparison]], sets_redrawn: bool) -> dict[str, Any]:
+    """Where P(Δ > 0) turns, among the sizes with more unseen than training items, and where E_OG falls.
 
     At larger K few unseen items stand for the truth, and what they say of it is uncertain. Over redrawn training sets
     the interval is Student's over the K at which each one's Δ crosses zero, in log K, or that of resampled sets where
@@ -211,9 +211,11 @@ def critical_size(
     """
     sizes = [size for size, seeds in comparisons.items() if size < seeds[0].num_held_out]
     if not sizes:
-        return {"num_train": None, "low": None, "high": None, "crossed": None, "largest_comparable": None}
+        found = dict.fromkeys(("num_train", "low", "high", "crossed", "largest_comparable"))
+        return found | {"window": (None, None), "fall": None, "scenario": None}
+    deltas = np.array([[one.e_tg - one.e_og for one in comparisons[size]] for size in sizes])
+    replicates = np.stack([np.concatenate([one.replicates for one in comparisons[size]]) for size in sizes])
     if sets_redrawn:
-        deltas = np.array([[one.e_tg - one.e_og for one in comparisons[size]] for size in sizes])
         found = onset.critical_size(sizes, deltas)
         zeros = [
             phases.half_crossing(np.array(sizes, float), 0.5 + curve, np.ones(len(sizes)), increasing=True)
@@ -226,9 +228,19 @@ def critical_size(
                 "low": min(found["low"] or low, float(low)),
                 "high": max(found["high"] or high, float(high)),
             }
-        return found | {"largest_comparable": max(sizes)}
-    replicates = np.stack([np.concatenate([one.replicates for one in comparisons[size]]) for size in sizes])
-    return onset.critical_size(sizes, replicates, bootstrap=True) | {"largest_comparable": max(sizes)}
+    else:
+        found = onset.critical_size(sizes, replicates, bootstrap=True)
+    at = np.array(sizes, np.float64)
+    window = onset.turn_window(at, deltas if sets_redrawn else replicates)
+    errors = np.array([[one.e_og for one in comparisons[size]] for size in sizes])
+    known = len(sizes) > 1 and errors.min() > 0
+    fall = onset.onset_of_fall(at, np.log(errors)) if known else onset.Fall(None, None, None, False)
+    return found | {
+        "largest_comparable": max(sizes),
+        "window": window,
+        "fall": fall._asdict(),
+        "scenario": onset.scenario(fall, window),
+    }
 
 
 def capacity_rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:

@@ -354,12 +354,13 @@ def make_targets(run: TransitionRun, samples: np.ndarray, chosen: np.ndarray, me
 
 
 def draw_curves(run: TransitionRun, workdir: runs.Workdir):
-    """Loss against step for every member; a step logged again after a restart counts once."""
+    """Loss against step for every member (twins are left out); a step logged again after a restart counts once."""
     losses: dict[str, dict[int, float]] = {m.name: {} for m in run.members}
     for record in workdir.read_json_lines("metrics.jsonl"):
         if record["stage"] == "train":
             for name, loss in zip(record["members"], record["loss"], strict=True):
-                losses[name][record["step"]] = loss
+                if name in losses:
+                    losses[name][record["step"]] = loss
     steps = sorted(set().union(*(own.keys() for own in losses.values())))
     table = np.array([[losses[m.name].get(step, np.nan) for step in steps] for m in run.members])
     return transition_figures.training_curves(

@@ -2,6 +2,7 @@
 
 import csv
 
+import jax
 import numpy as np
 import pytest
 
@@ -46,6 +47,16 @@ def test_networks_that_make_the_same_new_items_agree_and_favour_neither_set(rows
     assert float(row["null_cosine_low"]) < 0.1 and float(row["null_cosine"]) < 0.3
     assert float(row["nearer_own"]) == 0.5  # the same sample is as often nearer to the one as to the other
     assert float(row["nearer_own_low"]) < 0.5 < float(row["nearer_own_high"])
+
+
+def test_a_run_with_halves_is_told_to_its_end(tmp_path):
+    config = settings(num_train=(2, 16))
+    config.update_from_flattened_dict({"train.num_steps": 100, "train.log_every": 50, "model.width": 16})
+    with jax.numpy_dtype_promotion("standard"):  # optax's schedule divides a count by a float
+        transition.main(config, str(tmp_path / "run"))
+    assert (tmp_path / "run/figures/halves.png").exists() and (tmp_path / "run/halves.csv").exists()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Do two networks agree?" in page
 
 
 def test_a_twin_shares_no_item_and_nothing_drawn_but_the_noise_of_its_samples():
