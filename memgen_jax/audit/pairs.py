@@ -8,8 +8,8 @@ from PIL import Image
 
 from memgen_jax import phases
 from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.folder import PAIR
 from memgen_jax.data import Items
-from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 
 LEAST_SIDE = 128  # smaller pictures are enlarged by a whole factor
@@ -23,13 +23,9 @@ def save_pairs(folder: Path, result: Result, train: Items, samples: Items) -> in
 
     Returns:
       How many were written.
-    Raises:
-      InputError: the items are no images.
     """
-    if train.values.ndim != 4:
-        raise InputError("{0} is for images, and these items are vectors", "save_pairs")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("pair-*.png"):
+    for old in folder.glob(PAIR):
         old.unlink()
     copies = np.flatnonzero(result.labels == phases.MEMORIZED)
     digits = max(5, len(str(len(result.labels))))

@@ -11,10 +11,11 @@ from jaxtyping import Shaped
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
-from memgen_jax.audit.reading import choose_metric, load, require_comparable
+from memgen_jax.audit.folder import DISTANCES, require_writable
+from memgen_jax.audit.reading import choose_metric, foresee, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
-from memgen_jax.audit.stored import FILE, Compared, read_compared
-from memgen_jax.audit.writing import Sides, require_writable, write, write_unlabelled
+from memgen_jax.audit.stored import Compared, read_compared
+from memgen_jax.audit.writing import Sides, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
 from memgen_jax.errors import InputError
 
@@ -38,6 +39,8 @@ def run(
       InputError: anything in the settings, the files or the folder that cannot work.
     """
     check(settings)
+    if settings.distances is None:
+        foresee(settings)
     require_writable(settings.out)
     if settings.distances is not None:
         compared = read_compared(settings.distances)
@@ -46,9 +49,8 @@ def run(
         return _conclude_and_write(settings, compared, {}, None, say, {})
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
-    metric = choose_metric(settings, train)
+    metric = choose_metric(settings, train.values.shape[1:])
     if settings.orbit is not None:
-        settings.orbit.require_shape(train.values.shape[1:])
         say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
     sides = Sides(
         Side(train.values, metric.vectors(train.values, "embed training set")),
@@ -101,13 +103,13 @@ def _conclude_and_write(
             write_unlabelled(settings, compared, read, metric, error, about)
             raise error.and_so(
                 f"; the distances are kept, and memgen audit --distances "
-                f"{shlex.quote(str(Path(settings.out) / FILE))} with thresholds labels them in a second"
+                f"{shlex.quote(str(Path(settings.out) / DISTANCES))} with thresholds labels them in a second"
             ) from None
         raise
     result.summary.update(about)
+    write(settings, result, compared, read, metric, sides)
     for sentence in result.sentences:
         say(sentence)
-    write(settings, result, compared, read, metric, sides)
     return result
 
 
@@ -142,9 +144,7 @@ def audit_arrays(
     given = {"train": train, "samples": samples} | ({} if holdout is None else {"holdout": holdout})
     items = {name: _items(name, values) for name, values in given.items()}
     require_comparable(asked, items)
-    metric = choose_metric(asked, items["train"])
-    if asked.orbit is not None:
-        asked.orbit.require_shape(items["train"].values.shape[1:])
+    metric = choose_metric(asked, items["train"].values.shape[1:])
     sides = [Side(items[name].values, metric.vectors(items[name].values)) for name in ("train", "samples")]
     distances = compare(asked, metric, sides[0], sides[1], items.get("holdout"))
     return conclude(asked, metric, distances, len(train))

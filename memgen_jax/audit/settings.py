@@ -1,6 +1,7 @@
 """What an audit compares, and how."""
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -99,29 +100,7 @@ class AuditSettings:
 def check(settings: AuditSettings) -> None:
     """Refuses settings that contradict each other, before anything is read."""
     _check_what_is_compared(settings)
-    places: dict[str, tuple[str, str]] = {}
-    for name in ("train", "samples", "holdout"):
-        for source in settings.sources(name):
-            if not source:
-                raise InputError("{0} is empty; give a path", name)
-            plain = source.startswith("tfds:")
-            place = (
-                source if plain else os.path.realpath(os.path.expanduser(re.sub("^(idx|cifar):", "", source)))
-            )
-            for other, (other_name, other_source) in places.items():
-                if place == other:
-                    raise InputError(
-                        f"{{0}} and {{1}} are both {source}; give two different sets", other_name, name
-                    )
-                nested = f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/")
-                if nested:
-                    raise InputError(
-                        f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
-                        "share; give two different folders",
-                        other_name,
-                        name,
-                    )
-            places[place] = name, source
+    _check_places(settings)
     if (settings.delta_m is None) != (settings.delta_s is None):
         raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
     if settings.delta_m is not None and settings.delta_s is not None:
@@ -146,10 +125,45 @@ def check(settings: AuditSettings) -> None:
     refuse_thresholds_of_plain_images(settings)
     if settings.top < 1:
         raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
-    if settings.memory is not None and not settings.memory > 0:
-        raise InputError.setting("memory", settings.memory, "positive, in gigabytes")
+    if settings.memory is not None and not 0 < settings.memory < math.inf:
+        raise InputError.setting("memory", settings.memory, "a positive number of gigabytes")
     if settings.batch < 1:
         raise InputError.setting("batch", settings.batch, "positive; 64 is usual")
+
+
+def _check_places(settings: AuditSettings) -> None:
+    """No set twice, none inside another, and the results in none of them."""
+    places: dict[str, tuple[str, str]] = {}
+    out = os.path.realpath(settings.out) if settings.out else ""
+    for name in ("train", "samples", "holdout"):
+        for source in settings.sources(name):
+            if not source:
+                raise InputError("{0} is empty; give a path", name)
+            plain = source.startswith("tfds:")
+            place = (
+                source if plain else os.path.realpath(os.path.expanduser(re.sub("^(idx|cifar):", "", source)))
+            )
+            for other, (other_name, other_source) in places.items():
+                if place == other:
+                    raise InputError(
+                        f"{{0}} and {{1}} are both {source}; give two different sets", other_name, name
+                    )
+                nested = f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/")
+                if nested:
+                    raise InputError(
+                        f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
+                        "share; give two different folders",
+                        other_name,
+                        name,
+                    )
+            if out and f"{out}/".startswith(f"{place}/"):
+                raise InputError(
+                    f"{{0}} {settings.out} is {'' if out == place else 'inside '}{{1}} {source}, which the next audit "
+                    "would read with the results in it; give another folder",
+                    "out",
+                    name,
+                )
+            places[place] = name, source
 
 
 def _check_what_is_compared(settings: AuditSettings) -> None:

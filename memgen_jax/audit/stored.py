@@ -12,9 +12,8 @@ import numpy as np
 
 from memgen_jax import metrics
 from memgen_jax.audit.comparing import Distances
+from memgen_jax.audit.folder import DISTANCES
 from memgen_jax.errors import InputError
-
-FILE = "distances.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,7 @@ def read_compared(path: str) -> Compared:
       InputError: there is none, or it is not what an audit wrote.
     """
     place = Path(path).expanduser()
-    place = place / FILE if place.is_dir() else place
+    place = place / DISTANCES if place.is_dir() else place
     try:
         with np.load(place, allow_pickle=False) as file:
             stored = dict(file)
@@ -81,7 +80,7 @@ def read_compared(path: str) -> Compared:
         _require_whole(compared)
     except FileNotFoundError:
         raise InputError(
-            f"{{0}} {path}: there is no such file; an audit writes it as {FILE}", "distances"
+            f"{{0}} {path}: there is no such file; an audit writes it as {DISTANCES}", "distances"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__

@@ -22,7 +22,9 @@ def test_every_column_of_a_row_of_fractions_and_of_onset_has_a_meaning():
     assert not [name for name in (*names, *row) if columns.meaning(name) is None]
 
 
-@pytest.mark.parametrize("table", sorted((ROOT / "experiments/results").glob("*/*.csv")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "table", sorted((ROOT / "experiments/results").glob("*/*.csv")), ids=lambda file: file.name
+)
 def test_every_column_of_a_recorded_table_has_a_meaning(table):
     header = table.read_text().partition("\n")[0].split(",")
     assert not [name for name in header if columns.meaning(name) is None]
