@@ -72,8 +72,6 @@ class AuditSettings:
 
     def called(self, name: str) -> str:
         """What sentences call one of the three sets."""
-        if self.distances and not self.sources(name):
-            return f"{name} of {self.distances}"
         return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
 
     @property

@@ -2,9 +2,10 @@
 
 import dataclasses
 import io
+import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ class Compared:
       metric: by which distance, as the settings name it; `item_shape` of what was compared.
       train_names, sample_names: what the items are called.
       up_to: over which versions of an image the distances are the least, see `AuditSettings`.
+      told: what reading had to say: "called" (what sentences call each set), "unread", "left_out", "shared" and
+        "remarks", as in summary.json.
+      skipped: set, item and reason of everything that was there and was not compared.
     """
 
     distances: Distances
@@ -32,10 +36,14 @@ class Compared:
     item_shape: tuple[int, ...]
     train_names: Sequence[str]
     sample_names: Sequence[str]
-    up_to: str | None = None
+    up_to: str | None
+    told: Mapping[str, Any]
+    skipped: Sequence[tuple[str, str, str]]
 
     def to_bytes(self) -> bytes:
-        """As an .npz: the arrays of `Distances`, `train_name`, `sample_name`, `metric`, `up_to` and `item_shape`."""
+        """As an .npz: the arrays of `Distances`, `train_name`, `sample_name`, `metric`, `up_to`, `item_shape`, `told`
+        (JSON) and `skipped`.
+        """
         found = {
             field.name: value
             for field in dataclasses.fields(self.distances)
@@ -50,6 +58,8 @@ class Compared:
             item_shape=np.array(self.item_shape),
             train_name=np.array(self.train_names),
             sample_name=np.array(self.sample_names),
+            told=np.array(json.dumps(self.told)),
+            skipped=np.array(self.skipped, str).reshape(-1, 3),
         )
         return stream.getvalue()
 
@@ -76,6 +86,8 @@ def read_compared(path: str) -> Compared:
             stored["train_name"].tolist(),
             stored["sample_name"].tolist(),
             str(stored["up_to"]) or None,
+            json.loads(str(stored["told"])),
+            [(str(name), str(item), str(why)) for name, item, why in stored["skipped"]],
         )
         _require_whole(compared)
     except FileNotFoundError:

@@ -4,7 +4,6 @@ import csv
 import functools
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +27,6 @@ from memgen_jax.audit.folder import (
 from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.audit.stored import Compared
-from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 from memgen_jax.report import audit_page
 
@@ -44,14 +42,13 @@ def write(
     settings: AuditSettings,
     result: Result,
     compared: Compared,
-    read: Mapping[str, Items],
     metric: metrics.Metric,
     sides: Sides | None,
 ) -> None:
     """Writes the files: all or, where the disk is full, none.
 
     Args:
-      read, sides: the sets; where there are none, as when distances are labelled again, the page has no pictures.
+      sides: the sets; where there are none, as when distances are labelled again, the page has no pictures.
     """
     found = result.distances
     page = audit_page.render(
@@ -65,41 +62,36 @@ def write(
         SUMMARY: json.dumps(result.summary, indent=2) + "\n",
         PAGE: page,
     }
-    _write_all(settings, compared, read, files)
-    if settings.save_pairs:
+    _write_all(settings, compared, files)
+    if settings.save_pairs and sides:
         with written_in(settings.out):
-            save_pairs(Path(settings.out) / PAIRS, result, read["train"], read["samples"])
+            save_pairs(Path(settings.out) / PAIRS, result, sides.train.items, sides.samples.items)
 
 
 def write_unlabelled(
     settings: AuditSettings,
     compared: Compared,
-    read: Mapping[str, Items],
     metric: metrics.Metric,
     reason: InputError,
-    about: dict,
 ) -> None:
-    """Writes the distances and a page without labels; labels of an earlier audit there are taken away."""
+    """Writes the distances and a page without labels."""
     found = compared.distances
     summary = {
         "memorized": None,
         "answer": [f"No sample is labelled: {reason}."],
         "metric": metric.name,
-        **about,
+        **compared.told,
     }
     page = audit_page.render_unlabelled(
         summary, metric, len(compared.train_names), found.train[:, 0], found.synthetic
     )
-    _write_all(settings, compared, read, {SUMMARY: json.dumps(summary, indent=2) + "\n", PAGE: page})
+    _write_all(settings, compared, {SUMMARY: json.dumps(summary, indent=2) + "\n", PAGE: page})
 
 
-def _write_all(
-    settings: AuditSettings, compared: Compared, read: Mapping[str, Items], files: dict[str, str]
-) -> None:
-    skipped = [(name, item, why) for name, items in read.items() for item, why in items.left_out]
-    if skipped:
+def _write_all(settings: AuditSettings, compared: Compared, files: dict[str, str]) -> None:
+    if compared.skipped:
         listed = io.StringIO()
-        csv.writer(listed, lineterminator="\n").writerows([SKIPPED_HEADER, *skipped])
+        csv.writer(listed, lineterminator="\n").writerows([SKIPPED_HEADER, *compared.skipped])
         files[SKIPPED] = listed.getvalue()
     encoded = {name: text.encode(errors="backslashreplace") for name, text in files.items()}
     labelled = LABELS in files
