@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax import metrics
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
+from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
 from memgen_jax.audit.reading import Read, choose_metric, foresee, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
@@ -46,6 +48,10 @@ def run(
         compared = read_compared(settings.distances)
         settings = dataclasses.replace(settings, up_to=compared.up_to)
         refuse_thresholds_of_plain_images(settings)
+        if settings.thresholds == "sscd" and compared.encoder is None:
+            raise InputError(
+                "{0} sscd belong to an encoder's distances, and {1} holds others", "thresholds", "distances"
+            )
         return _conclude_and_write(settings, compared, None, say)
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
@@ -53,8 +59,8 @@ def run(
     if settings.orbit is not None:
         say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
     sides = Sides(
-        Side(train.values, metric.vectors(train.values, "embed training set")),
-        Side(samples.values, metric.vectors(samples.values, "embed samples")),
+        Side(train.values, vectors_of_set(metric, settings.encoder, train.values, "embed training set")),
+        Side(samples.values, vectors_of_set(metric, settings.encoder, samples.values, "embed samples")),
     )
     read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     compared = Compared(
@@ -64,6 +70,7 @@ def run(
         train.names,
         samples.names,
         settings.up_to,
+        metric.file if isinstance(metric, metrics.Encoder) else None,
         _told(settings, read, sets),
         [(name, item, why) for name, items in read.items() for item, why in items.left_out],
     )

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from memgen_jax import metrics, phases
 from memgen_jax.audit import likeness, shared
+from memgen_jax.audit.encoding import open_encoder
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets
 from memgen_jax.errors import InputError
@@ -144,16 +145,20 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Metric:
-    """L2 for one channel and for vectors, LPIPS for colour, unless the settings say.
+    """The encoder; or L2 for one channel and for vectors, LPIPS for colour, unless the settings say.
 
     Args:
       shape: of one item.
     Raises:
       InputError: what the settings ask for does not go with such items, or weights are missing.
     """
-    name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
-    metric = metrics.make_metric(name, shape, batch=settings.batch)
-    if settings.thresholds != "auto":
+    if settings.encoder is not None:
+        metric: metrics.Metric = open_encoder(settings.encoder, settings.batch)
+        metric.require_shape(shape)
+    else:
+        name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
+        metric = metrics.make_metric(name, shape, batch=settings.batch)
+    if settings.thresholds not in ("auto", "sscd"):
         if len(shape) != 3:
             raise InputError(
                 f"{{0}} {settings.thresholds} belong to images in [-1, 1], and {{1}} holds vectors: give {{2}} and "

@@ -10,7 +10,9 @@ from memgen_jax import metrics, phases
 from memgen_jax.errors import InputError
 
 METRICS = ("auto", *metrics.METRICS)
-TABLES = ("auto", *phases.PAPER)
+TABLES = ("auto", *phases.PAPER, "sscd")
+# The similarity from which SSCD pairs usually count as copies is 0.7, hence 2 − 2·0.7.
+SSCD = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,8 @@ class AuditSettings:
       out: folder for the results, made where missing.
       metric: "l2" (pixels in [-1, 1], not squared), "lpips" (AlexNet v0.1, squared), or "auto": L2 for
         one channel and for vectors, LPIPS for colour.
+      encoder: an .onnx or TorchScript file, a network that makes a vector of each image, in place of a metric:
+        distances are 2 − 2cos.
       thresholds: a data set of the paper's table, or "auto": held-out calibration where there is a
         holdout, else the valley rule.
       delta_m, delta_s: both given, they replace `thresholds`.
@@ -45,6 +49,7 @@ class AuditSettings:
     out: str = ""
     holdout: str | Sequence[str] | None = None
     metric: str = "auto"
+    encoder: str | None = None
     thresholds: str = "auto"
     delta_m: float | None = None
     delta_s: float | None = None
@@ -88,6 +93,8 @@ class AuditSettings:
         """Given numbers, the paper's by name, held-out calibration, or the valley rule, in this order."""
         if self.delta_m is not None and self.delta_s is not None:
             return phases.Rule("given", self.delta_m, self.delta_s)
+        if self.thresholds == "sscd":
+            return phases.Rule("given", SSCD, SSCD)
         if self.thresholds != "auto":
             return phases.Rule("paper", table=self.thresholds, metric=metric.name)
         if has_holdout:
@@ -108,6 +115,10 @@ def check(settings: AuditSettings) -> None:
     for name, choices in (("metric", METRICS), ("thresholds", TABLES)):
         if getattr(settings, name) not in choices:
             raise InputError.setting(name, getattr(settings, name), f"one of {', '.join(choices)}")
+    if settings.encoder is not None and settings.metric != "auto":
+        raise InputError("{0} is a metric of its own; leave out {1}", "encoder", "metric")
+    if settings.thresholds == "sscd" and settings.encoder is None and settings.distances is None:
+        raise InputError("{0} sscd belong to an encoder's distances; give {1}", "thresholds", "encoder")
     for name in ("fail_above", "ratio", "false_positive_rate"):
         value = getattr(settings, name)
         if value is not None and not 0 <= value <= 1:
@@ -178,6 +189,12 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
             raise InputError(
                 "{0} holds distances that are what they are; {1} needs the sets", "distances", "up_to"
             )
+        if settings.encoder is not None or settings.metric != "auto":
+            raise InputError(
+                "{0} holds distances that are what they are; leave out {1}",
+                "distances",
+                "metric" if settings.encoder is None else "encoder",
+            )
         if settings.save_pairs:
             raise InputError(
                 "{0} has no pictures to save; give the sets themselves for {1}", "distances", "save_pairs"
@@ -197,10 +214,10 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
 
 
 def refuse_thresholds_of_plain_images(settings: AuditSettings) -> None:
-    """Refuses the paper's thresholds beside least distances, to which they do not belong."""
+    """Refuses named thresholds beside least distances, to which they do not belong."""
     if settings.up_to is not None and settings.orbit and settings.thresholds != "auto":
         raise InputError(
-            "the paper's {0} are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
+            "{0} by name are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
             "thresholds",
             "up_to",
             "holdout",

@@ -25,6 +25,7 @@ class Compared:
       distances: what was found.
       metric: by which distance, as the settings name it; `item_shape` of what was compared.
       train_names, sample_names: what the items are called.
+      encoder: the file's name, where the metric is one.
       up_to: over which versions of an image the distances are the least, see `AuditSettings`.
       told: what reading had to say: "called" (what sentences call each set), "unread", "left_out", "shared" and
         "remarks", as in summary.json.
@@ -37,13 +38,12 @@ class Compared:
     train_names: Sequence[str]
     sample_names: Sequence[str]
     up_to: str | None
+    encoder: str | None
     told: Mapping[str, Any]
     skipped: Sequence[tuple[str, str, str]]
 
     def to_bytes(self) -> bytes:
-        """As an .npz: the arrays of `Distances`, `train_name`, `sample_name`, `metric`, `up_to`, `item_shape`, `told`
-        (JSON) and `skipped`.
-        """
+        """As an .npz: the arrays of `Distances`, and the other fields by their names, the mapping as JSON."""
         found = {
             field.name: value
             for field in dataclasses.fields(self.distances)
@@ -55,6 +55,7 @@ class Compared:
             **found,
             metric=np.array(self.metric),
             up_to=np.array(self.up_to or ""),
+            encoder=np.array(self.encoder or ""),
             item_shape=np.array(self.item_shape),
             train_name=np.array(self.train_names),
             sample_name=np.array(self.sample_names),
@@ -64,6 +65,8 @@ class Compared:
         return stream.getvalue()
 
     def chosen_metric(self, batch: int) -> metrics.Metric:
+        if self.encoder is not None:
+            return metrics.Encoder(self.encoder)
         return metrics.make_metric(self.metric, self.item_shape, batch=batch)
 
 
@@ -86,6 +89,7 @@ def read_compared(path: str) -> Compared:
             stored["train_name"].tolist(),
             stored["sample_name"].tolist(),
             str(stored["up_to"]) or None,
+            str(stored["encoder"]) or None,
             json.loads(str(stored["told"])),
             [(str(name), str(item), str(why)) for name, item, why in stored["skipped"]],
         )
