@@ -62,8 +62,8 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --metric M       l2, lpips, or auto: LPIPS for colour, else L2
   --encoder FILE   a network, .onnx or TorchScript .pt such as SSCD's: 2 - 2 cos
                    of the vectors that it makes of images
-  --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist;
-                   sscd (0.6) of such an encoder
+  --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
+                   or sscd, 0.6, for such an encoder
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
   --up-to V        the least distance over versions of each image, such as
