@@ -6,6 +6,10 @@ test images with a little noise. Precision and recall per kind, for several ways
 
     python -m benchmarks.planted_audit --out=runs/planted [--lpips] [--quick]
 
+With --altered instead: which metric finds which altered copy, see `planted_alterations`.
+
+    python -m benchmarks.planted_audit --altered [--lpips] [--encoder=FILE] [--quick]
+
 The data are four files like those of MNIST, from Debian's package dataset-fashion-mnist (or --data=FOLDER).
 """
 
@@ -16,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import planted_alterations
 from memgen_jax import audit, metrics, neighbors, phases
 from memgen_jax.data import read
 
@@ -29,7 +34,14 @@ def main() -> None:
     flags.add_argument("--out", default="runs/planted", metavar="DIR")
     flags.add_argument("--quick", action="store_true", help="a tenth of everything")
     flags.add_argument("--lpips", action="store_true", help="LPIPS too (needs `memgen fetch-weights`)")
+    flags.add_argument("--altered", action="store_true", help="which metric finds which altered copy")
+    flags.add_argument(
+        "--encoder", metavar="FILE", help="with --altered: an .onnx or TorchScript network too"
+    )
     arguments = flags.parse_args()
+    if arguments.altered:
+        planted_alterations.table(arguments.data, arguments.lpips, arguments.encoder, arguments.quick)
+        return
     part = 10 if arguments.quick else 1
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -41,7 +53,7 @@ def main() -> None:
 
     start = time.perf_counter()
     found = audit.run(
-        audit.Settings(
+        audit.AuditSettings(
             train=str(out / "train.npz"),
             samples=str(out / "samples.npz"),
             out=str(out / "audit"),

@@ -60,7 +60,10 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --holdout PATH   real images that it has not seen: the thresholds are such
     [--fpr F]      that this share of them would count as copies (0.01)
   --metric M       l2, lpips, or auto: LPIPS for colour, else L2
+  --encoder FILE   a network, .onnx or TorchScript .pt such as SSCD's: 2 - 2 cos
+                   of the vectors that it makes of images
   --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
+                   or sscd, 0.6, for such an encoder
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
   --up-to V        the least distance over versions of each image, such as
@@ -105,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", required=True)
     add("--holdout", nargs="+", action="extend")
     add("--metric", choices=("auto", "l2", "lpips"))
+    add("--encoder")
     add("--thresholds")
     add("--delta-m", type=float)
     add("--delta-s", type=float)

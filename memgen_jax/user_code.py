@@ -33,6 +33,39 @@ class UserFunction(NamedTuple):
     code: str
     arguments: dict[str, Any]
 
+    def make(self, field: str, kinds: tuple[type, ...], wanted: str, *given: Any, **arguments: Any) -> Any:
+        """What the function makes of the program's arguments and the keyword arguments.
+
+        Args:
+          field: the setting that has the function's name, for the sentence.
+          kinds: what it may be, and `wanted` that in words.
+        Raises:
+          InputError: there is no such keyword, the function fails, or it makes something else.
+        """
+        unknown = ", ".join(sorted(arguments.keys() - self.arguments.keys()))
+        if unknown:
+            there = ", ".join(self.arguments) or "none"
+            raise InputError(
+                f"{{0}}={self.where}: the function has no argument {unknown}; there are {there}.", field
+            )
+        try:
+            made = self.call(*given, **arguments)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the user's code does when it is run
+            raise InputError(f"{{0}}={self.where} does not work ({reason_of(error)}).", field) from error
+        if not isinstance(made, kinds):
+            raise InputError(
+                f"{{0}}={self.where} gives a {type(made).__name__}, and must give {wanted}.", field
+            )
+        return made
+
+
+def reason_of(error: Exception) -> str:
+    """The kind of an exception and the first line of what it says."""
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}: {text}"
+
 
 def is_user_function(name: str) -> bool:
     """Whether a name is FILE.py:FUNCTION."""
@@ -134,10 +167,7 @@ def _run(path: Path, field: str) -> Any:
     except InputError:
         raise
     except Exception as error:  # whatever the user's code does when it is run
-        text = str(error).strip().partition("\n")[0].rstrip(".")
-        raise InputError(
-            f"the code of {{0}}={path} does not work ({type(error).__name__}: {text}).", field
-        ) from error
+        raise InputError(f"the code of {{0}}={path} does not work ({reason_of(error)}).", field) from error
 
 
 @functools.cache

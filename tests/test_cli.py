@@ -161,7 +161,10 @@ def test_every_setting_of_an_audit_is_a_flag():
     assert given == {"command": "audit", "train": ["a"], "samples": ["b"], "out": "c"}
     argv = "--holdout=h --metric=l2 --thresholds=mnist --delta-m=1 --delta-s=2 --fpr=.05 --ratio=.3 "
     argv += "--fail-above=.1 --size=8 --channels=1 --range=0,1 --skip-bad --data-dir=d --batch=3 "
-    argv += "--up-to=flip --distances=f --top=2 --save-pairs --skip-duplicates-check --memory=1 --layout=nchw"
+    argv += (
+        "--up-to=flip --distances=f --top=2 --save-pairs --skip-duplicates-check --memory=1 --layout=nchw "
+    )
+    argv += "--encoder=e.onnx"
     given = vars(cli.parser().parse_args(["audit", "--train=a", "--samples=b", "--out=c", *argv.split()]))
     assert given.keys() - {"command"} == {field.name for field in dataclasses.fields(audit.AuditSettings)}
 

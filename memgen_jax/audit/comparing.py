@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from memgen_jax import metrics
+from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items, permutation
 from memgen_jax.neighbors import Neighbors
@@ -76,7 +77,9 @@ def compare(
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
-        queries = Side(holdout.values, metric.vectors(holdout.values, "embed holdout"))
+        queries = Side(
+            holdout.values, vectors_of_set(metric, settings.encoder, holdout.values, "embed holdout")
+        )
         unseen = search(queries, train, progress="holdout in training set").distance[:, 0]
         few = min(len(train.rows), len(queries.rows))
         sets = [side.part(np.sort(permutation(len(side.rows))[:few])) for side in (train, queries)]

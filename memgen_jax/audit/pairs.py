@@ -4,38 +4,39 @@ import io
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from memgen_jax import phases
 from memgen_jax.audit.concluding import Result
-from memgen_jax.data import Items
-from memgen_jax.errors import InputError
+from memgen_jax.audit.folder import PAIR
 from memgen_jax.files import write_whole
 
 LEAST_SIDE = 128  # smaller pictures are enlarged by a whole factor
 GAP = 8
 
 
-def save_pairs(folder: Path, result: Result, train: Items, samples: Items) -> int:
+def save_pairs(
+    folder: Path,
+    result: Result,
+    train: UInt8[np.ndarray, "train height width channel"],
+    samples: UInt8[np.ndarray, "sample height width channel"],
+) -> int:
     """Writes pair-00000.png, … in the order of the samples, and takes away those of an earlier audit.
 
     The number is the sample's row of labels.csv, counted from 0. Left the sample, right the training item.
 
     Returns:
       How many were written.
-    Raises:
-      InputError: the items are no images.
     """
-    if train.values.ndim != 4:
-        raise InputError("{0} is for images, and these items are vectors", "save_pairs")
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("pair-*.png"):
+    for old in folder.glob(PAIR):
         old.unlink()
     copies = np.flatnonzero(result.labels == phases.MEMORIZED)
     digits = max(5, len(str(len(result.labels))))
     for row in copies.tolist():
-        original = train.values[result.distances.train_index[row, 0]]
-        write_whole(folder / f"pair-{row:0{digits}d}.png", _png(samples.values[row], original))
+        original = train[result.distances.train_index[row, 0]]
+        write_whole(folder / f"pair-{row:0{digits}d}.png", _png(samples[row], original))
     return len(copies)
 
 

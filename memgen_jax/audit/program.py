@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax import metrics
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
-from memgen_jax.audit.reading import choose_metric, load, require_comparable
+from memgen_jax.audit.encoding import vectors_of_set
+from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
+from memgen_jax.audit.reading import Read, choose_metric, foresee, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
-from memgen_jax.audit.stored import FILE, Compared, read_compared
-from memgen_jax.audit.writing import Sides, require_writable, write, write_unlabelled
+from memgen_jax.audit.stored import Compared, read_compared
+from memgen_jax.audit.writing import Sides, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
 from memgen_jax.errors import InputError
 
@@ -38,22 +41,28 @@ def run(
       InputError: anything in the settings, the files or the folder that cannot work.
     """
     check(settings)
+    if settings.distances is None:
+        foresee(settings)
     require_writable(settings.out)
     if settings.distances is not None:
         compared = read_compared(settings.distances)
         settings = dataclasses.replace(settings, up_to=compared.up_to)
         refuse_thresholds_of_plain_images(settings)
-        return _conclude_and_write(settings, compared, {}, None, say, {})
+        if settings.thresholds == "sscd" and compared.encoder is None:
+            raise InputError(
+                "{0} sscd belong to an encoder's distances, and {1} holds others", "thresholds", "distances"
+            )
+        return _conclude_and_write(settings, compared, None, say)
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
-    metric = choose_metric(settings, train)
+    metric = choose_metric(settings, train.values.shape[1:])
     if settings.orbit is not None:
-        settings.orbit.require_shape(train.values.shape[1:])
         say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
     sides = Sides(
-        Side(train.values, metric.vectors(train.values, "embed training set")),
-        Side(samples.values, metric.vectors(samples.values, "embed samples")),
+        Side(train.values, vectors_of_set(metric, settings.encoder, train.values, "embed training set")),
+        Side(samples.values, vectors_of_set(metric, settings.encoder, samples.values, "embed samples")),
     )
+    read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     compared = Compared(
         compare(settings, metric, *sides, holdout),
         metric.name,
@@ -61,53 +70,47 @@ def run(
         train.names,
         samples.names,
         settings.up_to,
+        metric.file if isinstance(metric, metrics.Encoder) else None,
+        _told(settings, read, sets),
+        [(name, item, why) for name, items in read.items() for item, why in items.left_out],
     )
-    read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
-    told = {
+    return _conclude_and_write(settings, compared, sides, say)
+
+
+def _told(settings: AuditSettings, read: Mapping[str, Items], sets: Read) -> dict:
+    """What reading has to say, for the summary."""
+    left_out = {
+        name: dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {})
+        for name, items in read.items()
+    }
+    return {
         "unread": {name: dict(items.unread) for name, items in read.items() if items.unread},
         "shared": [dataclasses.asdict(shared) for shared in sets.shared],
         "remarks": list(sets.remarks),
+        "called": {name: settings.called(name) for name in read},
+        "left_out": {name: f"{count_by_kind(what)} ({SKIPPED})" for name, what in left_out.items() if what},
     }
-    return _conclude_and_write(settings, compared, read, sides, say, told)
 
 
 def _conclude_and_write(
-    settings: AuditSettings,
-    compared: Compared,
-    read: Mapping[str, Items],
-    sides: Sides | None,
-    say: Callable[[str], object],
-    told: dict,
+    settings: AuditSettings, compared: Compared, sides: Sides | None, say: Callable[[str], object]
 ) -> Result:
-    """The answer; where no threshold can be had, the distances are kept all the same.
-
-    Args:
-      told: what reading has to say, for the summary.
-    """
+    """The answer; where no threshold can be had, the distances are kept all the same."""
     metric = compared.chosen_metric(settings.batch)
-    about = {
-        **told,
-        "called": {name: settings.called(name) for name in read or ("train", "samples")},
-        "left_out": {
-            name: f"{count_by_kind(what)} (skipped.csv)"
-            for name, items in read.items()
-            if (what := dict(items.unread) | ({"unreadable": len(items.skipped)} if items.skipped else {}))
-        },
-    }
     try:
         result = conclude(settings, metric, compared.distances, len(compared.train_names))
     except InputError as error:
         if settings.distances is None:
-            write_unlabelled(settings, compared, read, metric, error, about)
+            write_unlabelled(settings, compared, metric, error)
             raise error.and_so(
                 f"; the distances are kept, and memgen audit --distances "
-                f"{shlex.quote(str(Path(settings.out) / FILE))} with thresholds labels them in a second"
+                f"{shlex.quote(str(Path(settings.out) / DISTANCES))} with thresholds labels them in a second"
             ) from None
         raise
-    result.summary.update(about)
+    result.summary.update(compared.told)
+    write(settings, result, compared, metric, sides)
     for sentence in result.sentences:
         say(sentence)
-    write(settings, result, compared, read, metric, sides)
     return result
 
 
@@ -142,9 +145,7 @@ def audit_arrays(
     given = {"train": train, "samples": samples} | ({} if holdout is None else {"holdout": holdout})
     items = {name: _items(name, values) for name, values in given.items()}
     require_comparable(asked, items)
-    metric = choose_metric(asked, items["train"])
-    if asked.orbit is not None:
-        asked.orbit.require_shape(items["train"].values.shape[1:])
+    metric = choose_metric(asked, items["train"].values.shape[1:])
     sides = [Side(items[name].values, metric.vectors(items[name].values)) for name in ("train", "samples")]
     distances = compare(asked, metric, sides[0], sides[1], items.get("holdout"))
     return conclude(asked, metric, distances, len(train))

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from memgen_jax import metrics, phases
 from memgen_jax.audit import likeness, shared
+from memgen_jax.audit.encoding import open_encoder
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, decide_ranges, float_span, legible, read_sets
+from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets
 from memgen_jax.errors import InputError
 
 
@@ -143,13 +144,22 @@ def _shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) if len(shape) > 1 else f"of {shape[0]} numbers"
 
 
-def choose_metric(settings: AuditSettings, train: Items) -> metrics.Metric:
-    """L2 for one channel and for vectors, LPIPS for colour, unless the settings say."""
-    shape = train.values.shape[1:]
-    name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
-    metric = metrics.make_metric(name, shape, batch=settings.batch)
-    if settings.thresholds != "auto":
-        if train.values.ndim != 4:
+def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Metric:
+    """The encoder; or L2 for one channel and for vectors, LPIPS for colour, unless the settings say.
+
+    Args:
+      shape: of one item.
+    Raises:
+      InputError: what the settings ask for does not go with such items, or weights are missing.
+    """
+    if settings.encoder is not None:
+        metric: metrics.Metric = open_encoder(settings.encoder, settings.batch)
+        metric.require_shape(shape)
+    else:
+        name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
+        metric = metrics.make_metric(name, shape, batch=settings.batch)
+    if settings.thresholds not in ("auto", "sscd"):
+        if len(shape) != 3:
             raise InputError(
                 f"{{0}} {settings.thresholds} belong to images in [-1, 1], and {{1}} holds vectors: give {{2}} and "
                 "{3}, or {4}",
@@ -160,4 +170,22 @@ def choose_metric(settings: AuditSettings, train: Items) -> metrics.Metric:
                 "holdout",
             )
         phases.paper(settings.thresholds, metric.name)
+    if settings.orbit is not None:
+        settings.orbit.require_shape(shape)
+    if settings.save_pairs and len(shape) != 3:
+        raise InputError("{0} is for images, and {1} holds vectors; leave it out", "save_pairs", "train")
+    metric.require_ready()
     return metric
+
+
+def foresee(settings: AuditSettings) -> None:
+    """Refuses, before anything is read, what cannot work with items such as the first training item.
+
+    Raises:
+      InputError: as `choose_metric`, or there is no such training set.
+    """
+    shape = foresee_shape(
+        settings.sources("train")[0], size=settings.size, channels=settings.channels, layout=settings.layout
+    )
+    if shape is not None:
+        choose_metric(settings, shape)

@@ -1,6 +1,7 @@
 """What an audit compares, and how."""
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from memgen_jax import metrics, phases
 from memgen_jax.errors import InputError
 
 METRICS = ("auto", *metrics.METRICS)
-TABLES = ("auto", *phases.PAPER)
+TABLES = ("auto", *phases.PAPER, "sscd")
+# The similarity from which SSCD pairs usually count as copies is 0.7, hence 2 − 2·0.7.
+SSCD = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +24,8 @@ class AuditSettings:
       out: folder for the results, made where missing.
       metric: "l2" (pixels in [-1, 1], not squared), "lpips" (AlexNet v0.1, squared), or "auto": L2 for
         one channel and for vectors, LPIPS for colour.
+      encoder: an .onnx or TorchScript file, a network that makes a vector of each image, in place of a metric:
+        distances are 2 − 2cos.
       thresholds: a data set of the paper's table, or "auto": held-out calibration where there is a
         holdout, else the valley rule.
       delta_m, delta_s: both given, they replace `thresholds`.
@@ -44,6 +49,7 @@ class AuditSettings:
     out: str = ""
     holdout: str | Sequence[str] | None = None
     metric: str = "auto"
+    encoder: str | None = None
     thresholds: str = "auto"
     delta_m: float | None = None
     delta_s: float | None = None
@@ -71,8 +77,6 @@ class AuditSettings:
 
     def called(self, name: str) -> str:
         """What sentences call one of the three sets."""
-        if self.distances and not self.sources(name):
-            return f"{name} of {self.distances}"
         return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
 
     @property
@@ -89,6 +93,8 @@ class AuditSettings:
         """Given numbers, the paper's by name, held-out calibration, or the valley rule, in this order."""
         if self.delta_m is not None and self.delta_s is not None:
             return phases.Rule("given", self.delta_m, self.delta_s)
+        if self.thresholds == "sscd":
+            return phases.Rule("given", SSCD, SSCD)
         if self.thresholds != "auto":
             return phases.Rule("paper", table=self.thresholds, metric=metric.name)
         if has_holdout:
@@ -99,7 +105,45 @@ class AuditSettings:
 def check(settings: AuditSettings) -> None:
     """Refuses settings that contradict each other, before anything is read."""
     _check_what_is_compared(settings)
+    _check_places(settings)
+    if (settings.delta_m is None) != (settings.delta_s is None):
+        raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
+    if settings.delta_m is not None and settings.delta_s is not None:
+        if settings.thresholds != "auto":
+            raise InputError("{0} and {1} exclude each other; give one of them", "thresholds", "delta_m")
+        phases.given(settings.delta_m, settings.delta_s)
+    for name, choices in (("metric", METRICS), ("thresholds", TABLES)):
+        if getattr(settings, name) not in choices:
+            raise InputError.setting(name, getattr(settings, name), f"one of {', '.join(choices)}")
+    if settings.encoder is not None and settings.metric != "auto":
+        raise InputError("{0} is a metric of its own; leave out {1}", "encoder", "metric")
+    if settings.thresholds == "sscd" and settings.encoder is None and settings.distances is None:
+        raise InputError("{0} sscd belong to an encoder's distances; give {1}", "thresholds", "encoder")
+    for name in ("fail_above", "ratio", "false_positive_rate"):
+        value = getattr(settings, name)
+        if value is not None and not 0 <= value <= 1:
+            raise InputError.setting(name, value, "a fraction in 0..1")
+    if settings.false_positive_rate in (0, 1):
+        raise InputError.setting(
+            "false_positive_rate",
+            settings.false_positive_rate,
+            "inside (0, 1), for it leaves nothing to calibrate; 0.01 is usual",
+        )
+    if settings.ratio == 0:
+        raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
+    refuse_thresholds_of_plain_images(settings)
+    if settings.top < 1:
+        raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
+    if settings.memory is not None and not 0 < settings.memory < math.inf:
+        raise InputError.setting("memory", settings.memory, "a positive number of gigabytes")
+    if settings.batch < 1:
+        raise InputError.setting("batch", settings.batch, "positive; 64 is usual")
+
+
+def _check_places(settings: AuditSettings) -> None:
+    """No set twice, none inside another, and the results in none of them."""
     places: dict[str, tuple[str, str]] = {}
+    out = os.path.realpath(settings.out) if settings.out else ""
     for name in ("train", "samples", "holdout"):
         for source in settings.sources(name):
             if not source:
@@ -121,35 +165,14 @@ def check(settings: AuditSettings) -> None:
                         other_name,
                         name,
                     )
+            if out and f"{out}/".startswith(f"{place}/"):
+                raise InputError(
+                    f"{{0}} {settings.out} is {'' if out == place else 'inside '}{{1}} {source}, which the next audit "
+                    "would read with the results in it; give another folder",
+                    "out",
+                    name,
+                )
             places[place] = name, source
-    if (settings.delta_m is None) != (settings.delta_s is None):
-        raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
-    if settings.delta_m is not None and settings.delta_s is not None:
-        if settings.thresholds != "auto":
-            raise InputError("{0} and {1} exclude each other; give one of them", "thresholds", "delta_m")
-        phases.given(settings.delta_m, settings.delta_s)
-    for name, choices in (("metric", METRICS), ("thresholds", TABLES)):
-        if getattr(settings, name) not in choices:
-            raise InputError.setting(name, getattr(settings, name), f"one of {', '.join(choices)}")
-    for name in ("fail_above", "ratio", "false_positive_rate"):
-        value = getattr(settings, name)
-        if value is not None and not 0 <= value <= 1:
-            raise InputError.setting(name, value, "a fraction in 0..1")
-    if settings.false_positive_rate in (0, 1):
-        raise InputError.setting(
-            "false_positive_rate",
-            settings.false_positive_rate,
-            "inside (0, 1), for it leaves nothing to calibrate; 0.01 is usual",
-        )
-    if settings.ratio == 0:
-        raise InputError.setting("ratio", settings.ratio, "positive; 0.333 is usual")
-    refuse_thresholds_of_plain_images(settings)
-    if settings.top < 1:
-        raise InputError.setting("top", settings.top, "at least 1, the nearest training item")
-    if settings.memory is not None and not settings.memory > 0:
-        raise InputError.setting("memory", settings.memory, "positive, in gigabytes")
-    if settings.batch < 1:
-        raise InputError.setting("batch", settings.batch, "positive; 64 is usual")
 
 
 def _check_what_is_compared(settings: AuditSettings) -> None:
@@ -165,6 +188,12 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
         if settings.up_to is not None:
             raise InputError(
                 "{0} holds distances that are what they are; {1} needs the sets", "distances", "up_to"
+            )
+        if settings.encoder is not None or settings.metric != "auto":
+            raise InputError(
+                "{0} holds distances that are what they are; leave out {1}",
+                "distances",
+                "metric" if settings.encoder is None else "encoder",
             )
         if settings.save_pairs:
             raise InputError(
@@ -185,10 +214,10 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
 
 
 def refuse_thresholds_of_plain_images(settings: AuditSettings) -> None:
-    """Refuses the paper's thresholds beside least distances, to which they do not belong."""
+    """Refuses named thresholds beside least distances, to which they do not belong."""
     if settings.up_to is not None and settings.orbit and settings.thresholds != "auto":
         raise InputError(
-            "the paper's {0} are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
+            "{0} by name are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
             "thresholds",
             "up_to",
             "holdout",

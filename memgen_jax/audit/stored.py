@@ -2,9 +2,10 @@
 
 import dataclasses
 import io
+import json
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import numpy as np
 
 from memgen_jax import metrics
 from memgen_jax.audit.comparing import Distances
+from memgen_jax.audit.folder import DISTANCES
 from memgen_jax.errors import InputError
-
-FILE = "distances.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Compared:
       distances: what was found.
       metric: by which distance, as the settings name it; `item_shape` of what was compared.
       train_names, sample_names: what the items are called.
+      encoder: the file's name, where the metric is one.
       up_to: over which versions of an image the distances are the least, see `AuditSettings`.
+      told: what reading had to say: "called" (what sentences call each set), "unread", "left_out", "shared" and
+        "remarks", as in summary.json.
+      skipped: set, item and reason of everything that was there and was not compared.
     """
 
     distances: Distances
@@ -33,10 +37,13 @@ class Compared:
     item_shape: tuple[int, ...]
     train_names: Sequence[str]
     sample_names: Sequence[str]
-    up_to: str | None = None
+    up_to: str | None
+    encoder: str | None
+    told: Mapping[str, Any]
+    skipped: Sequence[tuple[str, str, str]]
 
     def to_bytes(self) -> bytes:
-        """As an .npz: the arrays of `Distances`, `train_name`, `sample_name`, `metric`, `up_to` and `item_shape`."""
+        """As an .npz: the arrays of `Distances`, and the other fields by their names, the mapping as JSON."""
         found = {
             field.name: value
             for field in dataclasses.fields(self.distances)
@@ -48,13 +55,18 @@ class Compared:
             **found,
             metric=np.array(self.metric),
             up_to=np.array(self.up_to or ""),
+            encoder=np.array(self.encoder or ""),
             item_shape=np.array(self.item_shape),
             train_name=np.array(self.train_names),
             sample_name=np.array(self.sample_names),
+            told=np.array(json.dumps(self.told)),
+            skipped=np.array(self.skipped, str).reshape(-1, 3),
         )
         return stream.getvalue()
 
     def chosen_metric(self, batch: int) -> metrics.Metric:
+        if self.encoder is not None:
+            return metrics.Encoder(self.encoder)
         return metrics.make_metric(self.metric, self.item_shape, batch=batch)
 
 
@@ -65,7 +77,7 @@ def read_compared(path: str) -> Compared:
       InputError: there is none, or it is not what an audit wrote.
     """
     place = Path(path).expanduser()
-    place = place / FILE if place.is_dir() else place
+    place = place / DISTANCES if place.is_dir() else place
     try:
         with np.load(place, allow_pickle=False) as file:
             stored = dict(file)
@@ -77,11 +89,14 @@ def read_compared(path: str) -> Compared:
             stored["train_name"].tolist(),
             stored["sample_name"].tolist(),
             str(stored["up_to"]) or None,
+            str(stored["encoder"]) or None,
+            json.loads(str(stored["told"])),
+            [(str(name), str(item), str(why)) for name, item, why in stored["skipped"]],
         )
         _require_whole(compared)
     except FileNotFoundError:
         raise InputError(
-            f"{{0}} {path}: there is no such file; an audit writes it as {FILE}", "distances"
+            f"{{0}} {path}: there is no such file; an audit writes it as {DISTANCES}", "distances"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__

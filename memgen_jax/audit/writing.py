@@ -1,12 +1,9 @@
 """Writes what an audit found: labels.csv, summary.json, report.html, distances.npz, and what was left out."""
 
-import contextlib
 import csv
 import functools
 import io
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,58 +12,23 @@ import numpy as np
 from memgen_jax import metrics, phases
 from memgen_jax.audit.comparing import Side
 from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.folder import (
+    DISTANCES,
+    HEADER,
+    LABELS,
+    PAGE,
+    PAIRS,
+    SKIPPED,
+    SKIPPED_HEADER,
+    SUMMARY,
+    replace,
+    written_in,
+)
 from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.audit.stored import FILE, Compared
-from memgen_jax.data import Items
+from memgen_jax.audit.stored import Compared
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_together
 from memgen_jax.report import audit_page
-
-
-@contextlib.contextmanager
-def written_in(folder: str) -> Iterator[None]:
-    """A folder to write in, made where missing; a full disk or a forbidden folder becomes one sentence.
-
-    Only what is written belongs inside: troubles with reading are told by the readers.
-    """
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        raise InputError(
-            f"cannot write {where} ({error.strerror or error}); free some room or give another {{0}}", "out"
-        ) from error
-
-
-def require_writable(folder: str) -> None:
-    """Makes the folder and tries to write there, so that a long search does not end in vain."""
-    if not folder:
-        raise InputError("{0} is empty; give a folder", "out")
-    place = Path(folder)
-    theirs = [
-        name
-        for name in ("labels.csv", "skipped.csv", "report.html", FILE, "summary.json")
-        if (place / name).exists()
-    ]
-    if theirs and not _is_ours(place):
-        raise InputError(
-            f"{{0}} {folder} holds a {theirs[0]} that no audit wrote; give another folder, or move it", "out"
-        )
-    if place.exists() and not place.is_dir():
-        raise InputError(f"{{0}} {folder} is a file; give a folder", "out")
-    with written_in(folder):
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=place):
-            pass
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether an audit wrote in this folder before."""
-    try:
-        return "memorized" in json.loads((folder / "summary.json").read_text())
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 class Sides(NamedTuple):
@@ -80,14 +42,13 @@ def write(
     settings: AuditSettings,
     result: Result,
     compared: Compared,
-    read: Mapping[str, Items],
     metric: metrics.Metric,
     sides: Sides | None,
 ) -> None:
     """Writes the files: all or, where the disk is full, none.
 
     Args:
-      read, sides: the sets; where there are none, as when distances are labelled again, the page has no pictures.
+      sides: the sets; where there are none, as when distances are labelled again, the page has no pictures.
     """
     found = result.distances
     page = audit_page.render(
@@ -97,58 +58,51 @@ def write(
         galleries=_galleries(settings, result, metric, sides) if sides else {},
     )
     files = {
-        "labels.csv": _labels(result, compared, settings.top),
-        "summary.json": json.dumps(result.summary, indent=2) + "\n",
-        "report.html": page,
+        LABELS: _labels(result, compared, settings.top),
+        SUMMARY: json.dumps(result.summary, indent=2) + "\n",
+        PAGE: page,
     }
-    _write_all(settings, compared, read, files)
-    if settings.save_pairs:
+    _write_all(settings, compared, files)
+    if settings.save_pairs and sides:
         with written_in(settings.out):
-            save_pairs(Path(settings.out) / "pairs", result, read["train"], read["samples"])
+            save_pairs(Path(settings.out) / PAIRS, result, sides.train.items, sides.samples.items)
 
 
 def write_unlabelled(
     settings: AuditSettings,
     compared: Compared,
-    read: Mapping[str, Items],
     metric: metrics.Metric,
     reason: InputError,
-    about: dict,
 ) -> None:
-    """Writes the distances and a page without labels; labels of an earlier audit there are taken away."""
+    """Writes the distances and a page without labels."""
     found = compared.distances
     summary = {
         "memorized": None,
         "answer": [f"No sample is labelled: {reason}."],
         "metric": metric.name,
-        **about,
+        **compared.told,
     }
     page = audit_page.render_unlabelled(
         summary, metric, len(compared.train_names), found.train[:, 0], found.synthetic
     )
-    files = {"summary.json": json.dumps(summary, indent=2) + "\n", "report.html": page}
-    _write_all(settings, compared, read, files)
-    (Path(settings.out) / "labels.csv").unlink(missing_ok=True)
+    _write_all(settings, compared, {SUMMARY: json.dumps(summary, indent=2) + "\n", PAGE: page})
 
 
-def _write_all(
-    settings: AuditSettings, compared: Compared, read: Mapping[str, Items], files: dict[str, str]
-) -> None:
-    skipped = [(name, item, why) for name, items in read.items() for item, why in items.left_out]
-    if skipped:
+def _write_all(settings: AuditSettings, compared: Compared, files: dict[str, str]) -> None:
+    if compared.skipped:
         listed = io.StringIO()
-        csv.writer(listed, lineterminator="\n").writerows([("set", "item", "reason"), *skipped])
-        files["skipped.csv"] = listed.getvalue()
+        csv.writer(listed, lineterminator="\n").writerows([SKIPPED_HEADER, *compared.skipped])
+        files[SKIPPED] = listed.getvalue()
     encoded = {name: text.encode(errors="backslashreplace") for name, text in files.items()}
-    with written_in(settings.out):
-        write_together(settings.out, encoded | {FILE: compared.to_bytes()})
+    labelled = LABELS in files
+    replace(settings.out, encoded | {DISTANCES: compared.to_bytes()}, settings.save_pairs and labelled)
 
 
 def _labels(result: Result, compared: Compared, top: int) -> str:
     """The table; further neighbours stand behind the columns that are always there."""
     found, names = result.distances, compared.train_names
     more = range(1, min(top, found.train.shape[1]))
-    header = ["sample", "label", "train_distance", "train_item", "synthetic_distance", "synthetic_item"]
+    header = [*HEADER]
     header += [f"{column}_{i + 1}" for i in more for column in ("train_distance", "train_item")]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -9,6 +9,7 @@ from memgen_jax.bridges.folder import PIPELINES, Folder, read_folder
 from memgen_jax.bridges.generate import draw_items, generate, sample_latents, to_pictures
 from memgen_jax.bridges.prompts import read_prompts
 from memgen_jax.bridges.schedule import ScheduledDDPM, own_step, prediction_of, process_of, sampling_times
+from memgen_jax.bridges.torchscript import load_torchscript
 
 __all__ = [
     "PIPELINES",
@@ -21,6 +22,7 @@ __all__ = [
     "find_checkpoints",
     "generate",
     "load",
+    "load_torchscript",
     "own_step",
     "prediction_of",
     "process_of",

@@ -9,6 +9,7 @@ from memgen_jax.data.datasets import (
     gaussian_pixels,
     load,
 )
+from memgen_jax.data.foreseeing import foresee_shape
 from memgen_jax.data.items import Items, count_by_kind, legible
 from memgen_jax.data.ranges import decide as decide_ranges
 from memgen_jax.data.sources import float_span, read, read_sets
@@ -37,6 +38,7 @@ __all__ = [
     "digits",
     "encode",
     "float_span",
+    "foresee_shape",
     "gaussian_pixels",
     "legible",
     "load",

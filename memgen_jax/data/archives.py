@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from memgen_jax.data import images
 from memgen_jax.data.items import Account, Items, count_by_kind, first_line, kind_of, legible
@@ -19,19 +20,14 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_archives(
-    files: Sequence[Path],
-    *,
-    size: int | None = None,
-    channels: int | None = None,
-    skip_bad: bool = False,
-    memory: int | None = None,
-    progress: str | None = None,
-) -> Items:
+def read_archives(files: Sequence[Path], *, skip_bad: bool = False, **options: Any) -> Items:
     """The images of archives, one set: the files in the order given, images in that of their names (zip) or as stored.
 
-    The settings are `folders.read_folder`'s. What is no image, such as WebDataset's captions and classes, is counted.
+    What is no image, such as WebDataset's captions and classes, is counted.
 
+    Args:
+      skip_bad: leaves out images that cannot be decoded and counts them.
+      options: of `images.stack`.
     Raises:
       InputError: an archive is cut off, damaged, or holds no image.
     """
@@ -53,14 +49,7 @@ def read_archives(
         for file, own in zip(files, members, strict=True):
             yield from _contents(file, own)
 
-    options = {
-        "size": size,
-        "channels": channels,
-        "skip_bad": skip_bad,
-        "memory": memory,
-        "progress": progress,
-    }
-    items = images.stack(opened(), names, **options)  # type: ignore[arg-type]
+    items = images.stack(opened(), names, skip_bad=skip_bad, **options)
     if many:
         items = items._replace(note="; ".join(filter(None, (f"{len(files)} files as one set", items.note))))
     return account.of(items)
@@ -81,9 +70,7 @@ def _members(file: Path, account: Account) -> list[str]:
     decodable = images.decodable()
     found: dict[str, None] = {}
     for name in stored:
-        hidden = (
-            any(part.startswith(".") and part.strip("./") for part in name.split("/")) or "__MACOSX/" in name
-        )
+        hidden = _is_hidden(name)
         if hidden or kind_of(name) not in decodable:
             account.other(name, "hidden" if hidden else None)
         elif name in found:
@@ -91,6 +78,29 @@ def _members(file: Path, account: Account) -> list[str]:
         else:
             found[name] = None
     return sorted(found) if _is_zip(file) else list(found)
+
+
+def first_image(file: Path) -> Iterator[tuple[str, io.BytesIO]]:
+    """Name and bytes of the first image that is stored; nothing where there is none."""
+    decodable = images.decodable()
+    if _is_zip(file):
+        with zipfile.ZipFile(file) as archive:
+            names = (info.filename for info in archive.infolist())
+            first = next((n for n in names if kind_of(n) in decodable and not _is_hidden(n)), None)
+            if first is not None:
+                with archive.open(first) as member:
+                    yield first, _bytes(member)
+        return
+    with tarfile.open(file) as archive:
+        for entry in archive:
+            if entry.isfile() and kind_of(entry.name) in decodable and not _is_hidden(entry.name):
+                yield entry.name, _bytes(archive.extractfile(entry))
+                return
+
+
+def _is_hidden(name: str) -> bool:
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _names_in_tar(file: Path, account: Account) -> list[str]:

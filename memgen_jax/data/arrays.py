@@ -141,6 +141,14 @@ def float_span(
     return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
 
+def item_shape(path: Path, name: str | None = None, layout: str | None = None) -> tuple[int, ...]:
+    """The shape of one of `read_array`'s items, by the file's header alone."""
+    stored = NumpyFile(path)
+    header = stored.headers[_chosen(stored, name)]
+    _require_items(header.shape, header.dtype, str(path), layout)
+    return _in_item_shape(np.broadcast_to(np.zeros((), header.dtype), header.shape), layout).shape[1:]
+
+
 class Part(NamedTuple):
     """A stored array seen as items [n, h, w, c] or vectors [n, d], not yet converted."""
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memgen_jax.data import images
 from memgen_jax.data.items import Account, Items, count_by_kind, kind_of, legible
@@ -18,27 +18,14 @@ class Found(NamedTuple):
     kind: str
 
 
-def read_folder(
-    folder: str | os.PathLike,
-    *,
-    size: int | None = None,
-    channels: int | None = None,
-    skip_bad: bool = False,
-    memory: int | None = None,
-    progress: str | None = None,
-) -> Items:
+def read_folder(folder: str | os.PathLike, *, skip_bad: bool = False, **options: Any) -> Items:
     """Reads all images under a folder, sorted by their path inside it.
 
     Args:
       folder: searched with its subfolders, linked ones too, for the endings in `images.SUFFIXES`; what is hidden and
         all else is counted in `unread` and named in `left_out`.
-      size: crops every image to its central square and resizes that to size × size (bicubic). Without
-        it all images must have one size.
-      channels: 1 turns all images grey, 3 makes all RGB. Without it grey images stay grey, all others
-        become RGB, and the two must not be mixed. Images are taken as a viewer shows them: turned as their
-        EXIF says, transparent parts on white, the first frame of several.
       skip_bad: leaves out files that cannot be decoded and counts them in `note`.
-      memory, progress: see `images.stack`.
+      options: of `images.stack`.
     Raises:
       InputError: names the folder, or the first image at fault.
     """
@@ -64,15 +51,8 @@ def read_folder(
             "images, or of .npz, .npy, .zip, .tar, .parquet or .arrow files"
         )
     pictures.sort()
-    options = {
-        "size": size,
-        "channels": channels,
-        "skip_bad": skip_bad,
-        "memory": memory,
-        "progress": progress,
-    }
     names = [file.name for file in pictures]
-    return account.of(images.stack((file.path for file in pictures), names, **options))  # type: ignore[arg-type]
+    return account.of(images.stack((file.path for file in pictures), names, skip_bad=skip_bad, **options))
 
 
 def walk(folder: Path, account: Account) -> Iterator[Found]:

@@ -67,13 +67,23 @@ def stack(
     memory: int | None = None,
     progress: str | None = None,
 ) -> Items:
-    """Decodes stored images with a few threads into one array; the settings are `folders.read_folder`'s.
+    """Decodes stored images with a few threads into one array, as a viewer shows them.
+
+    They are turned as their EXIF says, transparent parts are laid on white, and of several frames the first is taken;
+    each is counted in `note`.
 
     Args:
       files: the images' files, one after another; an exception in place of one that cannot be had.
       names: what to call each of them.
+      size: crops every image to its central square and resizes that to size × size (bicubic). Without it all images
+        must have one size.
+      channels: 1 turns all images grey, 3 makes all RGB. Without it grey images stay grey, all others become RGB, and
+        the two must not be mixed.
+      skip_bad: leaves out images that cannot be decoded and counts them in `note`.
       memory: bytes above which the array is mapped from a file.
       progress: what a bar on the terminal calls this; no bar where not given.
+    Raises:
+      InputError: names the first image at fault, or the setting.
     """
     if channels not in (None, 1, 3) or (size is not None and size < 1):
         field, value = ("channels", channels) if channels not in (None, 1, 3) else ("size", size)
@@ -134,7 +144,7 @@ def pixels(
     shown: "collections.Counter[str] | None" = None,
     name: str = "",
 ) -> UInt8[np.ndarray, "height width channel"]:
-    """Decodes one image as a viewer shows it; see `folders.read_folder` for `size` and `channels`.
+    """Decodes one image as a viewer shows it; see `stack` for `size` and `channels`.
 
     Args:
       shown: counts what was done for it.

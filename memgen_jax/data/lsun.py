@@ -1,4 +1,4 @@
-"""LMDB folders of encoded images, as LSUN ships them; needs lmdb, an extra."""
+"""LMDB folders of encoded images, as LSUN ships them; needs the package lmdb."""
 
 import io
 import os
@@ -27,7 +27,7 @@ def read_lmdb(folder: str | os.PathLike, **options: Any) -> Items:
         import lmdb
     except ImportError as error:
         raise InputError(
-            f"{legible(str(file))} needs lmdb to be read: pip install 'memgen-jax[lmdb]', or pip install lmdb"
+            f"{legible(str(file))} needs the package lmdb to be read: pip install lmdb"
         ) from error
     try:
         with lmdb.open(os.fspath(folder), readonly=True, lock=False, max_readers=1) as environment:

@@ -1,4 +1,4 @@
-"""Parquet and Arrow files, as Hugging Face's `datasets` writes and ships them; needs pyarrow, an extra."""
+"""Parquet and Arrow files, as Hugging Face's `datasets` writes and ships them; needs the package pyarrow."""
 
 import io
 import math
@@ -84,8 +84,7 @@ class _Table:
             import pyarrow.parquet as pq
         except ImportError as error:
             raise InputError(
-                f"{legible(str(file))} needs pyarrow to be read: pip install 'memgen-jax[tables]', "
-                "or pip install pyarrow"
+                f"{legible(str(file))} needs the package pyarrow to be read: pip install pyarrow"
             ) from error
         try:
             if file.suffix.lower() == ".parquet":

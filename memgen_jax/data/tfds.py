@@ -30,7 +30,7 @@ def read_tfds(
         The newest prepared version is taken.
       split: a split's name, such as "train".
       data_dir: the folder with prepared data; by default that of tensorflow-datasets.
-      size: see `read_folder`; needed where images differ in size, as in LSUN.
+      size: see `images.stack`; needed where images differ in size, as in LSUN.
     Raises:
       InputError: when there is no such data set, split or image, or it was prepared as tfrecord.
     """

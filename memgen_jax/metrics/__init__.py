@@ -1,6 +1,7 @@
 """What near means: a metric turns items into vectors whose Euclidean distance it is."""
 
 from memgen_jax.metrics.embedding import Embedding
+from memgen_jax.metrics.encoder import Encoder, Network
 from memgen_jax.metrics.lpips import (
     Lpips,
     check_picture_shape,
@@ -10,24 +11,29 @@ from memgen_jax.metrics.lpips import (
 )
 from memgen_jax.metrics.make import METRICS, MetricName, make_metric, metric_code, usual_metric
 from memgen_jax.metrics.metric import Metric, PairDistance, euclidean
+from memgen_jax.metrics.onnx_file import load_onnx
 from memgen_jax.metrics.orbit import Orbit, least_search, parse_orbit
 from memgen_jax.metrics.pixels import Pixels
-from memgen_jax.metrics.weights import fetch_weights, load_weights, weights_path
+from memgen_jax.metrics.weights import cache_folder, fetch_weights, load_weights, weights_path
 
 __all__ = [
     "METRICS",
     "Embedding",
+    "Encoder",
     "Lpips",
     "Metric",
     "MetricName",
+    "Network",
     "Orbit",
     "PairDistance",
     "Pixels",
+    "cache_folder",
     "check_picture_shape",
     "embed_picture",
     "euclidean",
     "fetch_weights",
     "least_search",
+    "load_onnx",
     "load_weights",
     "lpips_distance",
     "lpips_embedding",

@@ -50,17 +50,9 @@ def metric_code(name: str, field: str = "metric") -> str:
 def _users_metric(name: str, item_shape: tuple[int, ...], field: str) -> Metric:
     where, given = user_code.split_call(name, field)
     function = user_code.load_function(where, 1, field)
-    unknown = ", ".join(sorted(given.keys() - function.arguments.keys()))
-    if unknown:
-        there = ", ".join(function.arguments) or "none"
-        raise InputError(f"{{0}}={name!r}: the function has no argument {unknown}; there are {there}.", field)
-    metric = function.call(item_shape, **given)
-    if not isinstance(metric, Metric):
-        raise InputError(
-            f"{{0}}={name!r} gives a {type(metric).__name__}, and must give a memgen_jax.metrics.Metric, such as an "
-            "Embedding.",
-            field,
-        )
+    metric = function.make(
+        field, (Metric,), "a memgen_jax.metrics.Metric, such as an Embedding", item_shape, **given
+    )
     metric.require_shape(item_shape)
     return metric
 

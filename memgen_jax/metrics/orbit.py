@@ -1,20 +1,24 @@
-"""Up to a mirror, a shift, a turn, a brightness: the distance is the least over these versions of an image."""
+"""Up to a mirror, a shift, a turn, a zoom, a brightness: the least distance over these versions of an image."""
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float, Float32, Int, Int32, UInt8
+from scipy.sparse import coo_array
 
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.metric import Metric
 from memgen_jax.neighbors import Neighbors
 
-KINDS = ("flip", "shift=N", "rotate", "brightness[=F]")
-BRIGHTNESS = 0.3  # by default up to 30% darker and brighter
-BRIGHTNESS_STEP = 0.1
+KINDS = ("flip", "shift=N", "rotate", "tilt[=DEGREES]", "zoom[=F]", "brightness[=F]")
+DEFAULTS = {"tilt": 5.0, "zoom": 0.9, "brightness": 0.3}
+ALLOWED = {"tilt": (0.5, 45.0), "zoom": (0.5, 0.95), "brightness": (0.1, 0.9)}
+BLOCK = 2**24  # pixels that are turned at a time
+TILT_STEP, ZOOM_STEP, BRIGHTNESS_STEP = 2.5, 0.05, 0.1
 
 Images = UInt8[np.ndarray, "image height width channel"]
 
@@ -27,12 +31,16 @@ class Orbit:
       flip: also mirrored, left and right exchanged.
       shift: also moved by up to so many pixels in each direction; what comes in repeats the edge.
       rotate: also turned by 90, 180 and 270 degrees.
+      tilt: also turned by ± 2.5, ± 5, … degrees up to this, and by this; corners that come in repeat the edge.
+      zoom: also the middle 95%, 90%, … of each side down to this share, brought up to the whole; 1 for none.
       brightness: also with pixel values times 1 ± 0.1, 1 ± 0.2, … up to this, clipped at white.
     """
 
     flip: bool = False
     shift: int = 0
     rotate: bool = False
+    tilt: float = 0.0
+    zoom: float = 1.0
     brightness: float = 0.0
 
     def __len__(self) -> int:
@@ -41,23 +49,25 @@ class Orbit:
 
     def versions(self, images: Images) -> Iterator[Images]:
         """The images in every version, one version after another; the first is the images as they are."""
-        for mirrored, turns, (down, right), factor in self._choices():
+        for mirrored, turns, angle, part, (down, right), factor in self._choices():
             changed = images[:, :, ::-1] if mirrored else images
             changed = np.rot90(changed, turns, axes=(1, 2)) if turns else changed
+            changed = tilted(changed, angle, part) if angle or part != 1 else changed
             changed = shifted(changed, down, right) if down or right else changed
             if factor != 1:
                 changed = (changed * np.float32(factor)).round().clip(0, 255).astype(np.uint8)
             yield np.ascontiguousarray(changed)
 
-    def _choices(self) -> Iterator[tuple[bool, int, tuple[int, int], float]]:
+    def _choices(self) -> Iterator[tuple[bool, int, float, float, tuple[int, int], float]]:
         moves = sorted(
             itertools.product(range(-self.shift, self.shift + 1), repeat=2), key=lambda m: m != (0, 0)
         )
-        steps = [BRIGHTNESS_STEP * i for i in range(1, int(self.brightness / BRIGHTNESS_STEP + 1e-9) + 1)]
-        factors = [1.0, *(1 + sign * step for step in steps for sign in (-1, 1))]
+        factors = [1.0, *(1 + sign * d for d in _steps(self.brightness, BRIGHTNESS_STEP) for sign in (-1, 1))]
+        angles = [0.0, *(sign * angle for angle in _steps(self.tilt, TILT_STEP) for sign in (-1, 1))]
+        parts = [1.0, *(1 - step for step in _steps(1 - self.zoom, ZOOM_STEP))]
         mirrors = (False, True) if self.flip else (False,)
         turns = range(4 if self.rotate else 1)
-        return itertools.product(mirrors, turns, moves, factors)  # type: ignore[return-value]
+        return itertools.product(mirrors, turns, angles, parts, moves, factors)  # type: ignore[return-value]
 
     @property
     def phrase(self) -> str:
@@ -66,6 +76,8 @@ class Orbit:
             "mirrored" if self.flip else "",
             f"shifted by up to {self.shift} px" if self.shift else "",
             "turned by quarters" if self.rotate else "",
+            f"turned by up to {self.tilt:g}°" if self.tilt else "",
+            f"its middle down to {100 * self.zoom:.0f}% of a side" if self.zoom != 1 else "",
             f"up to {100 * self.brightness:.0f}% darker or brighter" if self.brightness else "",
         ]
         return f"the least over each image as it is, {', '.join(part for part in parts if part)}"
@@ -91,14 +103,16 @@ class Orbit:
 
 
 def parse_orbit(text: str, field: str = "up_to") -> Orbit:
-    """Reads "flip,shift=2,rotate,brightness".
+    """Reads "flip,shift=2,rotate,tilt=5,zoom=0.9,brightness=0.3".
 
     Raises:
       InputError: another word, a word twice, or a number that it cannot have.
     """
     chosen: dict[str, bool | int | float] = {}
     for word in text.split(","):
-        match = re.fullmatch(r"\s*(flip|rotate|shift=(\d+)|brightness(?:=(\d*\.?\d+))?)\s*", word)
+        match = re.fullmatch(
+            r"\s*(flip|rotate|shift=(\d+)|(?:tilt|zoom|brightness)(?:=(\d*\.?\d+))?)\s*", word
+        )
         if not match:
             raise InputError(f"{{0}}={text!r}: {word.strip()!r} is not one of {', '.join(KINDS)}", field)
         name = match[1].partition("=")[0]
@@ -107,12 +121,13 @@ def parse_orbit(text: str, field: str = "up_to") -> Orbit:
         chosen[name] = True
         if name == "shift":
             chosen[name] = int(match[2])
-        elif name == "brightness":
-            chosen[name] = float(match[3]) if match[3] else BRIGHTNESS
+        elif name in DEFAULTS:
+            chosen[name] = float(match[3]) if match[3] else DEFAULTS[name]
+            low, high = ALLOWED[name]
+            if not low <= chosen[name] <= high:
+                raise InputError(f"{{0}}={text!r}: {name} must be in {low}..{high}", field)
     if chosen.get("shift") == 0:
         raise InputError(f"{{0}}={text!r}: a shift is of 1 pixel or more", field)
-    if "brightness" in chosen and not BRIGHTNESS_STEP <= chosen["brightness"] <= 0.9:
-        raise InputError(f"{{0}}={text!r}: brightness must be in {BRIGHTNESS_STEP}..0.9", field)
     return Orbit(**chosen)  # type: ignore[arg-type]
 
 
@@ -122,6 +137,58 @@ def shifted(images: Images, down: int, right: int) -> Images:
     rows = np.clip(np.arange(height) - down, 0, height - 1)
     columns = np.clip(np.arange(width) - right, 0, width - 1)
     return images[:, rows][:, :, columns]
+
+
+def tilted(images: Images, angle: float, part: float) -> Images:
+    """Images turned about their middle, anticlockwise in degrees, of which the middle `part` of each side fills all.
+
+    Cubic convolution (Keys 1981); what comes in from outside repeats the edge.
+    """
+    count, height, width, channels = images.shape
+    y, x = np.mgrid[:height, :width].reshape(2, -1) - np.array([[height - 1], [width - 1]]) / 2
+    cos, sin = part * math.cos(math.radians(angle)), part * math.sin(math.radians(angle))
+    across, down = cos * x - sin * y + (width - 1) / 2, sin * x + cos * y + (height - 1) / 2
+    rows, row_weights = _taps(down, height)
+    columns, column_weights = _taps(across, width)
+    source = rows[:, :, None] * width + columns[:, None]
+    weight = row_weights[:, :, None] * column_weights[:, None]
+    target = np.broadcast_to(np.arange(height * width)[:, None, None], source.shape)
+    mixing = coo_array(
+        (weight.ravel(), (target.ravel(), source.ravel())), shape=(height * width,) * 2
+    ).tocsr()  # entries of one place add up, as at the edge
+    made = np.empty_like(images)
+    step = max(1, BLOCK // images[:1].size)
+    for start in range(0, count, step):
+        block = images[start : start + step]
+        pixels = np.moveaxis(block.reshape(len(block), -1, channels), 1, 0).reshape(height * width, -1)
+        mixed = (mixing @ pixels.astype(np.float32)).round().clip(0, 255).astype(np.uint8)
+        mixed = np.moveaxis(mixed.reshape(height * width, len(block), channels), 0, 1)
+        made[start : start + step] = mixed.reshape(block.shape)
+    return made
+
+
+def _taps(
+    place: Float[np.ndarray, " pixel"], length: int
+) -> tuple[Int[np.ndarray, "pixel 4"], Float32[np.ndarray, "pixel 4"]]:
+    """The four pixels of an axis between which a place lies, and their weights in cubic convolution."""
+    first = np.floor(place).astype(int)
+    t = place - first
+    weights = np.stack(
+        [
+            ((2 - t) * t - 1) * t / 2,
+            ((3 * t - 5) * t * t + 2) / 2,
+            ((4 - 3 * t) * t + 1) * t / 2,
+            (t - 1) * t * t / 2,
+        ],
+        axis=1,
+    )
+    return np.clip(first[:, None] + np.arange(-1, 3), 0, length - 1), weights.astype(np.float32)
+
+
+def _steps(most: float, step: float) -> list[float]:
+    """step, 2 step, … below `most`, and `most`; nothing for 0."""
+    count = math.ceil(most / step - 1e-9)
+    return [min(step * i, most) for i in range(1, count + 1)]
 
 
 def least_search(

@@ -34,12 +34,17 @@ class Head(NamedTuple):
     channel: np.ndarray  # which of the layer's channels they belong to
 
 
-def weights_path() -> Path:
-    """Where the weights are kept: in $MEMGEN_CACHE, or the user's cache folder."""
+def cache_folder() -> Path:
+    """Where weights, and what an audit computes of sets, are kept: $MEMGEN_CACHE, or in the user's cache folder."""
     folder = os.environ.get("MEMGEN_CACHE")
     if not folder:
         folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "memgen_jax")
-    return Path(folder) / "lpips-alexnet-v0.1.npz"
+    return Path(folder)
+
+
+def weights_path() -> Path:
+    """Where the weights are kept."""
+    return cache_folder() / "lpips-alexnet-v0.1.npz"
 
 
 def load_weights() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from memgen_jax import data, diffusion, models
 from memgen_jax.errors import InputError
 from memgen_jax.programs.own_code import OwnCode, settings_of_function
+from memgen_jax.user_code import reason_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,15 +91,13 @@ class OwnDataSettings(OwnCode, DataSettings):
         self.check_code()
 
     def _read(self, given: dict) -> data.Dataset:
-        made = self.call()
+        wanted = "an array of items, or a pair of arrays: items, and held-out items"
+        made = self.make((data.Dataset, np.ndarray, tuple), wanted)
         if isinstance(made, data.Dataset):
             return made
         parts = made if isinstance(made, tuple) else (made,)
         if not 1 <= len(parts) <= 2 or not all(isinstance(part, np.ndarray) for part in parts):
-            raise InputError(
-                "{0} must give an array of items, or a pair of arrays: items, and held-out items.",
-                self.setting,
-            )
+            raise InputError(f"{{0}} must give {wanted}.", self.setting)
         return data.load(**given, arrays=parts)
 
 
@@ -159,14 +158,9 @@ class OwnModelSettings(OwnCode):
         self.check_code()
 
     def build(self, item_shape: tuple[int, ...]) -> models.Model:
-        made = self.call(item_shape)
+        wanted = "a Flax (linen) module or a memgen_jax.models.Model"
+        made = self.make((nn.Module, models.Model), wanted, item_shape)
         model = models.from_module(made, item_shape) if isinstance(made, nn.Module) else made
-        if not isinstance(model, models.Model):
-            raise InputError(
-                f"{{0}}={self.name} gives a {type(made).__name__}, and must give a Flax (linen) module or a "
-                "memgen_jax.models.Model.",
-                self.setting,
-            )
         self._check_shapes(model, item_shape)
         return model
 
@@ -178,10 +172,9 @@ class OwnModelSettings(OwnCode):
         except InputError:
             raise
         except Exception as error:
-            text = str(error).strip().partition("\n")[0].rstrip(".")
             raise InputError(
                 f"the network of {{0}}={self.name} does not take one item of shape {item_shape} and a scalar time "
-                f"({type(error).__name__}: {text}).",
+                f"({reason_of(error)}).",
                 self.setting,
             ) from error
         if output.shape != tuple(item_shape):
@@ -255,13 +248,7 @@ class OwnProcessSettings(OwnCode):
         self.check_code()
 
     def build(self) -> diffusion.Process:
-        process = self.call()
-        if not isinstance(process, diffusion.Process):
-            raise InputError(
-                f"{{0}}={self.name} gives a {type(process).__name__}, and must give a memgen_jax.diffusion.Process.",
-                self.setting,
-            )
-        return process
+        return self.make((diffusion.Process,), "a memgen_jax.diffusion.Process")
 
 
 ProcessSettings = DDPMSettings | VESettings | OUSettings | OwnProcessSettings

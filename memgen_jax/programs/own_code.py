@@ -64,18 +64,10 @@ class OwnCode:
                 self.setting,
             )
 
-    def call(self, *given: Any) -> Any:
-        """What the function makes of the program's arguments and the settings."""
+    def make(self, kinds: tuple[type, ...], wanted: str, *given: Any) -> Any:
+        """What the function makes of the program's arguments and the settings; see `UserFunction.make`."""
         arguments = {name: getattr(self, name) for name in self.function.arguments}
-        try:
-            return self.function.call(*given, **arguments)
-        except InputError:
-            raise
-        except Exception as error:
-            text = str(error).strip().partition("\n")[0].rstrip(".")
-            raise InputError(
-                f"{{0}}={self.name} does not work ({type(error).__name__}: {text}).", self.setting
-            ) from error
+        return self.function.make(self.setting, kinds, wanted, *given, **arguments)
 
 
 def _hint(default: Any) -> Any:

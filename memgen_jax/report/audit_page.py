@@ -169,6 +169,8 @@ def _origin(summary: Mapping) -> str:
     if summary["rule"].startswith("held-out"):
         rate = number(100 * summary["settings"]["false_positive_rate"])
         return f"threshold from held-out images at {rate}% false positives"
+    if summary["settings"]["thresholds"] == "sscd":
+        return "as is usual for SSCD, similarity 0.7"
     if summary["rule"].startswith("paper"):
         return f"threshold of the paper for {summary['settings']['thresholds']}"
     return "threshold as given" if summary["rule"] == "given" else f"threshold: {summary['rule']}"

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from memgen_jax import audit, load
+from memgen_jax.audit.folder import FILES
 from memgen_jax.audit.stored import read_compared
 from memgen_jax.errors import InputError
 
@@ -41,10 +42,20 @@ def test_distances_are_labelled_again_as_if_the_sets_had_been_compared_anew(fold
     run(folder, "again", distances=str(folder / "out"), delta_m=5.0, delta_s=4.0)
     assert (folder / "again/labels.csv").read_bytes() == (folder / "anew/labels.csv").read_bytes()
     first, second = (json.loads((folder / f"{out}/summary.json").read_text()) for out in ("anew", "again"))
-    for told in (first, second):
-        for name in ("settings", "called", "remarks", "shared", "unread"):  # of what was read
-            told.pop(name, None)
+    assert first.pop("settings") != second.pop("settings")
     assert first == second
+
+
+def test_what_was_not_read_is_told_again_when_distances_are_labelled_again(folder):
+    (folder / "train").mkdir()
+    for i, image in enumerate(np.load(folder / "train.npz")["images"]):
+        Image.fromarray(image[..., 0]).save(folder / "train" / f"{i}.png")
+    (folder / "train/note.txt").write_text("")
+    run(folder, train=str(folder / "train"), delta_m=1.0, delta_s=1.0)
+    run(folder, "again", distances=str(folder / "out"), delta_m=5.0, delta_s=4.0)
+    assert (folder / "again/skipped.csv").read_text() == "set,item,reason\ntrain,note.txt,.txt: not read\n"
+    page = (folder / "again/report.html").read_text()
+    assert "train: 1 .txt" in page and "Everything in the given places was read" not in page
 
 
 def test_without_a_threshold_the_distances_and_a_page_are_kept(folder, tmp_path):
@@ -149,7 +160,7 @@ def test_distances_beside_sets_and_missing_sets_are_refused_first(tmp_path):
         ({"distances": "d.npz", "save_pairs": True}, "no pictures to save"),
         ({"train": "t"}, "samples is missing"),
         ({"distances": "d.npz", "top": 0}, "at least 1"),
-        ({"distances": "d.npz", "memory": -1.0}, "positive, in gigabytes"),
+        ({"distances": "d.npz", "memory": -1.0}, "a positive number of gigabytes"),
     ):
         with pytest.raises(InputError, match=sentence):
             audit.run(audit.AuditSettings(out=str(tmp_path / "out"), **given), say=lambda _: None)
@@ -162,3 +173,101 @@ def test_distances_up_to_a_version_stay_so_when_they_are_labelled_again(folder):
     assert again.summary["up_to"] == "flip" and again.sentences == first.sentences
     with pytest.raises(InputError, match="makes all distances smaller"):
         run(folder, "paper", distances=str(folder / "out"), thresholds="mnist")
+
+
+def test_a_second_audit_takes_away_what_the_first_wrote_and_nothing_else(folder):
+    out = folder / "out"
+    (folder / "train").mkdir()
+    for i, image in enumerate(np.load(folder / "train.npz")["images"]):
+        Image.fromarray(image[..., 0]).save(folder / "train" / f"{i}.png")
+    (folder / "train/note.txt").write_text("")
+    run(folder, train=str(folder / "train"), delta_m=1.0, delta_s=1.0, save_pairs=True)
+    (out / ".hidden").write_text("")
+    assert {path.name for path in out.iterdir()} == {*FILES, "pairs", ".hidden"}
+    run(folder, delta_m=1.0, delta_s=1.0)
+    assert {path.name for path in out.iterdir()} == {*FILES, ".hidden"} - {"skipped.csv"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", "sample,label\na,cat\n"),
+        ("summary.json", '{"memorized": 1}'),
+        ("report.html", "<p>mine"),
+        ("distances.npz", "PK"),
+        ("skipped.csv", "name"),
+        ("notes.txt", "mine"),
+        ("pairs/mine.png", "x"),
+        ("samples.npz", "x"),
+    ],
+)
+@pytest.mark.parametrize("audited_before", [False, True])
+def test_a_folder_with_anything_that_no_audit_wrote_is_refused_and_left_as_it_is(
+    folder, name, content, audited_before
+):
+    out = folder / "out"
+    if audited_before and name != "samples.npz":  # which a pipeline's audit leaves
+        run(folder, delta_m=1.0, delta_s=1.0)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text(content)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=f"holds {name}, which no audit wrote"):
+        run(folder, delta_m=2.0, delta_s=2.0)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("inside", ["", "/inside", "/deep/inside"])
+def test_results_are_not_laid_among_the_images_that_they_are_about(folder, inside):
+    (folder / "pictures").mkdir()
+    with pytest.raises(InputError, match="which the next audit would read"):
+        run(folder, out=f"pictures{inside}", samples=str(folder / "pictures"), delta_m=1.0, delta_s=1.0)
+    assert not list((folder / "pictures").iterdir())
+
+
+def test_the_answer_is_said_when_it_is_kept(folder, monkeypatch):
+    def full(*_):
+        raise InputError("cannot write", "out")
+
+    monkeypatch.setattr(audit.writing, "replace", full)
+    said = []
+    settings = audit.AuditSettings(
+        train=str(folder / "train.npz"), samples=str(folder / "samples.npz"), out=str(folder / "out"),
+        delta_m=1.0, delta_s=1.0,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="cannot write"):
+        audit.run(settings, say=said.append)
+    assert not any("copies" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("items", "more", "words"),
+    [
+        (
+            np.zeros((9, 7), np.float32),
+            {"save_pairs": True},
+            "save_pairs is for images, and train holds vectors",
+        ),
+        (np.zeros((9, 7), np.float32), {"up_to": "flip"}, "up_to is about images"),
+        (np.zeros((9, 16, 16, 3), np.uint8), {}, "28 pixels a side, got 16×16"),
+        (np.zeros((9, 8, 8), np.uint8), {"thresholds": "cifar10"}, "lpips distances, not l2"),
+        (np.zeros((9, 8, 6), np.uint8), {"up_to": "rotate"}, "needs square images"),
+        (np.zeros((9, 40, 40, 3), np.uint8), {}, "the LPIPS weights are not in"),
+    ],
+)
+def test_what_can_be_known_first_is_said_before_anything_is_read(folder, monkeypatch, items, more, words):
+    monkeypatch.setenv("MEMGEN_CACHE", str(folder / "no cache"))
+    np.save(folder / "train.npy", items)
+    with pytest.raises(InputError, match=words):
+        run(
+            folder,
+            train=str(folder / "train.npy"),
+            samples=str(folder / "samples that are not there.npz"),
+            **more,
+        )
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("memory", [float("inf"), float("nan"), 0.0])
+def test_no_memory_and_endless_memory_are_refused(folder, memory):
+    with pytest.raises(InputError, match="a positive number of gigabytes"):
+        run(folder, delta_m=1.0, delta_s=1.0, memory=memory)

@@ -42,7 +42,7 @@ def flags(folder, out, **more):
 @pytest.fixture
 def no_page(monkeypatch):
     """Drawing takes most of a small audit's time."""
-    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "Made by memgen_jax.")
 
 
 RULES = {
@@ -163,7 +163,9 @@ def test_where_the_room_runs_out_one_sentence_is_said_and_the_results_of_before_
     planted, tmp_path, monkeypatch, room
 ):
     """The system itself stops a file at `room` bytes: labels.csv, or the page when the others are written."""
-    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "page" * 25_000)
+    monkeypatch.setattr(
+        audit.writing.audit_page, "render", lambda **_: "page" * 25_000 + "Made by memgen_jax."
+    )
     settings = flags(planted, tmp_path / "out", delta_m=1.0, delta_s=1.0)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     for already_there in (False, True):
@@ -390,7 +392,7 @@ def test_a_folder_with_a_table_of_ones_own_is_left_alone(tmp_path, capsys):
     folder, samples = pictures(tmp_path / "a", real[:5]), pictures(tmp_path / "s", real[:5])
     (tmp_path / "labels.csv").write_text("mine")
     assert cli.main(["audit", "--train", folder, "--samples", samples, "--out", str(tmp_path)]) == 2
-    assert "holds a labels.csv that no audit wrote" in capsys.readouterr().err
+    assert "holds labels.csv, which no audit wrote" in capsys.readouterr().err
     assert (tmp_path / "labels.csv").read_text() == "mine"
 
 

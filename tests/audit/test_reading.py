@@ -20,7 +20,7 @@ DIGITS = load("digits").train
 @pytest.fixture(autouse=True)
 def no_page(monkeypatch):
     """Drawing takes most of a small audit's time."""
-    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "")
+    monkeypatch.setattr(audit.writing.audit_page, "render", lambda **_: "Made by memgen_jax.")
 
 
 def audited(folder, *extra, **sets):

@@ -16,6 +16,9 @@ def cosine(item_shape, add=0.0):
         return flat / np.linalg.norm(flat, axis=1, keepdims=True)
     return metrics.Embedding("cosine", unit, squared=True, factor=0.5, phrase="1 - cosine of pixels")
 
+def fails(item_shape):
+    raise ValueError("no.\\nmore")
+
 def nothing(item_shape):
     return None
 
@@ -54,6 +57,8 @@ def test_a_users_metric_that_is_none_or_makes_no_vectors_is_refused(file):
     items = np.zeros((3, 2, 2, 1), np.uint8)
     with pytest.raises(InputError, match=r"gives a NoneType.*memgen_jax\.metrics\.Metric"):
         metrics.make_metric(f"{file}:nothing", (2, 2, 1))
+    with pytest.raises(InputError, match=r"fails does not work \(ValueError: no\)"):
+        metrics.make_metric(f"{file}:fails", (2, 2, 1))
     with pytest.raises(InputError, match="NaN or infinity"):
         metrics.make_metric(f"{file}:broken", (2, 2, 1)).vectors(items)
     with pytest.raises(InputError, match="one vector of each"):

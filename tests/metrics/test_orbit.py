@@ -5,7 +5,7 @@ import pytest
 
 from memgen_jax import audit, load, metrics
 from memgen_jax.errors import InputError
-from memgen_jax.metrics.orbit import shifted
+from memgen_jax.metrics.orbit import shifted, tilted
 
 
 def brute_force(first, versions):
@@ -31,6 +31,35 @@ def test_a_shift_moves_by_pixels_and_repeats_the_edge():
     image = np.arange(9, dtype=np.uint8).reshape(1, 3, 3, 1)
     np.testing.assert_array_equal(shifted(image, 1, 0)[0, ..., 0], [[0, 1, 2], [0, 1, 2], [3, 4, 5]])
     np.testing.assert_array_equal(shifted(image, 0, -1)[0, ..., 0], [[1, 2, 2], [4, 5, 5], [7, 8, 8]])
+
+
+@pytest.mark.parametrize(("angle", "part"), [(0.0, 0.8), (5.0, 1.0), (-30.0, 0.6)])
+def test_a_slope_that_is_turned_and_zoomed_is_a_slope_turned_and_zoomed(angle, part):
+    """Bicubic interpolation leaves linear functions as they are, so the values are known; away from the edges."""
+    side = 24
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    image = (120.5 + 3 * x + 2 * y).astype(np.uint8)[None, ..., None]
+    turn = np.deg2rad(angle)
+    from_x, from_y = (
+        part * (np.cos(turn) * x - np.sin(turn) * y),
+        part * (np.sin(turn) * x + np.cos(turn) * y),
+    )
+    expected = 120.5 + 3 * from_x + 2 * from_y
+    inside = np.maximum(abs(from_x), abs(from_y)) < side / 2 - 3
+    made = tilted(image, angle, part)[0, ..., 0].astype(float)
+    assert inside.sum() > 200 and np.abs(made - expected)[inside].max() <= 1
+
+
+def test_a_turn_by_90_degrees_and_a_tilt_by_90_are_the_same():
+    images = load("digits").train[:3]
+    np.testing.assert_array_equal(tilted(images, 90, 1.0), np.rot90(images, 1, (1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("tilt", 5), ("tilt=6", 7), ("zoom", 3), ("zoom=0.93", 3), ("tilt,zoom", 15)]
+)
+def test_tilts_and_zooms_go_in_steps_to_what_is_asked(text, count):
+    assert len(metrics.parse_orbit(text)) == count
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -87,6 +116,8 @@ def test_copies_altered_in_that_way_are_found_and_honest_samples_keep_the_promis
         ("shift=-1", "is not one of"),
         ("flip,flip", "names flip twice"),
         ("brightness=2", "must be in"),
+        ("zoom=1.2", "must be in 0.5..0.95"),
+        ("tilt=90", "must be in 0.5..45.0"),
     ],
 )
 def test_what_is_no_version_is_said(text, sentence):
