@@ -8,7 +8,14 @@ from memgen_jax.bridges.diffusers import Pipeline, load
 from memgen_jax.bridges.folder import PIPELINES, Folder, read_folder
 from memgen_jax.bridges.generate import draw_items, generate, sample_latents, to_pictures
 from memgen_jax.bridges.prompts import read_prompts
-from memgen_jax.bridges.schedule import ScheduledDDPM, own_step, prediction_of, process_of, sampling_times
+from memgen_jax.bridges.schedule import (
+    ScheduledDDPM,
+    clip_limit,
+    own_step,
+    prediction_of,
+    process_of,
+    sampling_times,
+)
 
 __all__ = [
     "PIPELINES",
@@ -17,6 +24,7 @@ __all__ = [
     "Pipeline",
     "ReleasedSweep",
     "ScheduledDDPM",
+    "clip_limit",
     "draw_items",
     "find_checkpoints",
     "generate",

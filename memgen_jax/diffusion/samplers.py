@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from memgen_jax.diffusion.processes import DDPM, Denoiser, Process
+from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
@@ -40,14 +40,24 @@ def ddim_step(
     process: Process,
     *,
     eta: float = 0.0,
+    clipped_noise: bool = True,
 ) -> Float[Array, "*item"]:
     """One step of Song et al. 2021 (DDIM), Eq. 12, for any Gaussian process.
 
     x_u = m_u x_0 + sqrt(s_u^2 - eta^2 v) noise + eta sqrt(v) z, where v is the variance of the posterior
     q(x_u | x_t, x_0). eta = 0 is deterministic, eta = 1 is ancestral sampling with the posterior variance.
+
+    Args:
+      clipped_noise: of a `clipped` denoiser, whether the noise is what leads from the clipped x_0 to x_t, so that
+        the two stay a pair (as in GLIDE; diffusers' use_clipped_model_output=True); or that of the answer before
+        it was clipped (diffusers' default).
     """
-    denoised = denoiser(x, t)
-    noise = process.noise_from_denoised(denoised, x, t)
+    if isinstance(denoiser, Clipped) and not clipped_noise:
+        answer = denoiser.denoiser(x, t)
+        denoised = denoiser.clip(answer)
+    else:
+        denoised = answer = denoiser(x, t)
+    noise = process.noise_from_denoised(answer, x, t)
     variance = eta**2 * posterior_variance(process, t, u)
     direction = jnp.sqrt(jnp.maximum(process.std(u) ** 2 - variance, 0.0))
     mean = process.mean_coefficient(u) * denoised + direction * noise
@@ -213,11 +223,18 @@ def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
 
 
-def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> Step:
-    """The step function of that name, its settings bound and checked."""
+def make_step(
+    name: str, *, eta: float = 0.0, clipped_noise: bool = True, variance: str = "posterior"
+) -> Step:
+    """The step function of that name, its settings bound and checked.
+
+    Args:
+      eta, clipped_noise: DDIM's, see `ddim_step`.
+      variance: the ancestral step's, see `ancestral_step`.
+    """
     _require_variance(variance)
     if name == "ddim":
-        return functools.partial(ddim_step, eta=eta)
+        return functools.partial(ddim_step, eta=eta, clipped_noise=clipped_noise)
     if name == "ancestral":
         return functools.partial(ancestral_step, variance=variance)
     if name == "euler_maruyama":

@@ -29,6 +29,26 @@ def test_a_released_network_answers_as_its_authors_do():
     np.testing.assert_allclose(np.asarray(answer).transpose(0, 3, 1, 2), known["ema_output"], atol=1e-5)
 
 
+def test_the_papers_config_is_the_recipe_of_the_released_networks():
+    """As far as their files tell; that they warm up nothing and start 1×1 layers small, their code says alone."""
+    from memgen_jax.configs import cifar10
+
+    theirs = bridges.read_checkpoint(RELEASED / "000016.pt").settings["train"]
+    ours = cifar10.get_config().train
+    assert (ours.learning_rate, ours.ema_decay, ours.num_steps) == (
+        theirs["lr"],
+        theirs["ema_decay"],
+        theirs["iterations"],
+    )
+    assert (ours.prediction, ours.grad_clip) == ("noise", 1.0)
+    assert (theirs["prediction_type"], theirs["clip_grad"]) == ("epsilon", True)
+    assert (theirs["beta_schedule"], theirs["timesteps"]) == (
+        "linear",
+        cifar10.get_config().sampler.num_steps,
+    )
+    assert (ours.warmup_steps, ours.ema_warmup, cifar10.get_config().model.nin_scale) == (0, False, 0.1)
+
+
 def test_the_order_of_their_subsets_is_that_of_torch():
     known = np.load(RELEASED / "torch_randperm_3407.npz")
     for size in (10, 50_000, 60_000, 126_227):
