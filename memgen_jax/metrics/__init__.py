@@ -3,6 +3,7 @@
 from memgen_jax.metrics.embedding import Embedding
 from memgen_jax.metrics.lpips import (
     Lpips,
+    LpipsBilinear,
     check_picture_shape,
     embed_picture,
     lpips_distance,
@@ -18,6 +19,7 @@ __all__ = [
     "METRICS",
     "Embedding",
     "Lpips",
+    "LpipsBilinear",
     "Metric",
     "MetricName",
     "Orbit",
