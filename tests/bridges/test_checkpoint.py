@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memgen_jax import bridges, data
+from memgen_jax import bridges, data, phases
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
 
@@ -74,6 +74,50 @@ class Evil:
         import os
 
         return os.system, ("echo run > ran",)
+
+
+def distances(**changed):
+    """A distance file's arrays: two neighbours in S and one in S' of each of three samples."""
+    return {
+        "data-dists": np.float32([[0.01, 0.2], [0.3, 0.4], [0.3, 0.5]]),
+        "data-indices": np.int64([[4, 1], [0, 15], [3, 2]]),
+        "synth-dists": np.float32([[0.2], [0.01], [0.2]]),
+        "synth-indices": np.int64([[1], [0], [1]]),
+    } | changed
+
+
+def test_their_distance_files_are_read_and_the_objects_in_them_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "16.npz", args=np.array(Evil(), object), **distances())
+    found = bridges.read_distances(tmp_path / "16.npz")
+    assert found.num_train == 16 and not (tmp_path / "ran").exists()
+    for ours, theirs in (("train_index", "data-indices"), ("synthetic_distance", "synth-dists")):
+        np.testing.assert_array_equal(getattr(found, ours), distances()[theirs])
+    labels = phases.classify(found.train_distance[:, 0], found.synthetic_distance[:, 0], 0.03, 0.018)
+    assert list(labels) == [phases.MEMORIZED, phases.SPURIOUS, phases.GENERALIZED]
+    np.savez(
+        tmp_path / "samples.npz", samples=np.zeros((3, 8, 8, 3), np.uint8), args=np.array(Evil(), object)
+    )
+    items, _ = data.read(tmp_path / "samples.npz")
+    assert items.values.shape == (3, 8, 8, 3) and not (tmp_path / "ran").exists()
+    with pytest.raises(InputError, match="args holds Python objects"):
+        data.read(f"{tmp_path}/samples.npz:args")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"data-dists": np.array(Evil(), object)}, "lacks data-dists and holds .* as Python objects"),
+        ({"synth-dists": np.zeros((4, 1), np.float32)}, "do not fit together"),
+        ({"data-indices": np.zeros((3, 2), np.float32)}, "do not fit together"),
+        ({"data-indices": np.full((3, 2), 16)}, "training items 16 to 16, of 16"),
+        ({"synth-indices": np.full((3, 1), 3)}, "samples 3 to 3, of 3"),
+    ],
+)
+def test_arrays_that_are_no_distance_file_are_one_sentence(changed, words, tmp_path):
+    np.savez(tmp_path / "16.npz", **distances(**changed))
+    with pytest.raises(InputError, match=words):
+        bridges.read_distances(tmp_path / "16.npz")
 
 
 def zipped(path, content, **entries):
