@@ -186,6 +186,89 @@ def test_a_file_under_another_name_is_not_taken_for_that_size(tmp_path):
         bridges.ReleasedSweep(tmp_path).params(32)
 
 
+def changed_checkpoint(monkeypatch, change):
+    """Every file reads as the released one after `change(stored, path)`."""
+    load = torch_file.load
+
+    def loaded(path):
+        stored = load(RELEASED / "000016.pt")
+        change(stored, path)
+        return stored
+
+    monkeypatch.setattr(torch_file, "load", loaded)
+
+
+def drop(key):
+    return lambda stored, path: stored["ema"].pop(key)
+
+
+def set_model(**options):
+    return lambda stored, path: stored["args"].state["model"].state.update(options)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (drop("all_modules.3.Conv_0.weight"), r"lacks the parameters all_modules\.3\.Conv_0\.weight"),
+        (
+            lambda s, p: s["ema"].update(more=s["ema"]["all_modules.0.bias"]),
+            "parameters that .* such as more",
+        ),
+        (set_model(dim=64), r"has shape .* it is another architecture"),
+        (set_model(dim_mults=(1, 2, 2)), "another architecture"),
+        (set_model(attn_resolutions=(16, 8)), "another architecture"),
+        (set_model(dim_mults="wide"), "describes a network that cannot be"),
+        (set_model(dim=None), "describes a network that cannot be"),
+        (set_model(dim_mults=(1,) * 9), "describes a network that cannot be.*cannot be halved"),
+        (lambda s, p: s["args"].state["model"].state.pop("dim"), "args.model lacks dim"),
+        (lambda s, p: s.pop("ema"), "lacks 'ema' or 'args'"),
+        (lambda s, p: s.pop("args"), "lacks 'ema' or 'args'"),
+        (
+            lambda s, p: s["args"].state["train"].state.pop("train_size"),
+            "neither in args.train.train_size nor in its",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_one_sentence(change, words, monkeypatch):
+    changed_checkpoint(monkeypatch, change)
+    with pytest.raises(InputError, match=words) as caught:
+        bridges.read_checkpoint("last.pt")
+    assert str(caught.value).count("\n") == 0 and "last.pt" in str(caught.value)
+
+
+def test_networks_of_two_widths_in_one_folder_are_refused_before_any_is_used(tmp_path, monkeypatch):
+    for name in ("16.pt", "32.pt"):
+        (tmp_path / name).touch()
+
+    def change(stored, path):
+        stored["args"].state["train"].state["train_size"] = int(path.stem)
+        if path.stem == "32":
+            set_model(dim=64)(stored, path)
+
+    changed_checkpoint(monkeypatch, change)
+    sweep = bridges.ReleasedSweep(tmp_path)
+    assert sweep.sizes((16,)) == (16,)
+    with pytest.raises(InputError, match=r"32\.pt is a network of other settings than the first"):
+        sweep.sizes()
+    with pytest.raises(InputError, match=r"num_train=64 has no network in .*, whose sizes are 16, 32"):
+        sweep.sizes((64,))
+
+
+def test_a_network_of_more_items_than_there_are_is_refused(tmp_path):
+    from memgen_jax.programs.configs import load_config
+    from memgen_jax.programs.transition.settings import TransitionRun
+
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images[:12], held_out=images[12:])
+    (tmp_path / "sweep").mkdir()
+    shutil.copy(RELEASED / "000016.pt", tmp_path / "sweep")
+    config = load_config("cifar10:smoke")
+    config.data.name, config.data.order = str(tmp_path / "own.npz"), "torch"
+    config.members_from, config.num_train = str(tmp_path / "sweep"), ()
+    with pytest.raises(InputError, match=r"num_train=16 must be in 1\.\.12"):
+        TransitionRun(config)
+
+
 def test_a_transition_from_released_networks_trains_nothing(tmp_path):
     from memgen_jax.programs.configs import load_config
     from memgen_jax.programs.transition.program import main
