@@ -9,7 +9,8 @@ Data: `celeb_a_hq/64` prepared by tensorflow-datasets as array_record, or a fold
 `--config.data.name=FOLDER`. LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 10 GB each.
 Cost by `--dry_run`: 6.1e19 FLOPs, 170 device-hours at an assumed 1e14 FLOP/s a device (24 h on 8), 56 GB on disk;
 not measured on an accelerator.
-Variants: `:small`, ten sizes at width 32, 1.6e17 FLOPs: an hour on one GPU that reaches 4.4e13 FLOP/s;
+Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
+`:small`, ten sizes at width 32, 1.6e17 FLOPs: an hour on one GPU that reaches 4.4e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.
 """
 
@@ -35,8 +36,9 @@ def get_config(variant: str = ""):
         table="",
         small_sizes=(2, 32, 64, 128, 256, 384, 512, 768, 1024, 2048),
     )
-    if not variant:
+    chosen = variant.split("+")
+    if "small" not in chosen and "smoke" not in chosen:
         config.grid = "auto"
-    if variant == "smoke":
+    if "smoke" in chosen:
         config.data.num_held_out = 16
     return config

@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int)
     add("--out", required=True)
     add("--holdout", nargs="+", action="extend")
-    add("--metric", choices=("auto", "l2", "lpips"))
+    add("--metric", choices=("auto", "l2", "lpips", "lpips_bilinear"))
     add("--encoder")
     add("--thresholds")
     add("--delta-m", type=float)

@@ -55,24 +55,9 @@ def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint
     if weights not in WEIGHTS:
         raise InputError.setting("weights", weights, f"one of {' or '.join(WEIGHTS)}")
     path = Path(path).expanduser()
-    stored = torch_file.load(path)
-    if not isinstance(stored, dict) or not isinstance(stored.get(weights), dict) or "args" not in stored:
-        held = ", ".join(map(str, stored))[:200] if isinstance(stored, dict) else type(stored).__name__
-        raise InputError(
-            f"{path} is no checkpoint of the released sweeps: it lacks {weights!r} or 'args' ({held})."
-        )
-    settings = torch_file.plain(stored["args"])
+    stored, settings = _stored(path, weights)
     options = _model_options(settings, path)
-    side, channels = int(options["image_size"]), int(options["in_channels"])
-    item_shape = (side, side, channels)
-    own = unet(
-        item_shape,
-        width=int(options["dim"]),
-        multipliers=tuple(map(int, options["dim_mults"])),
-        num_blocks=int(options["num_res_blocks"]),
-        attention_sides=tuple(map(int, options["attn_resolutions"])),
-        dropout=float(options.get("dropout") or 0.0),
-    )
+    own, item_shape = _network(options, path)
     model = own._replace(apply_fn=lambda params, x, t, key=None: own.apply_fn(params, x, t - 1, key))
     tensors = {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): t for name, t in stored[weights].items()}
     params = _params(tensors, own, options, path)
@@ -86,6 +71,34 @@ def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint
         iterations if isinstance(iterations, int) else None,
         lambda x, t: model.apply_fn(params, x, t),
     )
+
+
+def _stored(path: Path, weights: str) -> tuple[dict[str, Any], Any]:
+    """What a file holds, its tensors unread, and the settings among it."""
+    stored = torch_file.load(path)
+    if not isinstance(stored, dict) or not isinstance(stored.get(weights), dict) or "args" not in stored:
+        held = ", ".join(map(str, stored))[:200] if isinstance(stored, dict) else type(stored).__name__
+        raise InputError(
+            f"{path} is no checkpoint of the released sweeps: it lacks {weights!r} or 'args' ({held})."
+        )
+    return stored, torch_file.plain(stored["args"])
+
+
+def _network(options: dict[str, Any], path: Path) -> tuple[Model, tuple[int, int, int]]:
+    try:
+        side, channels = int(options["image_size"]), int(options["in_channels"])
+        item_shape = (side, side, channels)
+        own = unet(
+            item_shape,
+            width=int(options["dim"]),
+            multipliers=tuple(map(int, options["dim_mults"])),
+            num_blocks=int(options["num_res_blocks"]),
+            attention_sides=tuple(map(int, options["attn_resolutions"])),
+            dropout=float(options.get("dropout") or 0.0),
+        )
+    except (TypeError, ValueError) as error:  # InputError is a ValueError
+        raise InputError(f"{path} describes a network that cannot be: {error}") from error
+    return own, item_shape
 
 
 def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
@@ -129,14 +142,18 @@ class ReleasedSweep:
         """The sizes K that count: those wanted, or all that there are.
 
         Raises:
-          InputError: one that is wanted has no file.
+          InputError: one that is wanted has no file, or its file is of another network or K than the rest and its name
+            say.
         """
         if missing := sorted(set(wanted) - set(self.files)):
             there = ", ".join(map(str, self.files))
             raise InputError(
                 f"num_train={missing[0]} has no network in {self.folder}, whose sizes are {there}."
             )
-        return tuple(wanted) or tuple(self.files)
+        found = tuple(wanted) or tuple(self.files)
+        for num_train in found:
+            self._require_kin(num_train, _stored(self.files[num_train], "ema")[1])
+        return found
 
     def params(self, num_train: int) -> Any:
         """The averaged parameters of the network of one size.
@@ -144,17 +161,21 @@ class ReleasedSweep:
         Raises:
           InputError: it is of another architecture than the first, or says another K than its name.
         """
+        found = read_checkpoint(self.files[num_train])
+        self._require_kin(num_train, found.settings)
+        return found.params
+
+    def _require_kin(self, num_train: int, settings: Any) -> None:
         file = self.files[num_train]
-        found = read_checkpoint(file)
-        if found.settings["model"] != self._options:
+        if _model_options(settings, file) != self._options:
             raise InputError(
                 f"{file} is a network of other settings than the first in its folder: keep one sweep a folder."
             )
-        if found.num_train != num_train:
+        own = _num_train(settings, file)
+        if own != num_train:
             raise InputError(
-                f"{file} was trained on K = {found.num_train} items, as it says itself, not on those of its name."
+                f"{file} was trained on K = {own} items, as it says itself, not on those of its name."
             )
-        return found.params
 
 
 def names_in_order(

@@ -21,7 +21,7 @@ from etils import epath
 from jaxtyping import Array, Float
 
 from memgen_jax.bridges.folder import Folder, read_folder
-from memgen_jax.bridges.schedule import prediction_of, process_of
+from memgen_jax.bridges.schedule import clip_limit, prediction_of, process_of
 from memgen_jax.diffusion import Denoiser, Process, clipped, denoiser_from_network
 from memgen_jax.errors import InputError
 
@@ -101,11 +101,9 @@ class Pipeline:
         return denoiser_from_network(network, self.process, self.prediction)
 
     def in_range(self, denoiser: Denoiser) -> Denoiser:
-        """Clips the answer where the scheduler says `clip_sample` (pixel space), else leaves it."""
-        if self.folder.latent or not self.folder.scheduler.get("clip_sample", True):
-            return denoiser
-        limit = float(self.folder.scheduler.get("clip_sample_range", 1.0))
-        return clipped(denoiser, -limit, limit)
+        """Clips the answer as the scheduler does; latents have no range and are left, as their pipeline leaves them."""
+        limit = None if self.folder.latent else clip_limit(self.folder.scheduler_name, self.folder.scheduler)
+        return denoiser if limit is None else clipped(denoiser, -limit, limit)
 
     def decode(self, params: Params, x: Float[Array, "*item"]) -> Float[Array, "height width channel"]:
         """The picture of one item, in [-1, 1]."""

@@ -27,6 +27,8 @@ SCHEDULERS = (
     "UniPCMultistepScheduler",
     "DEISMultistepScheduler",
 )
+# The default of `clip_sample`, where a scheduler has that setting; the others never clip.
+CLIP_SAMPLE = {"DDPMScheduler": True, "DDIMScheduler": True, "HeunDiscreteScheduler": False}
 PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "denoised"}
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
@@ -131,10 +133,21 @@ def sampling_times(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
     return np.maximum(np.append(steps[::-1] + 1, last), last).astype(np.float32)
 
 
+def clip_limit(name: str, config: Mapping[str, Any]) -> float | None:
+    """Where a scheduler clips the predicted item, at plus and minus this; None where it does not clip."""
+    if name not in CLIP_SAMPLE or not config.get("clip_sample", CLIP_SAMPLE[name]):
+        return None
+    return float(config.get("clip_sample_range", 1.0))
+
+
 def own_step(name: str, config: Mapping[str, Any]) -> Step:
-    """Our step for a scheduler: ancestral for DDPM's, with its variance; DDIM (eta = 0) for the others."""
+    """Our step for a scheduler: ancestral for DDPM's, with its variance; DDIM (eta = 0) for the others.
+
+    It takes a denoiser that is `clipped` where the scheduler clips: see `Pipeline.in_range`. DDIM's scheduler then
+    keeps the noise of the answer that was not clipped.
+    """
     if name != "DDPMScheduler":
-        return make_step("ddim")
+        return make_step("ddim", clipped_noise=name != "DDIMScheduler")
     kind = config.get("variance_type", "fixed_small")
     variances = {"fixed_small": "posterior", "fixed_large": "transition"}
     if kind not in variances:

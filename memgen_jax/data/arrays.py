@@ -176,6 +176,8 @@ def _parts(
     for unread in stored.headers:
         if unread not in (main, held_out):
             account.other(f"{path.name}:{unread}", "other array")
+    for unread in stored.objects:
+        account.other(f"{path.name}:{unread}", "Python objects, never read")
 
     def part(key: str) -> Part:
         what = f"{path} ({key})" if stored.is_zip else str(path)
@@ -200,6 +202,10 @@ def _chosen(stored: NumpyFile, name: str | None) -> str:
     if name is None and (len(arrays) == 1 or len(usual) == 1):
         return usual[0] if usual else next(iter(arrays))
     path = legible(str(stored.path))
+    if name in stored.objects:
+        raise InputError(
+            f"{path}:{legible(str(name))} holds Python objects: save plain numbers with np.savez"
+        )
     there = ", ".join(map(legible, sorted(arrays))) or "none"
     said = (
         f"no {name!r}"

@@ -33,11 +33,14 @@ class NumpyFile:
 
     Attributes:
       headers: name -> shape and type; an `.npy` has one array, "images".
+      objects: names of an `.npz`'s arrays of Python objects, which are left as they are.
       is_zip: whether it is an `.npz`, by what it holds and not by its name.
 
     Raises:
-      InputError: it is no such file, is cut off, or holds Python objects.
+      InputError: it is no such file, is cut off, or holds Python objects and nothing else.
     """
+
+    objects: tuple[str, ...] = ()
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -101,9 +104,15 @@ class NumpyFile:
         with zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
-                with archive.open(info) as member:
-                    headers[name] = _header(member, info.file_size)
+                try:
+                    with archive.open(info) as member:
+                        headers[name] = _header(member, info.file_size)
+                except _Objects:
+                    self.objects += (name,)
+                    continue
                 self._members[name] = info.filename
+        if self.objects and not headers:
+            raise _Objects
         return headers
 
     def _unreadable(self, error: Exception) -> InputError:
@@ -112,6 +121,13 @@ class NumpyFile:
             f"cannot read {legible(str(self.path))} as numpy arrays ({reason}): save plain numbers with np.savez or "
             "np.save"
         )
+
+
+class _Objects(ValueError):
+    """An array whose numbers are pickled objects."""
+
+    def __init__(self):
+        super().__init__("it holds Python objects, or is no file of numpy's")
 
 
 def _header(stream: Any, size: int) -> Header:
@@ -132,7 +148,7 @@ def _header(stream: Any, size: int) -> Header:
     shape, fortran, dtype = read(head)
     header = Header(tuple(map(int, shape)), fortran, dtype, head.tell())
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, or is no file of numpy's")
+        raise _Objects
     if min(shape, default=0) < 0 or len(shape) > 32:
         raise ValueError(f"its shape {shape} cannot be")
     there = size - header.start

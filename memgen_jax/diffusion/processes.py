@@ -142,9 +142,29 @@ def denoiser_from_network(
     return denoiser
 
 
-def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
+@dataclasses.dataclass(frozen=True)
+class Clipped:
+    """A denoiser whose answer is clipped to [low, high].
+
+    Attributes:
+      denoiser: the one that is not clipped.
+    """
+
+    denoiser: Denoiser
+    low: float
+    high: float
+
+    def __call__(self, x: jax.Array, t: jax.Array) -> jax.Array:
+        return self.clip(self.denoiser(x, t))
+
+    def clip(self, denoised: Item) -> Item:
+        """An answer of `denoiser`, brought into the range."""
+        return jnp.clip(denoised, self.low, self.high)
+
+
+def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Clipped:
     """The denoiser with its answer clipped to the data's range, as Ho et al. 2020 sample."""
-    return lambda x, t: jnp.clip(denoiser(x, t), low, high)
+    return Clipped(denoiser, low, high)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,29 +1,31 @@
 """From noise to data, one step at a time.
 
-A `Step` takes one item from time t to an earlier time u. Five are offered: DDIM with any eta, the DDPM
-ancestral step, Euler-Maruyama on the reverse SDE, Euler on the probability-flow ODE, and Heun's step on it (of
-second order, two calls of the network). All hold for any `Process`; `advance` runs a stretch of a time grid and
-`sample` a whole one. Randomness is named by the step's number: the noise of step k is drawn from fold_in(key, k), so
-any stretch can be recomputed alone.
+A `Step` takes one item from time t to an earlier time u. Six are offered: DDIM with any eta, the DDPM
+ancestral step, Euler-Maruyama on the reverse SDE, Euler on the probability-flow ODE, and two of second order on it,
+Heun's (two calls of the network) and DPM-Solver++(2M) (one, and the answer of the step before). All hold for any
+`Process`; `advance` runs a stretch of a time grid and `sample` a whole one. Randomness is named by the step's number:
+the noise of step k is drawn from fold_in(key, k), so any stretch can be recomputed alone.
 Written for one item: batch with `jax.vmap` over keys (and items).
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from memgen_jax.diffusion.processes import DDPM, Denoiser, Process
+from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
-# step(key, x_t, t, u, denoiser, process) -> x_u, for one item.
-Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
+# step(key, place_t, t, u, denoiser, process) -> place_u, for one item. A place is the item x itself or, for
+# DPM-Solver++, x with what the step before learned: `begin` makes it of x, and `item_of` takes x out.
+Step = Callable[[jax.Array, Any, jax.Array, jax.Array, Denoiser, Process], Any]
 
-SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow", "heun")
+SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow", "heun", "dpm_solver")
 SPACINGS = ("uniform", "quadratic", "karras")
 CALLS = {"heun": 2}  # of the network in one step, where it is not one
 _RHO = 7  # Karras et al. 2022, Table 1
@@ -38,14 +40,24 @@ def ddim_step(
     process: Process,
     *,
     eta: float = 0.0,
+    clipped_noise: bool = True,
 ) -> Float[Array, "*item"]:
     """One step of Song et al. 2021 (DDIM), Eq. 12, for any Gaussian process.
 
     x_u = m_u x_0 + sqrt(s_u^2 - eta^2 v) noise + eta sqrt(v) z, where v is the variance of the posterior
     q(x_u | x_t, x_0). eta = 0 is deterministic, eta = 1 is ancestral sampling with the posterior variance.
+
+    Args:
+      clipped_noise: of a `clipped` denoiser, whether the noise is what leads from the clipped x_0 to x_t, so that
+        the two stay a pair (as in GLIDE; diffusers' use_clipped_model_output=True); or that of the answer before
+        it was clipped (diffusers' default).
     """
-    denoised = denoiser(x, t)
-    noise = process.noise_from_denoised(denoised, x, t)
+    if isinstance(denoiser, Clipped) and not clipped_noise:
+        answer = denoiser.denoiser(x, t)
+        denoised = denoiser.clip(answer)
+    else:
+        denoised = answer = denoiser(x, t)
+    noise = process.noise_from_denoised(answer, x, t)
     variance = eta**2 * posterior_variance(process, t, u)
     direction = jnp.sqrt(jnp.maximum(process.std(u) ** 2 - variance, 0.0))
     mean = process.mean_coefficient(u) * denoised + direction * noise
@@ -147,6 +159,59 @@ def heun_step(
     return mean_u * jnp.where(clean, euler, heun)
 
 
+class Multistep(NamedTuple):
+    """Where one item stands on the way of a sampler that looks back one step.
+
+    Attributes:
+      x: the item, as noisy as its time says.
+      denoised: the denoiser's answer one step before, of x's shape.
+      log_ratio: log(mean / std) at the time of that answer; -inf where there is none yet.
+    """
+
+    x: Float[Array, "*item"]
+    denoised: Float[Array, "*item"]
+    log_ratio: Scalar
+
+
+def dpm_solver_step(
+    key: jax.Array,
+    place: Multistep,
+    t: Scalar,
+    u: Scalar,
+    denoiser: Denoiser,
+    process: Process,
+) -> Multistep:
+    """One step of DPM-Solver++(2M) (Lu et al. 2022, Alg. 2) on the probability-flow ODE; `key` is not used.
+
+    x_u = (s_u / s_t) x_t + m_u (1 - e^-h) D, with h the step in log(m / s) and D the denoiser's answer carried half a
+    step on along the line through it and the one before: D = D_t + (h / 2 h_before) (D_t - D_before). The first step,
+    which has none before it, and the last of a grid (u = t_min), whose h is infinite or as good as that, take D = D_t
+    and are DDIM's.
+    """
+    del key
+    x, before = place.x, place.denoised
+    mean_u, std_t, std_u = process.mean_coefficient(u), process.std(t), process.std(u)
+    sigma_t, sigma_u = std_t / process.mean_coefficient(t), std_u / mean_u
+    denoised, log_ratio = denoiser(x, t), -jnp.log(sigma_t)
+    last = u <= process.t_min
+    h = jnp.where(last, 0.0, jnp.log(sigma_t / jnp.where(last, sigma_t, sigma_u)))
+    h_before = log_ratio - place.log_ratio  # infinite at the first step; 0 after a step between equal times
+    ahead = h / (2 * jnp.where(h_before > 0, h_before, jnp.inf))
+    extrapolated = denoised + ahead * (denoised - before)
+    x = std_u / std_t * x + mean_u * (1 - sigma_u / sigma_t) * extrapolated
+    return Multistep(x, denoised, log_ratio.astype(x.dtype))
+
+
+def begin(step: Step, x: Float[Array, "*item"]) -> Any:
+    """The place at which a walk of `step` starts: x itself, or x with an empty memory."""
+    return Multistep(x, jnp.zeros_like(x), jnp.full((), -jnp.inf, x.dtype)) if step is dpm_solver_step else x
+
+
+def item_of(place: Any) -> jax.Array:
+    """The item x of a place; batched places give batched items."""
+    return place.x if isinstance(place, Multistep) else place
+
+
 def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     """Variance of x_t given x_u, u < t: s_t^2 - (m_t / m_u)^2 s_u^2 (DDPM: beta_t)."""
     ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
@@ -158,11 +223,18 @@ def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
 
 
-def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> Step:
-    """The step function of that name, its settings bound and checked."""
+def make_step(
+    name: str, *, eta: float = 0.0, clipped_noise: bool = True, variance: str = "posterior"
+) -> Step:
+    """The step function of that name, its settings bound and checked.
+
+    Args:
+      eta, clipped_noise: DDIM's, see `ddim_step`.
+      variance: the ancestral step's, see `ancestral_step`.
+    """
     _require_variance(variance)
     if name == "ddim":
-        return functools.partial(ddim_step, eta=eta)
+        return functools.partial(ddim_step, eta=eta, clipped_noise=clipped_noise)
     if name == "ancestral":
         return functools.partial(ancestral_step, variance=variance)
     if name == "euler_maruyama":
@@ -171,6 +243,8 @@ def make_step(name: str, *, eta: float = 0.0, variance: str = "posterior") -> St
         return probability_flow_step
     if name == "heun":
         return heun_step
+    if name == "dpm_solver":
+        return dpm_solver_step
     raise InputError.setting("sampler.name", name, f"one of {', '.join(SAMPLERS)}")
 
 
@@ -239,27 +313,33 @@ def _karras_times(process: Process, num_steps: int) -> np.ndarray:
 
 def advance(
     key: jax.Array,
-    x: Float[Array, "*item"],
+    place: Any,
     times: Float[Array, " steps_plus_1"],
     first_step: jax.Array | int,
     step: Step,
     denoiser: Denoiser,
     process: Process,
-) -> Float[Array, "*item"]:
+) -> Any:
     """Takes one item along `times` (descending); the steps are numbered from `first_step`.
 
     A single step is called directly: on CPU, XLA runs a convolution several times slower inside a loop.
+
+    Args:
+      place: where the item stands at times[0]: `begin(step, x)`, which for all but DPM-Solver++ is x, or what
+        an earlier stretch ended with.
+    Returns:
+      Its place at times[-1]; `item_of` gives the item.
     """
     if len(times) == 2:
-        return step(jax.random.fold_in(key, first_step), x, times[0], times[1], denoiser, process)
+        return step(jax.random.fold_in(key, first_step), place, times[0], times[1], denoiser, process)
 
-    def body(x, now):
+    def body(place, now):
         index, t, u = now
-        return step(jax.random.fold_in(key, index), x, t, u, denoiser, process), None
+        return step(jax.random.fold_in(key, index), place, t, u, denoiser, process), None
 
     numbers = first_step + jnp.arange(len(times) - 1)
-    x, _ = jax.lax.scan(body, x, (numbers, times[:-1], times[1:]))
-    return x
+    place, _ = jax.lax.scan(body, place, (numbers, times[:-1], times[1:]))
+    return place
 
 
 def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) -> jax.Array:
@@ -291,5 +371,5 @@ def sample(
     [1.0, 0.0]
     """
     times = jnp.asarray(time_grid(process, num_steps, spacing))
-    x = draw_prior(key, item_shape, process)
-    return advance(key, x, times, 0, step, denoiser, process)
+    place = begin(step, draw_prior(key, item_shape, process))
+    return item_of(advance(key, place, times, 0, step, denoiser, process))

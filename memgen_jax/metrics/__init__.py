@@ -4,6 +4,7 @@ from memgen_jax.metrics.embedding import Embedding
 from memgen_jax.metrics.encoder import Encoder, Network
 from memgen_jax.metrics.lpips import (
     Lpips,
+    LpipsBilinear,
     check_picture_shape,
     embed_picture,
     lpips_distance,
@@ -21,6 +22,7 @@ __all__ = [
     "Embedding",
     "Encoder",
     "Lpips",
+    "LpipsBilinear",
     "Metric",
     "MetricName",
     "Network",

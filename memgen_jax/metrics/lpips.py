@@ -32,6 +32,8 @@ from memgen_jax.neighbors.rows import local_mesh
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
 SMALLEST_SIDE = 28  # refused below; MNIST's size still carries meaning when brought up
 WORKING_SIDE = 32  # sides below this are resized up to it
+# How: the nearest pixel's value, as the code of Pham et al. 2025 does, or between the pixels.
+RESIZES = {"nearest_exact": "nearest", "bilinear": "bilinear"}
 
 IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
 
@@ -51,6 +53,8 @@ NUM_FEATURES = {28: 3_490, 32: 3_490, 64: 20_762}
 class Lpips(Metric):
     """LPIPS (AlexNet, version 0.1), a squared distance, between images of at least 28 pixels a side.
 
+    Sides of 28..31 pixels become 32 as in the code of Pham et al. 2025, by the nearest pixel; see `LpipsBilinear`.
+
     Attributes:
       batch: images embedded at a time on each device.
       dtype: of the embeddings; "float16" halves their size and moves distances by about a thousandth
@@ -60,6 +64,7 @@ class Lpips(Metric):
     name: ClassVar[str] = "lpips"
     short: ClassVar[str] = "LPIPS"
     squared: ClassVar[bool] = True
+    resize: ClassVar[str] = "nearest_exact"
     batch: int = 64
     dtype: str = "float32"
 
@@ -82,7 +87,9 @@ class Lpips(Metric):
     def vectors(
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Shaped[np.ndarray, "item feature"]:
-        return lpips_embedding(items, batch=self.batch, dtype=self.dtype, progress=progress)
+        return lpips_embedding(
+            items, batch=self.batch, dtype=self.dtype, resize=self.resize, progress=progress
+        )
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
         return NUM_FEATURES.get(min(item_shape[:2]), 8 * math.prod(item_shape))
@@ -93,10 +100,22 @@ class Lpips(Metric):
         weights = load_weights()
 
         def distance(first: jax.Array, second: jax.Array) -> jax.Array:
-            one, other = (embed_picture(weights, picture_of(item)) for item in (first, second))
+            one, other = (embed_picture(weights, picture_of(item), self.resize) for item in (first, second))
             return jnp.sum((one - other) ** 2)
 
         return distance
+
+
+@dataclasses.dataclass(frozen=True)
+class LpipsBilinear(Lpips):
+    """LPIPS whose images of 28..31 pixels a side become 32 by interpolation; of larger ones it is the same."""
+
+    name: ClassVar[str] = "lpips_bilinear"
+    resize: ClassVar[str] = "bilinear"
+
+    @property
+    def phrase(self) -> str:
+        return "LPIPS (AlexNet v0.1, squared, small images enlarged bilinearly), pixels in [-1, 1]"
 
 
 class AlexNet(nn.Module):
@@ -127,6 +146,7 @@ def lpips_embedding(
     *,
     batch: int = 64,
     dtype: str = "float32",
+    resize: str = "nearest_exact",
     progress: str | None = None,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
@@ -137,9 +157,10 @@ def lpips_embedding(
 
     Args:
       images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels
-        is resized (bilinear) to 32.
+        is resized to 32.
       batch: images embedded at a time on each device.
       dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
+      resize: how: "nearest_exact", as in the code of Pham et al. 2025, or "bilinear".
       progress: what a bar on the terminal calls this; no bar where not given.
 
     Returns:
@@ -147,9 +168,10 @@ def lpips_embedding(
 
     Raises:
       InputError: the weights are not there yet, a side is below 28 pixels, the channels are neither
-        1 nor 3, float images leave [-1, 1], or TMPDIR has no room.
+        1 nor 3, float images leave [-1, 1], TMPDIR has no room, or there is no such resize.
     """
     _check(images)
+    _require_resize(resize)
     weights = load_weights()
     mesh = local_mesh()
     by_item = NamedSharding(mesh, PartitionSpec("query"))
@@ -161,7 +183,7 @@ def lpips_embedding(
         for start in range(0, len(images), step):
             part = np.asarray(images[start : start + step])
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
-            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item)))[: len(part)]
+            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item), resize))[: len(part)]
             if out is None:
                 out = _make_room((len(images), rows.shape[1]), np.dtype(dtype))
             out[start : start + len(part)] = rows
@@ -175,9 +197,11 @@ def lpips_distance(
     second: Shaped[np.ndarray | Array, "item height width channel"],
     *,
     batch: int = 64,
+    resize: str = "nearest_exact",
 ) -> Float32[np.ndarray, " item"]:
     """LPIPS of pairs of images, row by row; arguments as `lpips_embedding`'s."""
-    difference = lpips_embedding(first, batch=batch) - lpips_embedding(second, batch=batch)
+    one, other = (lpips_embedding(images, batch=batch, resize=resize) for images in (first, second))
+    difference = one - other
     return (difference**2).sum(1)
 
 
@@ -222,24 +246,32 @@ def _check(images: np.ndarray | Array) -> None:
             raise InputError(f"float images run from {low:g} to {high:g}; bring them to [-1, 1]")
 
 
-@jax.jit
-def _embed(weights: Any, images: Shaped[Array, "item height width channel"]):
-    return jax.vmap(functools.partial(embed_picture, weights))(images)
+def _require_resize(resize: str) -> None:
+    if resize not in RESIZES:
+        raise InputError.setting("resize", resize, f"one of {', '.join(RESIZES)}")
 
 
-def embed_picture(weights: Any, image: Shaped[Array, "height width channel"]) -> Float[Array, " feature"]:
+@functools.partial(jax.jit, static_argnums=2)
+def _embed(weights: Any, images: Shaped[Array, "item height width channel"], resize: str):
+    return jax.vmap(lambda image: embed_picture(weights, image, resize))(images)
+
+
+def embed_picture(
+    weights: Any, image: Shaped[Array, "height width channel"], resize: str = "nearest_exact"
+) -> Float[Array, " feature"]:
     """The embedding of one image, to jit, vmap and differentiate; see `lpips_embedding` for its input.
 
     Args:
       weights: from `load_weights`.
     """
+    _require_resize(resize)
     check_picture_shape(*image.shape)
     x = image.astype(jnp.float32)
     if image.dtype == jnp.uint8:
         x = x / 127.5 - 1
     height, width, _ = image.shape
     x = jnp.broadcast_to(x, (height, width, 3))
-    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), "bilinear")
+    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), RESIZES[resize])
     x = (x - jnp.asarray(SHIFT)[None, None]) / jnp.asarray(SCALE)[None, None]
     features = AlexNet().apply({"params": weights["trunk"]}, x)
     parts = []

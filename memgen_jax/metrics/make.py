@@ -4,11 +4,11 @@ from typing import Literal, get_args
 
 from memgen_jax import user_code
 from memgen_jax.errors import InputError
-from memgen_jax.metrics.lpips import Lpips
+from memgen_jax.metrics.lpips import Lpips, LpipsBilinear
 from memgen_jax.metrics.metric import Metric
 from memgen_jax.metrics.pixels import Pixels
 
-MetricName = Literal["l2", "lpips"]
+MetricName = Literal["l2", "lpips", "lpips_bilinear"]
 METRICS: tuple[str, ...] = get_args(MetricName)
 
 
@@ -30,7 +30,11 @@ def make_metric(
         return _users_metric(name, item_shape, field)
     if name not in METRICS:
         raise InputError.setting(field, name, f"one of {', '.join(METRICS)}, or FILE.py:FUNCTION")
-    metric = Lpips(batch, dtype) if name == Lpips.name else Pixels(is_image=len(item_shape) == 3)
+    metric = {
+        Pixels.name: lambda: Pixels(is_image=len(item_shape) == 3),
+        Lpips.name: lambda: Lpips(batch, dtype),
+        LpipsBilinear.name: lambda: LpipsBilinear(batch, dtype),
+    }[name]()
     metric.require_shape(item_shape)
     return metric
 

@@ -12,6 +12,9 @@ from memgen_jax.models.embeddings import sinusoidal
 from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
 from memgen_jax.shapes import Scalar
 
+# The 1×1 layers that do not start at zero ("network in network"), by their names.
+NIN = ("shortcut", "query", "key", "value")
+
 
 class UNet(nn.Module):
     """Predicts noise (or velocity, or the clean image) from a noisy image and its time.
@@ -133,6 +136,7 @@ def unet(
     attention_sides: tuple[int, ...] = (16,),
     dropout: float = 0.0,
     groups: int | None = None,
+    nin_scale: float = 1.0,
     dtype: str = "float32",
 ) -> Model:
     """A `UNet` for images of one shape; the defaults are the paper's for CIFAR10 but for dropout.
@@ -141,6 +145,8 @@ def unet(
       item_shape: (height, width, channel) of one image.
       groups: of every GroupNorm, a divisor of `width`; by default the largest common divisor of
         `width` and the paper's 32, so 32 itself for every width of the paper.
+      nin_scale: the 1×1 layers, shortcuts and attention's query, key and value, start with this times the variance of
+        the others: 1 in Ho et al. 2020, 0.1 in Song et al. 2021 and in the released code of Pham et al. 2025.
       dtype: of the activations, "float32" or "bfloat16".
       The other settings are those of `UNet`.
     Raises:
@@ -176,10 +182,13 @@ def unet(
         raise InputError.setting("model.groups", groups, allowed)
     if not 0 <= dropout < 1:
         raise InputError.setting("model.dropout", dropout, "in [0, 1)")
+    if not nin_scale > 0:
+        raise InputError.setting("model.nin_scale", nin_scale, "positive")
     if dtype not in ("float32", "bfloat16"):
         raise InputError.setting("model.dtype", dtype, "one of float32, bfloat16")
     module = UNet(width, tuple(multipliers), num_blocks, tuple(attention_sides), dropout, groups, dtype)
-    return from_module(module, tuple(item_shape), convolutional=True, quick=True)
+    scales = dict.fromkeys(NIN, nin_scale)
+    return from_module(module, tuple(item_shape), convolutional=True, quick=True, scales=scales)
 
 
 def _norm(

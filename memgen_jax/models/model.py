@@ -3,7 +3,8 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -36,7 +37,12 @@ class Model(NamedTuple):
 
 
 def from_module(
-    module: nn.Module, item_shape: tuple[int, ...], convolutional: bool = False, *, quick: bool = False
+    module: nn.Module,
+    item_shape: tuple[int, ...],
+    convolutional: bool = False,
+    *,
+    quick: bool = False,
+    scales: Mapping[str, float] = MappingProxyType({}),
 ) -> Model:
     """Wraps a Flax module that maps (x, t) or (x, t, train) to an output of x's shape.
 
@@ -52,6 +58,7 @@ def from_module(
         all else zero. numpy draws them, each leaf from its own stream, because Flax's own initialisation of a
         small U-Net compiles for 40 s on a CPU and this takes a fraction of a second. They depend on the key and
         the leaf's place alone: not on the device, the compiler or `vmap`.
+      scales: with `quick`, a layer's name -> what its kernel's variance is multiplied with.
     Raises:
       InputError: when it is drawn or applied, a module that keeps more than parameters (batch statistics).
     """
@@ -80,7 +87,7 @@ def from_module(
         seed = np.asarray(key_data).tolist()
         leaves, tree = jax.tree_util.tree_flatten_with_path(shapes())
         drawn = [
-            _draw([entry.key for entry in path], leaf.shape, np.random.default_rng([*seed, i]))
+            _draw([entry.key for entry in path], leaf.shape, np.random.default_rng([*seed, i]), scales)
             for i, (path, leaf) in enumerate(leaves)
         ]
         return jax.tree_util.tree_unflatten(tree, drawn)
@@ -99,11 +106,13 @@ def from_module(
     return Model(quickly if quick else initial, apply_fn, convolutional)
 
 
-def _draw(names: list[str], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _draw(
+    names: list[str], shape: tuple[int, ...], rng: np.random.Generator, scales: Mapping[str, float]
+) -> np.ndarray:
     if names[-1] == "scale":
         return np.ones(shape, np.float32)
     if names[-1] == "bias" or names[-2].endswith("output"):
         return np.zeros(shape, np.float32)
     window = math.prod(shape[:-2])
-    bound = math.sqrt(6 / (window * (shape[-2] + shape[-1])))
+    bound = math.sqrt(6 * scales.get(names[-2], 1.0) / (window * (shape[-2] + shape[-1])))
     return bound * (2 * rng.random(shape, np.float32) - 1)

@@ -130,6 +130,7 @@ class UNetSettings:
     attention_sides: tuple = (16,)
     dropout: float = 0.0
     groups: int | None = None
+    nin_scale: float = 1.0
     dtype: str = "float32"
 
     def build(self, item_shape: tuple[int, ...]) -> models.Model:

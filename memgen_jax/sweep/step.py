@@ -112,7 +112,9 @@ def train_step(
     loss, gradient = jax.lax.psum((loss, gradient), DATA)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    ema = update_ema(state.ema, params, state.step.astype(jnp.float32), settings.ema_decay)
+    ema = update_ema(
+        state.ema, params, state.step.astype(jnp.float32), settings.ema_decay, settings.ema_warmup
+    )
     return TrainState(params, ema, opt_state, state.step + 1), loss
 
 

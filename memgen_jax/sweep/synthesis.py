@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from memgen_jax.data import encode
-from memgen_jax.diffusion import advance, draw_prior, time_grid
+from memgen_jax.diffusion import advance, begin, draw_prior, item_of, time_grid
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 from memgen_jax.runs.progress import SILENT, Progress
@@ -99,14 +99,14 @@ def synthesize(
             loaded = (owners, stack_over_members([params[member] for member in owners], sharding))
         keys = jax.device_put(jnp.stack([m.key(Purpose.SAMPLE) for m in owners]), sharding)
         firsts = jax.device_put(jnp.asarray([chunk.first for chunk in placed], jnp.int32), sharding)
-        x = draw.start(keys, firsts)
+        place = draw.start(keys, firsts)
         for now in range(0, num_steps, steps_per_call):
             window = jnp.asarray(times[now : now + steps_per_call + 1])
-            x = draw.advance(loaded[1], shared, keys, firsts, x, window, now)
-        items = np.asarray(x)
-        for place, chunk in enumerate(work):
+            place = draw.advance(loaded[1], shared, keys, firsts, place, window, now)
+        items = np.asarray(item_of(place))
+        for number, chunk in enumerate(work):
             count = min(chunk_size, num_samples(chunk.member) - chunk.first)
-            own = items[place, :count]
+            own = items[number, :count]
             _check_finite(own, chunk)
             _write_part(parts / _part(*chunk), encode(own) if images else own)
             drawn += count
@@ -151,17 +151,20 @@ def _make_draw(mesh: Mesh, source: Source, sampler: Sampler) -> _Draw:
         return jax.vmap(jax.random.fold_in, (None, 0))(keys[0], firsts[0] + jnp.arange(sampler.chunk_size))
 
     def start(keys, firsts):
-        prior = functools.partial(draw_prior, item_shape=sampler.item_shape, process=process)
-        return jax.vmap(prior)(sample_keys(keys, firsts))[None]
+        def one(key):
+            return begin(step, draw_prior(key, sampler.item_shape, process))
 
-    def some_steps(params, shared, keys, firsts, x, times, first_step):
-        own = jax.tree.map(lambda leaf: leaf[0], params)
+        return jax.tree.map(lambda leaf: leaf[None], jax.vmap(one)(sample_keys(keys, firsts)))
+
+    def some_steps(params, shared, keys, firsts, place, times, first_step):
+        own, place = jax.tree.map(lambda leaf: leaf[0], (params, place))
         denoiser = sampler.denoiser(source.denoiser_of(own, shared))
 
-        def one(key, x):
-            return advance(key, x, times, first_step, step, denoiser, process)
+        def one(key, place):
+            return advance(key, place, times, first_step, step, denoiser, process)
 
-        return jax.vmap(one)(sample_keys(keys, firsts), x[0])[None]
+        moved = jax.vmap(one)(sample_keys(keys, firsts), place)
+        return jax.tree.map(lambda leaf: leaf[None], moved)
 
     over = P(MEMBER)
     return _Draw(

@@ -10,13 +10,14 @@ from memgen_jax.shapes import Scalar
 PyTree = Any
 
 
-def update_ema(ema: PyTree, params: PyTree, steps_taken: Scalar, decay: float) -> PyTree:
+def update_ema(ema: PyTree, params: PyTree, steps_taken: Scalar, decay: float, warmup: bool = True) -> PyTree:
     """Moves the average towards the parameters, by 1 - min(decay, (1 + steps) / (10 + steps)).
 
     The warm-up keeps short runs from being an average over their start.
 
     Args:
       steps_taken: optimiser steps before this one.
+      warmup: False moves it by 1 - decay from the first step on.
     """
-    decayed = jnp.minimum(decay, (1.0 + steps_taken) / (10.0 + steps_taken))
+    decayed = jnp.minimum(decay, (1.0 + steps_taken) / (10.0 + steps_taken)) if warmup else decay
     return optax.incremental_update(params, ema, 1.0 - decayed)

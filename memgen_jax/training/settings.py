@@ -27,9 +27,9 @@ class TrainSettings:
       learning_rate, warmup_steps: Adam's rate, reached linearly.
       schedule: after the warm-up "constant" (the paper) or "cosine" (down to zero at `num_steps`).
       grad_clip: largest global norm of the gradient (Ho et al. 2020: 1); 0 for none.
-      ema_decay: of the averaged parameters that samples are drawn from (the paper: 0.9999), warmed up as
-        min(ema_decay, (1 + step) / (10 + step)). Keep 1 / (1 - ema_decay) below a tenth of the run: a longer
-        average still holds the initial weights.
+      ema_decay: of the averaged parameters that samples are drawn from (the paper: 0.9999). Keep 1 / (1 - ema_decay)
+        below a tenth of the run: a longer average still holds the initial weights.
+      ema_warmup: whether the decay begins as min(ema_decay, (1 + step) / (10 + step)); not in the paper's code.
       steps_per_call: steps inside one compiled call; 0 chooses 1 for convolutions on CPU (which XLA runs
         several times slower inside a loop) and 100 elsewhere. Changes rounding, hence single labels, only.
       checkpoint_seconds: time between checkpoints.
@@ -46,6 +46,7 @@ class TrainSettings:
     schedule: str = "constant"
     grad_clip: float = 1.0
     ema_decay: float = 0.9999
+    ema_warmup: bool = True
     steps_per_call: int = 0
     checkpoint_seconds: float = 300.0
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memgen_jax import bridges, data
+from memgen_jax import bridges, data, phases
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
 
@@ -27,6 +27,26 @@ def test_a_released_network_answers_as_its_authors_do():
     x, t = known["x"].transpose(0, 2, 3, 1), known["timestep"] + 1.0  # their times count from 0
     answer = jax.vmap(found.network)(jnp.asarray(x), jnp.asarray(t, jnp.float32))
     np.testing.assert_allclose(np.asarray(answer).transpose(0, 3, 1, 2), known["ema_output"], atol=1e-5)
+
+
+def test_the_papers_config_is_the_recipe_of_the_released_networks():
+    """As far as their files tell; that they warm up nothing and start 1×1 layers small, their code says alone."""
+    from memgen_jax.configs import cifar10
+
+    theirs = bridges.read_checkpoint(RELEASED / "000016.pt").settings["train"]
+    ours = cifar10.get_config().train
+    assert (ours.learning_rate, ours.ema_decay, ours.num_steps) == (
+        theirs["lr"],
+        theirs["ema_decay"],
+        theirs["iterations"],
+    )
+    assert (ours.prediction, ours.grad_clip) == ("noise", 1.0)
+    assert (theirs["prediction_type"], theirs["clip_grad"]) == ("epsilon", True)
+    assert (theirs["beta_schedule"], theirs["timesteps"]) == (
+        "linear",
+        cifar10.get_config().sampler.num_steps,
+    )
+    assert (ours.warmup_steps, ours.ema_warmup, cifar10.get_config().model.nin_scale) == (0, False, 0.1)
 
 
 def test_the_order_of_their_subsets_is_that_of_torch():
@@ -54,6 +74,50 @@ class Evil:
         import os
 
         return os.system, ("echo run > ran",)
+
+
+def distances(**changed):
+    """A distance file's arrays: two neighbours in S and one in S' of each of three samples."""
+    return {
+        "data-dists": np.float32([[0.01, 0.2], [0.3, 0.4], [0.3, 0.5]]),
+        "data-indices": np.int64([[4, 1], [0, 15], [3, 2]]),
+        "synth-dists": np.float32([[0.2], [0.01], [0.2]]),
+        "synth-indices": np.int64([[1], [0], [1]]),
+    } | changed
+
+
+def test_their_distance_files_are_read_and_the_objects_in_them_are_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "16.npz", args=np.array(Evil(), object), **distances())
+    found = bridges.read_distances(tmp_path / "16.npz")
+    assert found.num_train == 16 and not (tmp_path / "ran").exists()
+    for ours, theirs in (("train_index", "data-indices"), ("synthetic_distance", "synth-dists")):
+        np.testing.assert_array_equal(getattr(found, ours), distances()[theirs])
+    labels = phases.classify(found.train_distance[:, 0], found.synthetic_distance[:, 0], 0.03, 0.018)
+    assert list(labels) == [phases.MEMORIZED, phases.SPURIOUS, phases.GENERALIZED]
+    np.savez(
+        tmp_path / "samples.npz", samples=np.zeros((3, 8, 8, 3), np.uint8), args=np.array(Evil(), object)
+    )
+    items, _ = data.read(tmp_path / "samples.npz")
+    assert items.values.shape == (3, 8, 8, 3) and not (tmp_path / "ran").exists()
+    with pytest.raises(InputError, match="args holds Python objects"):
+        data.read(f"{tmp_path}/samples.npz:args")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"data-dists": np.array(Evil(), object)}, "lacks data-dists and holds .* as Python objects"),
+        ({"synth-dists": np.zeros((4, 1), np.float32)}, "do not fit together"),
+        ({"data-indices": np.zeros((3, 2), np.float32)}, "do not fit together"),
+        ({"data-indices": np.full((3, 2), 16)}, "training items 16 to 16, of 16"),
+        ({"synth-indices": np.full((3, 1), 3)}, "samples 3 to 3, of 3"),
+    ],
+)
+def test_arrays_that_are_no_distance_file_are_one_sentence(changed, words, tmp_path):
+    np.savez(tmp_path / "16.npz", **distances(**changed))
+    with pytest.raises(InputError, match=words):
+        bridges.read_distances(tmp_path / "16.npz")
 
 
 def zipped(path, content, **entries):
@@ -120,6 +184,89 @@ def test_a_file_under_another_name_is_not_taken_for_that_size(tmp_path):
     shutil.copy(RELEASED / "000016.pt", tmp_path / "000032.pt")
     with pytest.raises(InputError, match="was trained on K = 16 items"):
         bridges.ReleasedSweep(tmp_path).params(32)
+
+
+def changed_checkpoint(monkeypatch, change):
+    """Every file reads as the released one after `change(stored, path)`."""
+    load = torch_file.load
+
+    def loaded(path):
+        stored = load(RELEASED / "000016.pt")
+        change(stored, path)
+        return stored
+
+    monkeypatch.setattr(torch_file, "load", loaded)
+
+
+def drop(key):
+    return lambda stored, path: stored["ema"].pop(key)
+
+
+def set_model(**options):
+    return lambda stored, path: stored["args"].state["model"].state.update(options)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (drop("all_modules.3.Conv_0.weight"), r"lacks the parameters all_modules\.3\.Conv_0\.weight"),
+        (
+            lambda s, p: s["ema"].update(more=s["ema"]["all_modules.0.bias"]),
+            "parameters that .* such as more",
+        ),
+        (set_model(dim=64), r"has shape .* it is another architecture"),
+        (set_model(dim_mults=(1, 2, 2)), "another architecture"),
+        (set_model(attn_resolutions=(16, 8)), "another architecture"),
+        (set_model(dim_mults="wide"), "describes a network that cannot be"),
+        (set_model(dim=None), "describes a network that cannot be"),
+        (set_model(dim_mults=(1,) * 9), "describes a network that cannot be.*cannot be halved"),
+        (lambda s, p: s["args"].state["model"].state.pop("dim"), "args.model lacks dim"),
+        (lambda s, p: s.pop("ema"), "lacks 'ema' or 'args'"),
+        (lambda s, p: s.pop("args"), "lacks 'ema' or 'args'"),
+        (
+            lambda s, p: s["args"].state["train"].state.pop("train_size"),
+            "neither in args.train.train_size nor in its",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_kind_is_one_sentence(change, words, monkeypatch):
+    changed_checkpoint(monkeypatch, change)
+    with pytest.raises(InputError, match=words) as caught:
+        bridges.read_checkpoint("last.pt")
+    assert str(caught.value).count("\n") == 0 and "last.pt" in str(caught.value)
+
+
+def test_networks_of_two_widths_in_one_folder_are_refused_before_any_is_used(tmp_path, monkeypatch):
+    for name in ("16.pt", "32.pt"):
+        (tmp_path / name).touch()
+
+    def change(stored, path):
+        stored["args"].state["train"].state["train_size"] = int(path.stem)
+        if path.stem == "32":
+            set_model(dim=64)(stored, path)
+
+    changed_checkpoint(monkeypatch, change)
+    sweep = bridges.ReleasedSweep(tmp_path)
+    assert sweep.sizes((16,)) == (16,)
+    with pytest.raises(InputError, match=r"32\.pt is a network of other settings than the first"):
+        sweep.sizes()
+    with pytest.raises(InputError, match=r"num_train=64 has no network in .*, whose sizes are 16, 32"):
+        sweep.sizes((64,))
+
+
+def test_a_network_of_more_items_than_there_are_is_refused(tmp_path):
+    from memgen_jax.programs.configs import load_config
+    from memgen_jax.programs.transition.settings import TransitionRun
+
+    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images[:12], held_out=images[12:])
+    (tmp_path / "sweep").mkdir()
+    shutil.copy(RELEASED / "000016.pt", tmp_path / "sweep")
+    config = load_config("cifar10:smoke")
+    config.data.name, config.data.order = str(tmp_path / "own.npz"), "torch"
+    config.members_from, config.num_train = str(tmp_path / "sweep"), ()
+    with pytest.raises(InputError, match=r"num_train=16 must be in 1\.\.12"):
+        TransitionRun(config)
 
 
 def test_a_transition_from_released_networks_trains_nothing(tmp_path):

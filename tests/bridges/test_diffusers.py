@@ -1,6 +1,7 @@
 """Pipelines as JAX functions against PyTorch itself, on tiny random ones."""
 
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +142,46 @@ def test_one_ancestral_step_is_the_schedulers_own_with_the_same_noise(
             output = theirs.unet(torch.tensor(x)[None], t).sample
             expected = theirs.scheduler.step(output, t, torch.tensor(x)[None]).prev_sample[0]
         np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"clip_sample": True}, {"clip_sample": True, "clip_sample_range": 0.5}, {"clip_sample": False}, {}],
+)
+def test_a_pixel_ddim_draws_what_its_pipeline_draws_from_the_same_noise(
+    settings, build_ddpm, tmp_path, torch, monkeypatch
+):
+    """`clip_sample` is true where it is not given."""
+    import diffusers
+
+    path = build_ddpm(tmp_path / "pipeline", "DDIMScheduler", **settings)
+    if not settings:
+        file = path / "scheduler/scheduler_config.json"
+        kept = {k: v for k, v in json.loads(file.read_text()).items() if not k.startswith("clip_sample")}
+        file.write_text(json.dumps(kept))
+    pipeline = bridges.load(path)
+    ours = bridges.sample_latents(pipeline, 2, num_steps=10, seed=3)
+    keys = [jax.random.fold_in(jax.random.key(3), i) for i in range(2)]
+    start = np.stack([diffusion.draw_prior(k, pipeline.item_shape, pipeline.process) for k in keys])
+    theirs = diffusers.DDIMPipeline.from_pretrained(path)
+    theirs.set_progress_bar_config(disable=True)
+    monkeypatch.setattr(
+        "diffusers.pipelines.ddim.pipeline_ddim.randn_tensor", lambda *a, **k: torch.tensor(start)
+    )
+    drawn = theirs(batch_size=2, num_inference_steps=10, output_type="np").images
+    np.testing.assert_allclose(np.clip(ours.transpose(0, 2, 3, 1) / 2 + 0.5, 0, 1), drawn, atol=1e-4)
+
+
+def test_the_bound_at_which_a_scheduler_clips_is_its_own(torch):
+    import diffusers
+
+    for name in bridges.schedule.SCHEDULERS:
+        theirs = getattr(diffusers, name)().config
+        expected = theirs["clip_sample_range"] if theirs.get("clip_sample", False) else None
+        assert bridges.clip_limit(name, dict(theirs)) == expected, name
+        assert bridges.clip_limit(name, {}) == expected, name
+    assert bridges.clip_limit("HeunDiscreteScheduler", {"clip_sample": True, "clip_sample_range": 2.0}) == 2.0
+    assert bridges.clip_limit("PNDMScheduler", {"clip_sample": True}) is None
 
 
 def test_the_decoder_is_the_pipelines_own(build_stable_diffusion, tmp_path, torch):

@@ -155,9 +155,11 @@ def test_the_deterministic_samplers_converge_to_the_flow_with_order_one(key, nam
     np.testing.assert_allclose(measured, 1.0, atol=0.15)
 
 
+@pytest.mark.parametrize("name", ["heun", "dpm_solver"])
 @pytest.mark.parametrize("process, t, u", CASES, ids=IDS)
-def test_heuns_step_converges_to_the_flow_with_order_two(key, process, t, u):
+def test_two_samplers_converge_to_the_flow_with_order_two(key, name, process, t, u):
     """In sigma: on a grid that is smooth there, so that DDPM's staircase of rates does not matter."""
+    step = diffusion.make_step(name)
     with jax.enable_x64(True):
         sigma = lambda t: process.std(t) / process.mean_coefficient(t)  # noqa: E731
         x = jnp.array([1.3, -0.4])
@@ -169,12 +171,59 @@ def test_heuns_step_converges_to_the_flow_with_order_two(key, process, t, u):
             wanted = np.geomspace(known_sigma[-1], known_sigma[0], steps + 1)
             times = jnp.asarray(np.interp(wanted, known_sigma, known))
             advance = lambda x: samplers.advance(  # noqa: E731
-                key, x, times, 0, samplers.heun_step, gaussian_denoiser(process), process
+                key, diffusion.begin(step, x), times, 0, step, gaussian_denoiser(process), process
             )
-            return jax.jit(advance)(x)
+            return diffusion.item_of(jax.jit(advance)(x))
 
         errors = errors_by_steps(run, truth, (16, 64))
     assert order(errors, (16, 64)) == pytest.approx(2.0, abs=0.25)
+
+
+@pytest.mark.parametrize("spacing", diffusion.SPACINGS)
+@pytest.mark.parametrize("process", [diffusion.VE(sigma=10.0), diffusion.OU(), diffusion.DDPM()], ids=IDS)
+def test_dpm_solver_is_nearer_to_the_flow_than_ddim_on_every_grid(key, process, spacing):
+    x = process.prior_std * jnp.array([1.3, -0.4])
+    times = diffusion.time_grid(process, 20, spacing)
+    truth = flow(process, x, float(times[0]), float(times[-1]))
+
+    def error(name):
+        step = diffusion.make_step(name)
+        place = diffusion.begin(step, x)
+        end = jax.jit(
+            lambda: samplers.advance(
+                key, place, jnp.asarray(times), 0, step, gaussian_denoiser(process), process
+            )
+        )()
+        return float(jnp.abs(diffusion.item_of(end) - truth).max())
+
+    # Uniform in t, the last step of VE and OU alone makes the error: both take it alike.
+    assert error("dpm_solver") < error("ddim") * (0.4 if spacing == "karras" else 1)
+
+
+def test_dpm_solver_walks_on_from_what_the_last_stretch_remembered(key):
+    process, step = diffusion.DDPM(), diffusion.dpm_solver_step
+    times = jnp.asarray(diffusion.time_grid(process, 20, "karras"))
+    denoiser = memory.exact_denoiser(jnp.array([[-1.0, 0.2], [1.0, 0.0]]), process)
+    start = diffusion.begin(step, diffusion.draw_prior(key, (2,), process))
+    walk = jax.jit(lambda place, part: samplers.advance(key, place, part, 0, step, denoiser, process))
+    whole = walk(start, times)
+    stretched = walk(walk(walk(start, times[:8]), times[7:9]), times[8:])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, stretched)
+
+
+def test_a_step_of_dpm_solver_between_equal_times_changes_nothing(key):
+    process, step = diffusion.VE(), diffusion.dpm_solver_step
+    times = jnp.array([0.8, 0.6, 0.6, 0.4])
+    x = jnp.array([1.3, -0.4])
+    run = lambda times: samplers.advance(  # noqa: E731
+        key, diffusion.begin(step, x), times, 0, step, gaussian_denoiser(process), process
+    )
+    twice, once = run(times), run(times[jnp.array([0, 1, 3])])
+    np.testing.assert_array_equal(run(times[:3]).x, run(times[:2]).x)
+    # The step after it has no line to follow, and is DDIM's.
+    mean = diffusion.ddim_step(key, run(times[:2]).x, times[2], times[3], gaussian_denoiser(process), process)
+    np.testing.assert_allclose(twice.x, mean, rtol=1e-5)
+    assert np.abs(once.x - twice.x).max() > 1e-3
 
 
 @pytest.mark.parametrize("process", [diffusion.DDPM(), diffusion.VE(sigma=10.0), diffusion.OU()])

@@ -22,7 +22,7 @@ needs_weights = pytest.mark.skipif(
     not metrics.weights_path().is_file(), reason="no LPIPS weights; run `memgen fetch-weights`"
 )
 
-# Three pairs a row; 28 pixels resized to 32 (bilinear) on both sides.
+# Three pairs a row; 28 pixels resized to 32 by interpolation on both sides.
 REFERENCE = {
     ("random", 28): (0.099887066, 0.050886706, 0.075794399),
     ("random", 32): (0.081394918, 0.057654340, 0.058735855),
@@ -55,7 +55,8 @@ def pairs(kind, side):
 @needs_weights
 @pytest.mark.parametrize(("kind", "side"), list(REFERENCE))
 def test_lpips_equals_the_pytorch_package(kind, side):
-    np.testing.assert_allclose(lpips_distance(*pairs(kind, side)), REFERENCE[kind, side], atol=1e-5)
+    found = lpips_distance(*pairs(kind, side), resize="bilinear")
+    np.testing.assert_allclose(found, REFERENCE[kind, side], atol=1e-5)
 
 
 def random_weights():
@@ -76,13 +77,13 @@ def random_weights():
     return {"trunk": trunk, "heads": heads}
 
 
-def pytorch_formula(weights, images):
+def pytorch_formula(weights, images, resize):
     """LPIPS of two stacks of uint8 images as Zhang et al. 2018 write it, in PyTorch; never as an embedding."""
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     x = torch.from_numpy(np.moveaxis(np.concatenate(images), -1, 1).copy()) / np.float32(127.5) - 1
     if x.shape[-1] < 32:
-        x = functional.interpolate(x, size=(32, 32), mode="bilinear")
+        x = functional.interpolate(x, size=(32, 32), mode=resize.replace("_", "-"))
     x = (x - torch.tensor(SHIFT)[:, None, None]) / torch.tensor(SCALE)[:, None, None]
     total = torch.zeros(len(images[0]))
     for layer, (_, _, stride, padding) in enumerate(LAYERS):
@@ -99,27 +100,45 @@ def pytorch_formula(weights, images):
     return total.numpy()
 
 
-# `pytorch_formula` in PyTorch 2.13.
+# `pytorch_formula` in PyTorch 2.13. Nearest-exact is how the code of Pham et al. 2025 resizes (torchvision's).
 WITH_RANDOM_WEIGHTS = {
-    ("random", 28): (0.429928482, 0.448005021, 0.469035298),
-    ("random", 64): (0.512553453, 0.482832313, 0.502423525),
-    ("real", 28): (1.155085683, 0.808792531, 0.709896863),
-    ("real", 32): (1.157723308, 0.776158929, 0.673561394),
+    ("random", 28, "bilinear"): (0.429928482, 0.448005021, 0.469035298),
+    ("random", 28, "nearest_exact"): (0.491209418, 0.481923103, 0.494344026),
+    ("random", 64, "nearest_exact"): (0.512553453, 0.482832313, 0.502423525),
+    ("real", 28, "bilinear"): (1.155085683, 0.808792531, 0.709896863),
+    ("real", 28, "nearest_exact"): (1.154313684, 0.787638843, 0.713194489),
+    ("real", 32, "bilinear"): (1.157723308, 0.776158929, 0.673561394),
+    ("real", 32, "nearest_exact"): (1.157723308, 0.776158929, 0.673561394),
 }
 
 
-@pytest.mark.parametrize(("kind", "side"), list(WITH_RANDOM_WEIGHTS))
-def test_the_formula_with_random_weights_equals_pytorchs(kind, side):
-    embed = jax.jit(jax.vmap(metrics.embed_picture, in_axes=(None, 0)))
-    first, second = (np.asarray(embed(random_weights(), stack)) for stack in pairs(kind, side))
+@pytest.mark.parametrize(("kind", "side", "resize"), list(WITH_RANDOM_WEIGHTS))
+def test_the_formula_with_random_weights_equals_pytorchs(kind, side, resize):
+    embed = jax.jit(jax.vmap(lambda image: metrics.embed_picture(random_weights(), image, resize)))
+    first, second = (np.asarray(embed(stack)) for stack in pairs(kind, side))
     found = ((first - second) ** 2).sum(1)
-    np.testing.assert_allclose(found, WITH_RANDOM_WEIGHTS[kind, side], atol=1e-5)
+    np.testing.assert_allclose(found, WITH_RANDOM_WEIGHTS[kind, side, resize], atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "side"), list(WITH_RANDOM_WEIGHTS))
-def test_the_numbers_for_random_weights_are_pytorchs_where_that_is_installed(kind, side):
-    expected = pytorch_formula(random_weights(), pairs(kind, side))
-    np.testing.assert_allclose(WITH_RANDOM_WEIGHTS[kind, side], expected, atol=1e-6)
+@pytest.mark.parametrize(("kind", "side", "resize"), list(WITH_RANDOM_WEIGHTS))
+def test_the_numbers_for_random_weights_are_pytorchs_where_that_is_installed(kind, side, resize):
+    expected = pytorch_formula(random_weights(), pairs(kind, side), resize)
+    np.testing.assert_allclose(WITH_RANDOM_WEIGHTS[kind, side, resize], expected, atol=1e-6)
+
+
+def test_the_resize_of_the_papers_code_is_the_default_and_the_other_has_a_name(monkeypatch):
+    monkeypatch.setattr(module, "load_weights", random_weights)
+    images = pairs("real", 28)
+    by_name = {name: metrics.make_metric(name, (28, 28, 3)) for name in ("lpips", "lpips_bilinear")}
+    for name, resize in (("lpips", "nearest_exact"), ("lpips_bilinear", "bilinear")):
+        first, second = (by_name[name].vectors(stack) for stack in images)
+        expected = WITH_RANDOM_WEIGHTS["real", 28, resize]
+        np.testing.assert_allclose(((first - second) ** 2).sum(1), expected, atol=1e-5)
+        between = by_name[name].between(lambda picture: picture)
+        one, other = (jax.numpy.asarray(stack[0]) for stack in images)
+        np.testing.assert_allclose(between(one, other), expected[0], atol=1e-5)
+    with pytest.raises(InputError, match="resize='cubic' must be one of nearest_exact, bilinear"):
+        lpips_embedding(images[0], resize="cubic")
 
 
 @needs_weights
@@ -210,4 +229,4 @@ def test_lpips_equals_the_pytorch_package_where_that_is_installed(kind, side):
         pytest.skip("lpips is not installed")
     with torch.no_grad():
         expected = model(*images).flatten().numpy()
-    np.testing.assert_allclose(lpips_distance(first, second), expected, atol=1e-5)
+    np.testing.assert_allclose(lpips_distance(first, second, resize="bilinear"), expected, atol=1e-5)

@@ -37,6 +37,23 @@ def test_kernels_are_uniform_with_the_variance_of_the_fans(key):
     assert not params["block_0_output"]["kernel"].any() and not params["input"]["bias"].any()
 
 
+def test_the_1x1_layers_start_smaller_where_that_is_asked_for_and_nothing_else_does(key):
+    one, tenth = (
+        models.unet((8, 8, 3), width=32, multipliers=(1, 2), attention_sides=(8,), nin_scale=scale).init_fn(
+            key
+        )
+        for scale in (1.0, 0.1)
+    )
+    changed = set()
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(tenth), strict=True):
+        if (a != b).any():
+            np.testing.assert_allclose(b, np.sqrt(0.1) * a, rtol=1e-6)
+            changed.add(path[-2].key)
+    assert changed == {"shortcut", "query", "key", "value"}
+    shortcut = tenth["down_1_0"]["shortcut"]["kernel"]
+    np.testing.assert_allclose(shortcut.var(), 0.1 * 2 / (32 + 64), rtol=0.1)
+
+
 def test_parameters_depend_on_the_key_alone_not_on_jit_or_vmap(key):
     model = models.mlp((2,), width=8, num_blocks=1)
     alone = model.init_fn(key)

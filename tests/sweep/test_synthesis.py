@@ -57,7 +57,7 @@ def draw(
     return sets
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm_solver"])
 def test_the_exact_score_draws_nothing_but_its_members_own_first_items(tmp_path, sampler):
     for member, images in zip(MEMBERS, draw(tmp_path, sampler=sampler), strict=True):
         own = IMAGES[: member.num_train].reshape(member.num_train, -1).astype(int)

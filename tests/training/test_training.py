@@ -82,10 +82,11 @@ def test_a_gradient_is_clipped_to_its_norm_or_not_at_all():
         assert float(jnp.linalg.norm(mu)) == pytest.approx(0.1 * expected, rel=1e-5)
 
 
-def test_the_average_follows_the_parameters_with_its_warmed_up_decay():
+@pytest.mark.parametrize("warmup", [True, False])
+def test_the_average_follows_the_parameters_with_its_decay_warmed_up_or_not(warmup):
     ema, decay = 0.0, 0.9
     for steps in range(30):
-        want = min(decay, (1 + steps) / (10 + steps))
-        ema_next = float(update_ema(jnp.float32(ema), jnp.float32(1.0), jnp.float32(steps), decay))
+        want = min(decay, (1 + steps) / (10 + steps)) if warmup else decay
+        ema_next = float(update_ema(jnp.float32(ema), jnp.float32(1.0), jnp.float32(steps), decay, warmup))
         assert ema_next == pytest.approx(want * ema + (1 - want), rel=1e-5)
         ema = ema_next

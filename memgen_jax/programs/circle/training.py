@@ -121,7 +121,9 @@ def make_train_step(
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        ema = update_ema(state.ema, params, number.astype(jnp.float32), settings.ema_decay)
+        ema = update_ema(
+            state.ema, params, number.astype(jnp.float32), settings.ema_decay, settings.ema_warmup
+        )
         return TrainState(params, ema, opt_state), value
 
     return init, step

@@ -37,6 +37,7 @@ class SamplerSettings:
 
     Attributes:
       name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
+      clipped_noise: whether DDIM's noise is that of the clipped image or (diffusers' default) the network's own.
       spacing: of the times, "uniform", "quadratic" or "karras"; see `diffusion.time_grid`.
       clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
       per_train: samples per training item (the paper: 4), but
@@ -49,6 +50,7 @@ class SamplerSettings:
     name: str = "ancestral"
     num_steps: int = 1000
     eta: float = 0.0
+    clipped_noise: bool = True
     variance: str = "posterior"
     spacing: str = "uniform"
     clip: bool = True
@@ -190,7 +192,12 @@ class TransitionPlan:
         if self.released:
             self.take_released(self.released)
         self.model = self.models[self.widths[0]]
-        self.step = diffusion.make_step(s.sampler.name, eta=s.sampler.eta, variance=s.sampler.variance)
+        self.step = diffusion.make_step(
+            s.sampler.name,
+            eta=s.sampler.eta,
+            clipped_noise=s.sampler.clipped_noise,
+            variance=s.sampler.variance,
+        )
         # Refuses a bad number of steps now.
         diffusion.time_grid(self.process, s.sampler.num_steps, s.sampler.spacing)
         if s.train.prediction not in diffusion.PREDICTIONS:

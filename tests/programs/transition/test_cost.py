@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import digits
+from memgen_jax import diffusion
 from memgen_jax.errors import InputError
 from memgen_jax.programs.launcher import Machine
 from memgen_jax.programs.transition import cost as transition_cost
@@ -23,6 +24,11 @@ def test_the_papers_members_are_counted_without_the_data(name, members):
     config = importlib.import_module(f"configs.{name}")
     assert len(transition_cost.make_plan(config.get_config()).members) == members
     assert len(transition_cost.make_plan(config.get_config("small")).members) == 10
+    fast = transition_cost.make_plan(config.get_config("fast"))
+    assert len(fast.members) == members
+    assert (fast.step, fast.settings.sampler.num_steps) == (diffusion.heun_step, 18)
+    both = transition_cost.make_plan(config.get_config("small+fast"))
+    assert (len(both.members), both.step) == (10, diffusion.heun_step)
 
 
 def test_a_search_that_is_given_no_ends_cannot_be_counted():
