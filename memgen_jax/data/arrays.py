@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax.data import ranges, room
-from memgen_jax.data.items import Account, Items, legible, numbered
+from memgen_jax.data.items import Account, Items, legible, listed, numbered
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
 
@@ -192,7 +192,7 @@ def _chosen(stored: NumpyFile, name: str | None) -> str:
     if name is None and (len(arrays) == 1 or len(usual) == 1):
         return usual[0] if usual else next(iter(arrays))
     path = legible(str(stored.path))
-    there = ", ".join(map(legible, sorted(arrays))) or "none"
+    there = listed(sorted(arrays)) or "none"
     said = (
         f"no {name!r}"
         if name is not None
