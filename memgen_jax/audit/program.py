@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.audit import parts
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.reading import choose_metric, load, require_comparable
@@ -23,6 +24,7 @@ def run(
     settings: AuditSettings,
     say: Callable[[str], object] = print,
     draw: Callable[[], Items] | None = None,
+    merge: bool = False,
 ) -> Result:
     """Reads, compares, writes `labels.csv`, `summary.json`, `report.html` and `distances.npz`.
 
@@ -33,6 +35,7 @@ def run(
       say: gets one line at a time.
       draw: makes the samples, as `data.read` would give them, once the training set is read; the settings'
         `samples` is then only what to call them.
+      merge: take the distances from the parts in the output folder, see `run_part`.
 
     Raises:
       InputError: anything in the settings, the files or the folder that cannot work.
@@ -55,7 +58,9 @@ def run(
         Side(samples.values, metric.vectors(samples.values, "embed samples")),
     )
     compared = Compared(
-        compare(settings, metric, *sides, holdout),
+        parts.join(settings, metric, train, samples, holdout)
+        if merge
+        else compare(settings, metric, *sides, holdout),
         metric.name,
         train.values.shape[1:],
         train.names,
@@ -68,7 +73,10 @@ def run(
         "shared": [dataclasses.asdict(shared) for shared in sets.shared],
         "remarks": list(sets.remarks),
     }
-    return _conclude_and_write(settings, compared, read, sides, say, told)
+    result = _conclude_and_write(settings, compared, read, sides, say, told)
+    if merge:
+        parts.take_away(settings)
+    return result
 
 
 def _conclude_and_write(

@@ -267,6 +267,7 @@ def span(part: Part) -> tuple[float, float]:
                 f"of {len(array)}: remove such items"
             )
         low, high = min(low, float(block.min())), max(high, float(block.max()))
+        room.let_go(array)
     return low, high
 
 
@@ -300,6 +301,6 @@ def _finished(
             kind = np.dtype(np.uint8 if part.is_image else np.float32)
             array = room.converted(array, lambda block, kind=kind: block.astype(kind), shape, kind, memory)  # type: ignore[misc]
         elif array.nbytes <= room.allowed(memory) and isinstance(array, np.memmap):
-            array = np.array(array)
+            array = room.in_memory(array)
         values.append(array)
     return note, values
