@@ -6,6 +6,7 @@ import functools
 import importlib
 import os
 import pathlib
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -72,6 +73,8 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --top K          the K nearest training images of each sample in labels.csv
   --save-pairs     a picture of every copy beside its original, in DIR/pairs
   --skip-duplicates-check   do not compare the training set with itself
+  --shard I/N      only part I of N (from 0), in a job of its own; when all are
+                   done, the same with --merge in its place writes the results
   --memory GB      that searching may take (a third of what is free, at most 4)
   --fail-above F   exit 1 if more than this fraction are copies (2 is a mistake)
   --size N --channels C    crop and resize to N×N; all grey (1) or RGB (3)
@@ -119,6 +122,9 @@ def parser() -> argparse.ArgumentParser:
     add("--top", type=int)
     add("--save-pairs", action="store_true")
     add("--skip-duplicates-check", action="store_true")
+    shared_out = one.add_mutually_exclusive_group()
+    shared_out.add_argument("--shard")
+    shared_out.add_argument("--merge", action="store_true")
     add("--memory", type=float)
     add("--fail-above", type=float)
     add("--size", type=int)
@@ -201,8 +207,21 @@ def audit(argv: Sequence[str]) -> int:
             (arguments[name],) = arguments[name]
     as_json = arguments.pop("json", False)
     say = functools.partial(print, file=sys.stderr if as_json else sys.stdout)
+    shard, merge = arguments.pop("shard", None), arguments.pop("merge", False)
+    if (shard or merge) and "pipeline" in arguments:
+        raise InputError(
+            "{0} and {1} are for samples that are there: draw them first, with {2} alone",
+            *("shard", "merge", "pipeline"),
+        )
     draw = drawing(arguments)
-    result = audit.run(audit.AuditSettings(**arguments), say, draw)
+    settings = audit.AuditSettings(**arguments)
+    if shard is not None:
+        match = re.fullmatch(r"(\d+)/(\d+)", shard)
+        if not match:
+            raise InputError.setting("shard", shard, "like 0/4, the first of four parts")
+        audit.run_part(settings, (int(match[1]), int(match[2])), say)
+        return exits.DONE
+    result = audit.run(settings, say, draw, merge)
     pairs = " and pairs/" if arguments.get("save_pairs") else ""
     say(f"Written: labels.csv, summary.json, report.html, distances.npz{pairs} in {arguments['out']}")
     if as_json:

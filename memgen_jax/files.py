@@ -1,9 +1,15 @@
 """Paths, and files that are written whole or not at all."""
 
+import contextlib
 import os
+import platform
+import re
 from collections.abc import Mapping
 
 from etils import epath
+
+# What a temporary file is called after the file that it will be: whose it is, by host and process.
+_OWNER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^/]*)\.(?P<process>\d+)\.tmp")
 
 
 def write_whole(path: epath.PathLike, data: bytes) -> epath.Path:
@@ -25,13 +31,15 @@ def write_whole(path: epath.PathLike, data: bytes) -> epath.Path:
 def write_together(folder: epath.PathLike, files: Mapping[str, bytes]) -> None:
     """Writes files that belong together: no name changes before all of them have found room.
 
+    What a process of this host left of the same files when it was killed is taken away.
+
     Args:
       folder: local or remote; made where missing.
       files: name in the folder → its bytes.
     """
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporaries = {name: folder / f".{name}.{os.getpid()}.tmp" for name in files}
+    temporaries = {name: folder / f".{name}.{platform.node()}.{os.getpid()}.tmp" for name in files}
     try:
         for name, data in files.items():
             temporaries[name].write_bytes(data)
@@ -40,6 +48,31 @@ def write_together(folder: epath.PathLike, files: Mapping[str, bytes]) -> None:
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
+    if "://" not in os.fspath(folder):
+        _remove_what_the_dead_left(os.fspath(folder), files)
+
+
+def _remove_what_the_dead_left(folder: str, files: Mapping[str, bytes]) -> None:
+    for entry in os.listdir(folder):
+        if (
+            entry.endswith(".tmp")
+            and (owner := _OWNER.fullmatch(entry))
+            and owner["name"] in files
+            and owner["host"] == platform.node()
+            and not _lives(int(owner["process"]))
+        ):
+            with contextlib.suppress(OSError):  # another was quicker
+                os.unlink(os.path.join(folder, entry))
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's; no number that a process can have
+        pass
+    return True
 
 
 def absolute(path: epath.PathLike) -> epath.Path:

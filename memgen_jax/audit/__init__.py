@@ -8,8 +8,18 @@ reads both, finds every sample's nearest training item and nearest other sample,
 
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.parts import run_part
 from memgen_jax.audit.program import audit_arrays, run
 from memgen_jax.audit.sets import SetsResult, audit_sets
 from memgen_jax.audit.settings import AuditSettings
 
-__all__ = ["AuditSettings", "Distances", "Result", "SetsResult", "audit_arrays", "audit_sets", "run"]
+__all__ = [
+    "AuditSettings",
+    "Distances",
+    "Result",
+    "SetsResult",
+    "audit_arrays",
+    "audit_sets",
+    "run",
+    "run_part",
+]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Shaped
 from memgen_jax import metrics
 from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, permutation
+from memgen_jax.data import Items, permutation, room
 from memgen_jax.neighbors import Neighbors
 
 MOST_BY_DEFAULT = 4 * 2**30
@@ -60,16 +60,32 @@ class Side(NamedTuple):
 
 
 def compare(
-    settings: AuditSettings, metric: metrics.Metric, train: Side, samples: Side, holdout: Items | None
+    settings: AuditSettings,
+    metric: metrics.Metric,
+    train: Side,
+    samples: Side,
+    holdout: Items | None,
+    part: tuple[int, int] = (0, 1),
 ) -> Distances:
-    """All nearest neighbours that the answer needs, over the versions that `settings.up_to` asks for."""
+    """All nearest neighbours that the answer needs, over the versions that `settings.up_to` asks for.
+
+    Args:
+      part: (i, n): only those of the i-th of n shares of the samples, and of the other items that are searched for.
+    """
     near_wanted = min(max(settings.top, 1 + (settings.ratio is not None)), len(train.rows))
     memory = search_memory(settings.memory)
 
-    def search(queries: Side, references: Side, **options) -> Neighbors:
+    def search(
+        queries: Side, references: Side, k: int = 1, exclude_self: bool = False, progress: str = ""
+    ) -> Neighbors:
+        rows = share(len(queries.rows), part)
+        if rows.start == rows.stop:
+            return Neighbors(np.empty((0, k), np.float32), np.empty((0, k), np.int32))
+        exclude = np.arange(rows.start, rows.stop) if exclude_self else None
         return metrics.least_search(
-            metric, settings.orbit, queries.rows, references.items, references.rows, memory=memory, **options
-        )
+            metric, settings.orbit, queries.rows[rows], references.items, references.rows,
+            k=k, exclude=exclude, memory=memory, progress=progress,
+        )  # fmt: skip
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     other = search(samples, samples, exclude_self=True, progress="samples among themselves")
@@ -88,8 +104,8 @@ def compare(
         real = own
         if own is None or len(samples.rows) < len(train.rows):
             # Nearest distances shrink as a set grows: one of like size.
-            part = train.part(np.sort(permutation(len(train.rows))[: len(samples.rows)]))
-            real = search(part, part, exclude_self=True, progress="real items").distance[:, 0]
+            some = train.part(np.sort(permutation(len(train.rows))[: len(samples.rows)]))
+            real = search(some, some, exclude_self=True, progress="real items").distance[:, 0]
     return Distances(
         train=near.distance,
         train_index=near.index,
@@ -102,6 +118,12 @@ def compare(
     )
 
 
+def share(count: int, part: tuple[int, int]) -> slice:
+    """The i-th of n shares of so many rows, as alike as can be."""
+    index, number = part
+    return slice(index * count // number, (index + 1) * count // number)
+
+
 def search_memory(gigabytes: float | None) -> int | None:
     """Bytes that the tiles of a search may take on each device; None for the search's own choice.
 
@@ -111,14 +133,5 @@ def search_memory(gigabytes: float | None) -> int | None:
         return round(gigabytes * 2**30)
     if jax.local_devices()[0].platform != "cpu":
         return None
-    free = free_memory()
-    return None if free is None else min(max(free // 3 // jax.local_device_count(), 2**26), MOST_BY_DEFAULT)
-
-
-def free_memory() -> int | None:
-    """Bytes that this machine has available; None where it does not tell."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return None
+    free = room.free_memory()
+    return min(max(free // 3 // jax.local_device_count(), 2**26), MOST_BY_DEFAULT)

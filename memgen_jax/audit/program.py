@@ -10,6 +10,7 @@ from jaxtyping import Shaped
 
 from memgen_jax import metrics
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.audit import parts
 from memgen_jax.audit.comparing import Side, compare
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.encoding import vectors_of_set
@@ -26,6 +27,7 @@ def run(
     settings: AuditSettings,
     say: Callable[[str], object] = print,
     draw: Callable[[], Items] | None = None,
+    merge: bool = False,
 ) -> Result:
     """Reads, compares, writes `labels.csv`, `summary.json`, `report.html` and `distances.npz`.
 
@@ -36,6 +38,7 @@ def run(
       say: gets one line at a time.
       draw: makes the samples, as `data.read` would give them, once the training set is read; the settings'
         `samples` is then only what to call them.
+      merge: take the distances from the parts in the output folder, see `run_part`.
 
     Raises:
       InputError: anything in the settings, the files or the folder that cannot work.
@@ -64,7 +67,9 @@ def run(
     )
     read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     compared = Compared(
-        compare(settings, metric, *sides, holdout),
+        parts.join(settings, metric, train, samples, holdout)
+        if merge
+        else compare(settings, metric, *sides, holdout),
         metric.name,
         train.values.shape[1:],
         train.names,
@@ -74,7 +79,10 @@ def run(
         _told(settings, read, sets),
         [(name, item, why) for name, items in read.items() for item, why in items.left_out],
     )
-    return _conclude_and_write(settings, compared, sides, say)
+    result = _conclude_and_write(settings, compared, sides, say)
+    if merge:
+        parts.take_away(settings)
+    return result
 
 
 def _told(settings: AuditSettings, read: Mapping[str, Items], sets: Read) -> dict:

@@ -18,6 +18,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.models import Model, unet
 
 WEIGHTS = ("ema", "model")
+LARGEST = 2**16  # of the numbers that describe a network
 NEEDED = ("dim", "dim_mults", "attn_resolutions", "num_res_blocks", "in_channels", "image_size")
 
 
@@ -56,7 +57,7 @@ def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint
         raise InputError.setting("weights", weights, f"one of {' or '.join(WEIGHTS)}")
     path = Path(path).expanduser()
     stored, settings = _stored(path, weights)
-    options = _model_options(settings, path)
+    options = _model_options(settings, len(stored[weights]), path)
     own, item_shape = _network(options, path)
     model = own._replace(apply_fn=lambda params, x, t, key=None: own.apply_fn(params, x, t - 1, key))
     tensors = {re.sub(r"^(module\.|_orig_mod\.)+", "", str(name)): t for name, t in stored[weights].items()}
@@ -81,7 +82,10 @@ def _stored(path: Path, weights: str) -> tuple[dict[str, Any], Any]:
         raise InputError(
             f"{path} is no checkpoint of the released sweeps: it lacks {weights!r} or 'args' ({held})."
         )
-    return stored, torch_file.plain(stored["args"])
+    try:
+        return stored, torch_file.plain(stored["args"])
+    except ValueError as error:
+        raise InputError(f"{path} is damaged and cannot be read ({error}).") from None
 
 
 def _network(options: dict[str, Any], path: Path) -> tuple[Model, tuple[int, int, int]]:
@@ -167,7 +171,7 @@ class ReleasedSweep:
 
     def _require_kin(self, num_train: int, settings: Any) -> None:
         file = self.files[num_train]
-        if _model_options(settings, file) != self._options:
+        if not isinstance(settings, dict) or settings.get("model") != self._options:
             raise InputError(
                 f"{file} is a network of other settings than the first in its folder: keep one sweep a folder."
             )
@@ -262,8 +266,9 @@ def _params(tensors: dict[str, Any], model: Model, options: dict[str, Any], path
                     raise InputError(
                         f"{path} lacks the parameters {full}: it is another architecture, or damaged."
                     )
-                array = change(tensor.array()).astype(np.float32)
-                if array.shape != there[own].shape:
+                of_one_kind = len(tensor.shape) == len(there[own].shape)
+                array = change(tensor.array()).astype(np.float32) if of_one_kind else None
+                if array is None or array.shape != there[own].shape:
                     raise InputError(
                         f"{path}: {full} has shape {tensor.shape}, and a network with these settings has "
                         f"{there[own].shape} there: it is another architecture."
@@ -276,12 +281,25 @@ def _params(tensors: dict[str, Any], model: Model, options: dict[str, Any], path
     return params
 
 
-def _model_options(settings: Any, path: Path) -> dict[str, Any]:
+def _model_options(settings: Any, num_tensors: int, path: Path) -> dict[str, Any]:
     options = settings.get("model") if isinstance(settings, dict) else None
     missing = [name for name in NEEDED if not isinstance(options, dict) or name not in options]
     if missing:
         raise InputError(f"{path} does not say what network it holds: args.model lacks {', '.join(missing)}.")
     assert isinstance(options, dict)
+    for name in NEEDED:
+        value = options[name]
+        several = name in ("dim_mults", "attn_resolutions")
+        numbers = value if several else [value]
+        enough = isinstance(numbers, list) and len(numbers) >= (name != "attn_resolutions")
+        if not (enough and all(type(n) is int and 1 <= n <= LARGEST for n in numbers)):
+            what = "whole numbers" if several else "a whole number"
+            raise InputError(f"{path}: args.model.{name} is no network's, {what} in 1..{LARGEST:,}.")
+    dropout = options.get("dropout") or 0.0
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise InputError(f"{path}: args.model.dropout is no share in [0, 1).")
+    if options["num_res_blocks"] * len(options["dim_mults"]) > num_tensors:
+        raise InputError(f"{path} has {num_tensors} parameters, too few for the network that it describes.")
     if options.get("conditional") is False or options.get("scale_by_sigma"):
         raise InputError(f"{path}: its network is not conditioned on the time as this one is.")
     return options

@@ -7,8 +7,10 @@ record of what it was given. Nothing is imported. Tensors stay in the file until
 
 import collections
 import io
+import math
 import os
 import pickle
+import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +32,9 @@ DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
-_MOST_PICKLE = 2**28  # bytes of the description; those of checkpoints have less than a thousandth of it
+_MOST_PICKLE = 2**24  # bytes of the description, which has a few hundred a tensor
+_MOST_PARTS = 100_000  # of what is described beside the tensors, and how deep one may lie in others
+_DEEPEST = 100
 
 
 class Storage(NamedTuple):
@@ -59,7 +63,8 @@ class Tensor(NamedTuple):
         storage = self.storage
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
         empty = 0 in self.shape
-        if min((self.offset, *self.shape, *self.strides)) < 0 or (not empty and last >= storage.length):
+        beyond = not empty and max(last + 1, math.prod(self.shape)) > storage.length
+        if min((self.offset, *self.shape, *self.strides)) < 0 or beyond:
             raise InputError(
                 f"{storage.path} is damaged: a tensor reaches beyond its block {storage.member}."
             )
@@ -71,8 +76,10 @@ class Tensor(NamedTuple):
                         f"{storage.path} is damaged: block {storage.member} has {info.file_size:,} bytes, and "
                         f"{storage.length * storage.dtype.itemsize:,} are described."
                     )
-                block = np.frombuffer(file.read(info), storage.dtype)
-        except (KeyError, OSError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+                block = np.frombuffer(_stored(file, info), storage.dtype)
+        except InputError:
+            raise
+        except Exception as error:  # zipfile lets through whatever damage leads it to
             raise InputError(f"{storage.path} is damaged: block {storage.member} cannot be read.") from error
         if empty:
             return np.zeros(self.shape, storage.dtype)
@@ -135,13 +142,15 @@ def load(path: str | os.PathLike) -> Any:
             }
             if "data.pkl" not in names:
                 raise InputError(f"{path} is a zip, but no checkpoint of torch.save: it holds no data.pkl.")
-            if "byteorder" in names and file.read(names["byteorder"]) != b"little":
+            if "byteorder" in names and _stored(file, file.getinfo(names["byteorder"])) != b"little":
                 raise InputError(f"{path} was written on a big-endian machine: save it again on a usual one.")
             description = file.getinfo(names["data.pkl"])
             if description.file_size > _MOST_PICKLE:
                 raise InputError(f"{path}: its description alone has {description.file_size:,} bytes.")
             prefix = names["data.pkl"].rpartition("data.pkl")[0]
-            return _Unpickler(io.BytesIO(file.read(description)), path, prefix).load()
+            content = _stored(file, description)
+            _require_plain_places(content)
+            return _Unpickler(io.BytesIO(content), path, prefix).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
@@ -150,18 +159,41 @@ def load(path: str | os.PathLike) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Records and their contents as dicts and lists, to look at or to write as JSON."""
-    if isinstance(value, Record):
-        if value.state:
-            return {str(key): plain(own) for key, own in value.state.items()}
-        return plain(value.items or value.arguments)
-    if isinstance(value, dict):
-        return {str(key): plain(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(own) for own in value]
-    if isinstance(value, Tensor):
-        return f"tensor {value.shape}"
-    return value
+    """Records and their contents as dicts and lists, to look at or to write as JSON.
+
+    Raises:
+      ValueError: they are too many, or lie in one another without an end.
+    """
+    parts = 0
+
+    def seen(value: Any, depth: int) -> Any:
+        nonlocal parts
+        parts += 1
+        if parts > _MOST_PARTS or depth > _DEEPEST:
+            raise ValueError("what it describes has no end")
+        if isinstance(value, Record):
+            return seen(value.state or value.items or value.arguments, depth)
+        if isinstance(value, dict):
+            return {str(key): seen(own, depth + 1) for key, own in value.items()}
+        if isinstance(value, list | tuple) and not isinstance(value, Tensor):
+            return [seen(own, depth + 1) for own in value]
+        return f"tensor {value.shape}" if isinstance(value, Tensor) else value
+
+    return seen(value, 0)
+
+
+def _stored(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A part of the file, which torch.save stores as it is: none is larger than the file."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{info.filename} is packed, and torch.save packs nothing")
+    return file.read(info)
+
+
+def _require_plain_places(content: bytes) -> None:
+    """Refuses a pickle whose notes have numbers far beyond its length: room for all below would be taken."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(content):
+            raise ValueError(f"it numbers its notes up to {argument:,}")
 
 
 class _Kind(NamedTuple):
@@ -196,4 +228,6 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(storage: Storage, offset: int, shape: tuple, strides: tuple, *_) -> Tensor:
     if not isinstance(storage, Storage):
         raise TypeError("a tensor without a block")
+    if len(shape) != len(strides):
+        raise TypeError("a tensor whose strides do not fit its shape")
     return Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))

@@ -13,6 +13,8 @@ from memgen_jax.errors import InputError
 
 SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MOST = 2**28  # bytes of one stored image
+MOST_AFTER_END = 2**26  # bytes that fill a tar's last block
+BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
 
 
 def is_archive(path: Path) -> bool:
@@ -60,7 +62,9 @@ def _members(file: Path, account: Account) -> list[str]:
     try:
         if _is_zip(file):
             with zipfile.ZipFile(file) as archive:
-                stored = [info.filename for info in archive.infolist() if not info.is_dir()]
+                infos = [info for info in archive.infolist() if not info.is_dir()]
+            _require_plausible(sum(info.file_size for info in infos), file)
+            stored = [info.filename for info in infos]
         else:
             stored = _names_in_tar(file, account)
     except Exception as error:  # the readers let through whatever damage leads them to
@@ -103,10 +107,20 @@ def _is_hidden(name: str) -> bool:
     return "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
+def _require_plausible(unpacked: int, file: Path) -> None:
+    """Refuses what unpacks to far more than pictures do, before it is unpacked."""
+    packed = file.stat().st_size
+    if unpacked > max(BOMB[1], BOMB[0] * packed):
+        raise ValueError(f"it unpacks to more than {unpacked / 1e9:,.0f} GB from {packed / 1e6:,.1f} MB")
+
+
 def _names_in_tar(file: Path, account: Account) -> list[str]:
     names = []
+    unpacked = 0
     with tarfile.open(file) as archive:
         for member in archive:
+            unpacked += member.size
+            _require_plausible(unpacked, file)
             if member.isfile():
                 names.append(member.name)
             elif not member.isdir():
@@ -121,6 +135,8 @@ def _names_in_tar(file: Path, account: Account) -> list[str]:
         while rest:
             if rest.strip(b"\0"):
                 raise ValueError("more follows after its end: it is damaged, or several were joined")
+            if stream.tell() - archive.offset > MOST_AFTER_END:
+                raise ValueError(f"more than {MOST_AFTER_END:,} empty bytes follow its end")
             rest = stream.read(2**20)
     return names
 

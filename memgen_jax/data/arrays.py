@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax.data import ranges, room
-from memgen_jax.data.items import Account, Items, legible, numbered
+from memgen_jax.data.items import Account, Items, legible, listed, numbered
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
 
@@ -206,7 +206,7 @@ def _chosen(stored: NumpyFile, name: str | None) -> str:
         raise InputError(
             f"{path}:{legible(str(name))} holds Python objects: save plain numbers with np.savez"
         )
-    there = ", ".join(map(legible, sorted(arrays))) or "none"
+    there = listed(sorted(arrays)) or "none"
     said = (
         f"no {name!r}"
         if name is not None
@@ -281,6 +281,7 @@ def span(part: Part) -> tuple[float, float]:
                 f"of {len(array)}: remove such items"
             )
         low, high = min(low, float(block.min())), max(high, float(block.max()))
+        room.let_go(array)
     return low, high
 
 
@@ -314,6 +315,6 @@ def _finished(
             kind = np.dtype(np.uint8 if part.is_image else np.float32)
             array = room.converted(array, lambda block, kind=kind: block.astype(kind), shape, kind, memory)  # type: ignore[misc]
         elif array.nbytes <= room.allowed(memory) and isinstance(array, np.memmap):
-            array = np.array(array)
+            array = room.in_memory(array)
         values.append(array)
     return note, values

@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -111,7 +111,7 @@ def stack(
         tqdm(total=len(names), desc=progress, unit="image", disable=None if progress else True) as bar,
     ):
         warnings.simplefilter("ignore")  # of odd tags in pictures that can be read
-        while opened := list(itertools.islice(left, chunk)):
+        while opened := _some(left, chunk):
             for (_, name), image in zip(opened, pool.map(attempt, *zip(*opened, strict=True)), strict=True):
                 if isinstance(image, Exception):
                     account.bad(name, _reason(image), "image ")
@@ -134,6 +134,17 @@ def stack(
     notes = [bad, *(f"{count:,} {what}" for what, count in sorted(shown.items()))]
     items = Items(values[: len(kept)], kept, "; ".join(filter(None, notes)))
     return account.of(items)
+
+
+def _some(left: Iterator[tuple[File | Exception, str]], most: int) -> list[tuple[File | Exception, str]]:
+    """The next files, at most so many, and no more of their bytes in memory than of decoded images."""
+    some, held = [], 0
+    for file, name in itertools.islice(left, most):
+        some.append((file, name))
+        held += file.getbuffer().nbytes if isinstance(file, io.BytesIO) else 0
+        if held >= CHUNK:
+            break
+    return some
 
 
 def pixels(

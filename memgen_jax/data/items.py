@@ -89,6 +89,17 @@ def legible(name: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Names in words, of many only the first.
+
+    >>> listed(["x", "y", "z"], most=2)
+    'x, y and 1 more'
+    """
+    known = list(names)
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return ", ".join(map(legible, known[:most])) + more
+
+
 def count_by_kind(unread: Mapping[str, int]) -> str:
     """What was not read in words, most frequent first.
 

@@ -1,6 +1,7 @@
 """Room for what is read: in memory, or in a file without a name where it is too large for that."""
 
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,10 @@ def free_memory() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
         group = Path("/sys/fs/cgroup")
-        free += [int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())]
+        limit, used = group / "memory.max", group / "memory.current"
+        if not limit.exists():  # the first version of control groups
+            limit, used = (group / "memory" / f"memory.{what}_in_bytes" for what in ("limit", "usage"))
+        free += [int(limit.read_text()) - int(used.read_text())]
     except (OSError, ValueError):  # no Linux, no such group, or "max"
         pass
     return max(min(free), 0)
@@ -76,6 +80,25 @@ def converted(
     out = make_room((len(array), *item_shape), dtype, memory)
     for rows in blocks(len(array), math.prod(array.shape[1:]) * max(array.dtype.itemsize, dtype.itemsize)):
         out[rows] = change(array[rows])
+    return out
+
+
+def let_go(array: np.ndarray) -> None:
+    """Takes what was read of a mapped file out of this process's memory; it comes again when it is asked for.
+
+    Beside a copy of it, it would count twice.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def in_memory(array: np.memmap) -> np.ndarray:
+    """A copy of a mapped array, made block by block."""
+    out = np.empty(array.shape, array.dtype)
+    for rows in blocks(len(array), array[:1].nbytes):
+        out[rows] = array[rows]
+        let_go(array)
     return out
 
 

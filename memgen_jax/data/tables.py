@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from memgen_jax.data import images
-from memgen_jax.data.items import Account, Items, first_line, legible, numbered
+from memgen_jax.data.items import Account, Items, first_line, legible, listed, numbered
 from memgen_jax.errors import InputError
 
 SUFFIXES = (".parquet", ".arrow", ".feather")
 USUAL_COLUMNS = ("image", "images", "img", "jpg", "jpeg", "png", "webp", "pixel_values", "pixels", "x")
 BATCH = 64  # rows decoded from a file at a time
+BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
 
 
 def read_tables(
@@ -74,6 +75,15 @@ def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
     return None
 
 
+_BYTES = {
+    "INT32": 4,
+    "FLOAT": 4,
+    "INT64": 8,
+    "DOUBLE": 8,
+    "INT96": 12,
+}  # of one value, by parquet's own types
+
+
 class _Table:
     """One file, opened; rows are decoded when they are asked for."""
 
@@ -115,7 +125,7 @@ class _Table:
         place = legible(str(self.file))
         if column is not None:
             if column not in self.columns:
-                raise InputError(f"{place} has no column {column!r}: it has {', '.join(self.columns)}")
+                raise InputError(f"{place} has no column {column!r}: it has {listed(self.columns)}")
             return column
         encoded = [name for name in self.columns if self.holds_encoded(name)]
         numbers = [
@@ -128,7 +138,7 @@ class _Table:
             if found:
                 break
         raise InputError(
-            f"{place} has the columns {', '.join(self.columns) or 'none'}, of which "
+            f"{place} has the columns {listed(self.columns) or 'none'}, of which "
             f"{'more than one could' if encoded or numbers else 'none can'} hold the items: say which with FILE:COLUMN"
         )
 
@@ -174,6 +184,7 @@ class _Table:
     def _batches(self, column: str) -> Iterator[Any]:
         try:
             if self._parquet is not None:
+                self._require_plausible(column)
                 batches = (
                     b.column(0) for b in self._parquet.iter_batches(batch_size=BATCH, columns=[column])
                 )
@@ -189,6 +200,20 @@ class _Table:
             raise
         except Exception as error:
             raise self._damaged(error) from error
+
+    def _require_plausible(self, column: str) -> None:
+        """Refuses a column that unpacks to far more than it takes, before it is unpacked."""
+        assert self._parquet is not None
+        told, unpacked = self._parquet.metadata, 0
+        for group in range(told.num_row_groups):
+            for number in range(told.num_columns):
+                leaf = told.row_group(group).column(number)
+                if leaf.path_in_schema.partition(".")[0] == column:
+                    size = _BYTES.get(leaf.physical_type, 1)
+                    unpacked += max(leaf.total_uncompressed_size, size * leaf.num_values)
+        packed = self.file.stat().st_size
+        if unpacked > max(BOMB[1], BOMB[0] * packed):
+            raise ValueError(f"{column} unpacks to {unpacked / 1e9:,.1f} GB from {packed / 1e6:,.1f} MB")
 
     def _damaged(self, error: Exception) -> InputError:
         return InputError(

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32, Int32, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Shaped
 from tqdm import tqdm
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
@@ -66,6 +66,7 @@ def search(
     *,
     k: int = 1,
     exclude_self: bool = False,
+    exclude: Int[np.ndarray, " query"] | None = None,
     squared: bool = False,
     scale: float = 1.0,
     memory: int | None = None,
@@ -82,6 +83,8 @@ def search(
       k: neighbours wanted per query.
       exclude_self: `queries` and `references` are the same array; row i is no neighbour of row i
         (by index: a duplicate of it in another row is).
+      exclude: for every query the row of the references that is no neighbour of it, -1 for none; as `exclude_self`, for
+        queries that are some of the references.
       squared: return squared distances, as LPIPS embeddings need.
       scale: factor on every coordinate. Images saved as uint8 have L2 in the range [-1, 1] with
         scale = 1/127.5.
@@ -118,13 +121,20 @@ def search(
             f"exclude_self needs the same array twice, got {len(queries)} queries and "
             f"{len(references)} references"
         )
-    if not 1 <= k <= len(references) - exclude_self:
+    if exclude_self:
+        exclude = np.arange(len(queries))
+    left = len(references) - (exclude is not None)
+    if not 1 <= k <= left:
         raise InputError(
             f"k = {k} neighbours asked of {len(references)} references"
-            f"{' (self excluded)' if exclude_self else ''}; choose k between 1 and "
-            f"{len(references) - exclude_self}"
+            f"{' (self excluded)' if exclude is not None else ''}; choose k between 1 and {left}"
         )
-    exclude = np.arange(len(queries)) if exclude_self else np.full(len(queries), -1)
+    if exclude is None:
+        exclude = np.full(len(queries), -1)
+    if exclude.shape != (len(queries),) or not (exclude.min() >= -1 and exclude.max() < len(references)):
+        raise InputError(
+            f"exclude must name a row of the references, or -1, for each of the {len(queries)} queries"
+        )
     mesh = mesh or local_mesh()
     memory = tile_memory(mesh) if memory is None else memory
     finder = _Finder(references, memory, jnp.dtype(dtype), mesh)

@@ -232,3 +232,16 @@ def test_rounding_to_bfloat16_is_counted_in_every_compiled_form():
         jax.jit(lambda x: tiles.prepare(x, jnp.zeros(33), 64, jnp.dtype(jnp.bfloat16))).lower(items).as_text()
     )
     assert "reduce_precision" in text
+
+
+def test_some_rows_of_a_set_find_what_they_find_in_a_search_of_all():
+    rng = np.random.default_rng(5)
+    items = rng.integers(0, 3, (90, 4)).astype(np.float32)  # many ties and duplicates
+    whole = search(items, items, k=3, exclude_self=True)
+    rows = np.array([80, 3, 41])
+    some = search(items[rows], items, k=3, exclude=rows)
+    assert (some.index == whole.index[rows]).all() and (some.distance == whole.distance[rows]).all()
+    none = search(items[rows], items, exclude=np.full(3, -1))
+    assert (none.distance == 0).all() and (none.index[:, 0] <= rows).all()
+    with pytest.raises(InputError, match="exclude must name a row of the references"):
+        search(items, items, exclude=np.full(90, 90))
