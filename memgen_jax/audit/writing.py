@@ -21,7 +21,7 @@ from memgen_jax.audit.stored import FILE, Compared
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_together
-from memgen_jax.report import audit_page
+from memgen_jax.report import audit_page, schema
 
 
 @contextlib.contextmanager
@@ -118,6 +118,7 @@ def write_unlabelled(
     """Writes the distances and a page without labels; labels of an earlier audit there are taken away."""
     found = compared.distances
     summary = {
+        "schema": schema.identifier("summary"),
         "memorized": None,
         "answer": [f"No sample is labelled: {reason}."],
         "metric": metric.name,
