@@ -57,10 +57,12 @@ class Dataset:
 
     @property
     def item_shape(self) -> tuple[int, ...]:
+        """Shape of one item, such as (height, width, channel)."""
         return self.train.shape[1:]
 
     @property
     def num_train(self) -> int:
+        """Number of training items."""
         return len(self.train)
 
 

@@ -6,7 +6,9 @@ from jaxtyping import Int64
 from memgen_jax.errors import InputError
 
 ORDERS = ("numpy", "torch", "given")
-SUBSET_SEED = 3407  # Pham et al. 2025, App. D: one permutation, of which every subset is a prefix
+"""Whose permutation orders the items: NumPy's, that of `torch.randperm`, or none."""
+SUBSET_SEED = 3407
+"""Seed of the one permutation of which every subset is a prefix (Pham et al. 2025, App. D)."""
 
 
 def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:

@@ -20,12 +20,15 @@ from memgen_jax.diffusion.processes import DDPM, Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
-# step(key, x_t, t, u, denoiser, process) -> x_u, for one item.
 Step = Callable[[jax.Array, jax.Array, jax.Array, jax.Array, Denoiser, Process], jax.Array]
+"""(key, x_t, t, u, denoiser, process) → x_u, for one item, from time t back to u < t."""
 
 SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow", "heun")
+"""The names that `make_step` takes."""
 SPACINGS = ("uniform", "quadratic", "karras")
-CALLS = {"heun": 2}  # of the network in one step, where it is not one
+"""How `time_grid` may space the times."""
+CALLS = {"heun": 2}
+"""Calls of the network in one step of a sampler, where that is not one."""
 _RHO = 7  # Karras et al. 2022, Table 1
 
 

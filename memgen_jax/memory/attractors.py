@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 AT_PATTERN, OFF_PATTERNS, FLAT = 0, 1, 2
+"""Kinds of attractor: a memory recalled, an isolated one off all memories (spurious), part of a flat manifold."""
 
 
 class Attractor(NamedTuple):

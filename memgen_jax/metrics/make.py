@@ -9,7 +9,9 @@ from memgen_jax.metrics.metric import Metric
 from memgen_jax.metrics.pixels import Pixels
 
 MetricName = Literal["l2", "lpips"]
+"""The metrics that have a name."""
 METRICS: tuple[str, ...] = get_args(MetricName)
+"""The names as a tuple."""
 
 
 def make_metric(

@@ -11,6 +11,7 @@ from memgen_jax.onset.gaussians import Gaussian
 from memgen_jax.shapes import Scalar
 
 COVARIANCES = ("derived", "printed")
+"""Readings of the generated covariance: θ₁θ₁ᵀ as it follows for Y = θ₀ + θ₁X, or θ₁ᵀθ₁ as printed."""
 # Centred inputs of n ≤ d points have exact zeros among their singular values. With a mean of 10 the
 # usual cut of pinv keeps one of them as rounding noise at some n, and the fit is silently wrong.
 _SINGULAR_VALUE_CUT = 1e-10

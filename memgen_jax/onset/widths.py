@@ -9,6 +9,7 @@ import math
 from memgen_jax.errors import InputError
 
 KERNEL_WIDTHS = ("silverman", "leading", "mixing_time", "exact")
+"""Readings of the kernel width, see `kernel_width`."""
 
 
 def mixing_time(num_points: int, dim: int, sigma: float = 1.0) -> float:

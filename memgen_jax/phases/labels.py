@@ -7,7 +7,9 @@ from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 MEMORIZED, SPURIOUS, GENERALIZED = 0, 1, 2
+"""The labels of `classify`."""
 NAMES = ("memorized", "spurious", "generalized")
+"""Label → its name."""
 
 
 @takes_arrays

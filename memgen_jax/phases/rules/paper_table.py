@@ -19,6 +19,7 @@ PAPER = {
     "fashion_mnist": PaperThresholds(4.5, 2.5, "l2"),
     "mnist": PaperThresholds(4.5, 3.5, "l2"),
 }
+"""Data set → its thresholds and the metric they belong to (Pham et al. 2025, Table 2)."""
 
 
 def paper(name: str, metric: str) -> Thresholds:
