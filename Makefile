@@ -4,7 +4,7 @@ RUN := .venv/bin/python
 
 PEERS := .venv-peers/bin/python
 
-.PHONY: demo test test-slow test-peers lint format lock wheel clean
+.PHONY: demo test test-slow test-peers lint format lock wheel reference clean
 
 demo: .venv/.installed
 	$(RUN) -m memgen_jax demo --workdir=runs/digits
@@ -39,6 +39,10 @@ lock:
 	$(LOCK) --extra dev -o requirements.txt
 	printf '%s; sys_platform == "never"\n' torch torchvision | \
 	  $(LOCK) --extra dev --extra peers --constraint requirements.txt --override /dev/stdin -o requirements-peers.txt
+
+# Writes the pages of docs/ that are made of dictionaries: settings, files, columns.
+reference: .venv/.installed
+	$(RUN) -m memgen_jax.programs.reference
 
 # dist/memgen_jax-….whl of the files that are here now; builds in a copy, so that nothing old gets in.
 wheel: .venv/.installed

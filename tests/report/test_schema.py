@@ -13,6 +13,7 @@ from memgen_jax import audit, cli, load
 from memgen_jax.configs import digits, own_sets
 from memgen_jax.data import permutation
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.transition import program
 from memgen_jax.report import schema
 
@@ -102,6 +103,7 @@ def test_what_an_audit_prints_and_writes_follows_the_schema(sets, tmp_path, monk
     monkeypatch.chdir(sets)
     code = cli.main(["audit", *AUDITS[kind], f"--out={tmp_path}/out", "--json"])
     assert code == (1 if "--fail-above=0.1" in AUDITS[kind] else 0)
+    assert outputs.undocumented("audit", tmp_path / "out") == []
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "out/summary.json").read_text()
     assert errors("summary", strict(printed)) == []
@@ -149,6 +151,7 @@ def test_what_was_not_read_follows_the_schema(sets, tmp_path):
     assert cli.main(["audit", *argv, *GIVEN]) == 0
     found = strict((tmp_path / "out/summary.json").read_text())
     assert found["unread"]["samples"] and errors("summary", found) == []
+    assert outputs.undocumented("audit", tmp_path / "out") == []
 
 
 def small(**settings):
@@ -194,6 +197,7 @@ def outcome(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes a float with its step counter
         program.main(RUNS[request.param](folder), str(folder / "run"))
+    assert outputs.undocumented("transition", folder / "run") == []
     return request.param, (folder / "run/transition.json").read_text()
 
 
