@@ -194,6 +194,10 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
         flow of a VE process leave about 0.56 / sqrt(num_steps) of the prior's noise on a uniform grid and
         0.8 / num_steps on this one. DDIM leaves none. "karras" is uniform in sigma^(1/7), sigma = std / mean
         (Karras et al. 2022, Eq. 5), from t_max to t_min, for DDPM to t = 1 and from there to 0.
+
+    >>> from memgen_jax import diffusion
+    >>> diffusion.time_grid(diffusion.DDPM(), 4).tolist()
+    [1000.0, 750.0, 500.0, 250.0, 0.0]
     """
     if spacing not in SPACINGS:
         raise InputError.setting("spacing", spacing, f"one of {', '.join(SPACINGS)}")

@@ -102,7 +102,13 @@ def limit_variance(final_time: float, noise_scale: float, sigma: float = 1.0) ->
 
 
 def hellinger_floor(dim: int, final_time: float, noise_scale: float, sigma: float = 1.0) -> float:
-    """H² as n → ∞: 0.36805 (d = 16) and 0.94321 (d = 100) at T = 2, λ = e^{-4}, σ = 1."""
+    """H² as n → ∞: 0.36805 (d = 16) and 0.94321 (d = 100) at T = 2, λ = e^{-4}, σ = 1.
+
+    >>> import math
+    >>> from memgen_jax import onset
+    >>> round(onset.hellinger_floor(16, 2.0, math.exp(-4)), 5)
+    0.36805
+    """
     shrunk = math.sqrt(limit_variance(final_time, noise_scale, sigma))
     return 1 - (2 * sigma * shrunk / (sigma**2 + shrunk**2)) ** (dim / 2)
 
