@@ -131,6 +131,11 @@ OF_PROGRAM: dict[str, dict[str, str]] = {
         "phase_diagram.num_patterns": "numbers of random points on the circle",
         "phase_diagram.betas": "the β at which they are looked at",
         "phase_diagram.draws": "draws of the points at each",
+        "correlation.shares": "of the circle, on which crowded points lie",
+        "correlation.arcs": "in as many arcs: one correlates the points, several leave their mean at the centre",
+        "correlation.num_patterns": "numbers of crowded points",
+        "correlation.betas": "the β at which they are looked at",
+        "correlation.draws": "draws of the points at each",
     },
     "geometry": {
         "run": "folder of a finished transition run; give this or `pipeline`",

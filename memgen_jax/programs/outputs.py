@@ -51,6 +51,8 @@ FILES: dict[str, dict[str, str]] = {
         "attractors.csv": "minima of the exact and the learned energy of each K at several times",
         "phase_diagram.csv": "minima of random memories against β and their number",
         "landscape_num_train=*.npz": "energies and scores on a grid, training points, generated points",
+        "correlation.csv": "the same for points that crowd together",
+        "critical_load.csv": "at how many points half of them are still minima of their own",
         "minima.npz": "where the minima lie",
         "training.npz": "the last state of the networks",
     },

@@ -86,7 +86,7 @@ def test_the_phase_diagram_prints_every_cell():
             "num_patterns": str(size),
             "beta": str(beta),
             "recalled": str(size / 10),
-            "minima_off_train": str(beta),
+            "spurious": str(beta),
         }
         for size in (2, 9)
         for beta in (0.5, 20.0)
