@@ -33,6 +33,7 @@ ELSEWHERE = {  # file of the repository that is no page of its own -> the page t
 RECORDED = "experiments/results"
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 NOTEBOOKS = ("circle", "arrays", "run")
+SHIM = "iframe_worker_shim.js"  # search in a page that is opened from disk
 KEPT = ROOT / "build" / "notebooks"  # executed ones, by what they say
 
 
@@ -64,13 +65,27 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     )
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """Takes the one script that would come from elsewhere from here, and lets no other through."""
+    site = pathlib.Path(config.site_dir)
+    for file in site.rglob("*.html"):
+        text = file.read_text()
+        here = posixpath.relpath(SHIM, file.parent.relative_to(site).as_posix())
+        text = text.replace("https://unpkg.com/iframe-worker/shim", here)
+        file.write_text(text)
+        if found := re.search(
+            r'<(?:script|img|iframe|link(?! rel="canonical"))[^>]*(?:src|href)="?(https?:[^" >]*)', text
+        ):
+            raise PluginError(f"{file.relative_to(site)} loads {found[1]}: the site must work offline")
+
+
 def link(target: str, here: str, source: str) -> str:
     """One link: `here` is the page's place on the site, `source` its file's in the repository."""
     if re.match(r"[a-z]+:|#", target):
         return target
     path, _, anchor = target.partition("#")
     wanted = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    place = on_site(wanted)
+    place = site_place(wanted)
     if place is None:
         raise PluginError(f"{source} links to {target}, which is not on the site: see docs/site_hook.py")
     place, _, own = place.partition("#")
@@ -78,7 +93,7 @@ def link(target: str, here: str, source: str) -> str:
     return posixpath.relpath(place, posixpath.dirname(here) or ".") + (f"#{anchor}" if anchor else "")
 
 
-def on_site(wanted: str) -> str | None:
+def site_place(wanted: str) -> str | None:
     """Where a file of the repository is on the site."""
     for page, file in PAGES.items():
         if wanted == file:
@@ -93,7 +108,12 @@ def on_site(wanted: str) -> str | None:
 
 def recorded_page() -> str:
     """A list of the recorded tables."""
-    lines = ["# Recorded tables", "", "What the runs of these pages left, to compute with. [Columns](columns.md).", ""]
+    lines = [
+        "# Recorded tables",
+        "",
+        "What the runs of these pages left, to compute with. [Columns](columns.md).",
+        "",
+    ]
     for folder in sorted(path for path in (ROOT / RECORDED).iterdir() if path.is_dir()):
         found = sorted(file for file in folder.iterdir() if file.suffix in (".csv", ".json"))
         if found:
@@ -101,6 +121,15 @@ def recorded_page() -> str:
             lines += [f"- [{file.name}](../{RECORDED}/{folder.name}/{file.name})" for file in found]
             lines.append("")
     return "\n".join(lines)
+
+
+def described(text: str) -> str:
+    """Pictures of a notebook get the heading above them as their alternative text."""
+    heading, lines = "", []
+    for line in text.splitlines():
+        heading = line.lstrip("# ") if re.match("#+ ", line) else heading
+        lines.append(line.replace("![png]", f"![Figure: {heading}]"))
+    return "\n".join(lines) + "\n"
 
 
 def executed(notebook: pathlib.Path) -> tuple[str, dict[str, bytes]]:
@@ -111,6 +140,7 @@ def executed(notebook: pathlib.Path) -> tuple[str, dict[str, bytes]]:
     from nbclient import NotebookClient
     from nbconvert import MarkdownExporter
     from nbformat import read
+    from traitlets.config import Config
 
     digest = hashlib.sha256(notebook.read_bytes())
     for file in sorted((ROOT / "memgen_jax").rglob("*.py")):
@@ -118,11 +148,15 @@ def executed(notebook: pathlib.Path) -> tuple[str, dict[str, bytes]]:
     kept = KEPT / notebook.stem / digest.hexdigest()[:16]
     if not kept.exists():
         cells = read(notebook, as_version=4)
-        NotebookClient(cells, timeout=600, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
+        quiet = Config(
+            {"KernelManager": {"transport": "ipc"}}
+        )  # TCP would warn of readers on the same machine
+        place = {"metadata": {"path": str(ROOT)}}
+        NotebookClient(cells, kernel_name="python3", timeout=600, resources=place, config=quiet).execute()
         text, resources = MarkdownExporter().from_notebook_node(cells, {"unique_key": notebook.stem})
         kept.mkdir(parents=True)
         for name, content in resources["outputs"].items():
             (kept / name).write_bytes(content)
-        (kept / "page.md").write_text(text)
+        (kept / "page.md").write_text(described(text))
     pictures = {file.name: file.read_bytes() for file in sorted(kept.iterdir()) if file.suffix != ".md"}
     return (kept / "page.md").read_text(), pictures
