@@ -61,30 +61,36 @@ def settings_page() -> str:
         "",
     ]
     for program, classes in SETTINGS.items():
-        rows: dict[str, list[str]] = {}
+        rows: dict[str, list[Setting]] = {}
         for own in (own for cls in classes for own in settings_of(cls)):
-            told = rows.setdefault(own.name, [])
-            default = _default(own)
-            if default not in told:
-                told.append(default)
+            rows.setdefault(own.name, []).append(own)
         lines += [f"## `memgen {program}`", ""]
-        for group in dict.fromkeys(name.rpartition(".")[0] for name in rows):
+        for group in sorted(dict.fromkeys(name.rpartition(".")[0] for name in rows), key=bool):
             lines += [f"### {group}" if group else "### The run as a whole", ""] if len(rows) > 1 else []
             lines += ["| setting | default | meaning |", "|---|---|---|"]
-            for name, defaults in rows.items():
+            for name, kinds in rows.items():
                 if name.rpartition(".")[0] == group:
-                    lines.append(f"| `{name}` | {', '.join(defaults)} | {meanings.meaning(program, name)} |")
+                    lines.append(f"| `{name}` | {_defaults(kinds)} | {meanings.meaning(program, name)} |")
             lines.append("")
     return "\n".join(lines)
 
 
-def _default(own: Setting) -> str:
-    if own.default is dataclasses.MISSING:
+def _defaults(kinds: list[Setting]) -> str:
+    """The default; of each kind where they differ."""
+    told = {
+        own.kind: _default(own.default) for own in kinds if not own.kind.startswith("own") or len(kinds) == 1
+    }
+    if len(set(told.values())) == 1 or kinds[0].name.endswith(".name"):
+        return next(iter(told.values()))
+    return ", ".join(f"{value} ({kind})" for kind, value in told.items())
+
+
+def _default(value: Any) -> str:
+    if value is dataclasses.MISSING:
         return "–"
-    if own.default in ("", (), None):
+    if value in ("", (), None):
         return "none"
-    value = f"`{own.default:g}`" if isinstance(own.default, float) else f"`{own.default}`"
-    return f"{value} ({own.kind})" if own.kind and not own.name.endswith(".name") else value
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def files_page() -> str:
