@@ -3,8 +3,9 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 PEERS := .venv-peers/bin/python
+DOCS := .venv-docs/bin/python
 
-.PHONY: demo test test-slow test-peers lint format lock wheel clean
+.PHONY: demo test test-slow test-peers lint format lock wheel reference docs clean
 
 demo: .venv/.installed
 	$(RUN) -m memgen_jax demo --workdir=runs/digits
@@ -39,6 +40,15 @@ lock:
 	$(LOCK) --extra dev -o requirements.txt
 	printf '%s; sys_platform == "never"\n' torch torchvision | \
 	  $(LOCK) --extra dev --extra peers --constraint requirements.txt --override /dev/stdin -o requirements-peers.txt
+	$(LOCK) --extra docs --constraint requirements.txt -o requirements-docs.txt
+
+# Writes the pages of docs/ that are made of dictionaries: settings, files, columns.
+reference: .venv/.installed
+	$(RUN) -m memgen_jax.programs.reference
+
+# The site, in site/: open site/index.html. Warnings and dead links end the build; notebooks are run for it.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS) -m mkdocs build --quiet
 
 # dist/memgen_jax-….whl of the files that are here now; builds in a copy, so that nothing old gets in.
 wheel: .venv/.installed
@@ -49,7 +59,7 @@ wheel: .venv/.installed
 	@rm -rf build/wheel && ls dist/memgen_jax-*.whl
 
 clean:
-	rm -rf .venv .venv-peers
+	rm -rf .venv .venv-peers .venv-docs site
 
 # The marker is written last, so an install that was cut short starts over.
 .venv/.installed: requirements.txt pyproject.toml
@@ -65,4 +75,10 @@ clean:
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.txt
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.txt
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv-docs/.installed: requirements-docs.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-docs
+	$(DOCS) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	$(DOCS) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@

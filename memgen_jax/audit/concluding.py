@@ -9,7 +9,7 @@ from memgen_jax import metrics, phases, statistics
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.errors import InputError
-from memgen_jax.report import audit_page
+from memgen_jax.report import audit_page, schema
 
 # Share of the training items that may have another, not identical one within a threshold that is taken from a valley.
 MOST_NEAR = 0.05
@@ -74,7 +74,7 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
     nearest = distances.train[:, 0]
     labels = phases.classify(nearest, distances.synthetic, thresholds.delta_m, thresholds.delta_s)
     fractions = phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s)
-    summary = dataclasses.asdict(fractions)
+    summary = {"schema": schema.identifier("summary")} | dataclasses.asdict(fractions)
     summary |= {
         "metric": metric.name,
         "metric_short": metric.short,

@@ -28,7 +28,7 @@ from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.audit.stored import Compared
 from memgen_jax.errors import InputError
-from memgen_jax.report import audit_page
+from memgen_jax.report import audit_page, schema
 
 
 class Sides(NamedTuple):
@@ -77,6 +77,7 @@ def write_unlabelled(
     """Writes the distances and a page without labels."""
     found = compared.distances
     summary = {
+        "schema": schema.identifier("summary"),
         "memorized": None,
         "answer": [f"No sample is labelled: {reason}."],
         "metric": metric.name,

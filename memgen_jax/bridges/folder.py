@@ -8,12 +8,12 @@ from etils import epath
 
 from memgen_jax.errors import InputError
 
-# Pipelines with an adapter, and the parts that each must have.
 PIPELINES = {
     "DDPMPipeline": ("unet", "scheduler"),
     "DDIMPipeline": ("unet", "scheduler"),
     "StableDiffusionPipeline": ("unet", "scheduler", "vae", "text_encoder", "tokenizer"),
 }
+"""Pipelines with an adapter → the parts that each must have."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,10 +57,12 @@ class Dataset:
 
     @property
     def item_shape(self) -> tuple[int, ...]:
+        """Shape of one item, such as (height, width, channel)."""
         return self.train.shape[1:]
 
     @property
     def num_train(self) -> int:
+        """Number of training items."""
         return len(self.train)
 
 
@@ -68,6 +70,11 @@ def decode(items: Pixels) -> Pixels:
     """Maps uint8 pixels 0..255 to float32 in [-1, 1]; items that are floats already pass as is.
 
     Works on numpy and on jax arrays, also under `jit`.
+
+    >>> import numpy as np
+    >>> from memgen_jax import data
+    >>> data.decode(np.array([0, 255], np.uint8)).tolist()
+    [-1.0, 1.0]
     """
     if items.dtype != np.uint8:
         return items
@@ -78,6 +85,11 @@ def encode(images: Pixels) -> Pixels:
     """Maps floats in [-1, 1] to uint8 pixels by rounding; what lies outside is clipped.
 
     The inverse of `decode` on every uint8 value. Works on numpy and on jax arrays.
+
+    >>> import numpy as np
+    >>> from memgen_jax import data
+    >>> data.encode(np.array([-1.0, 1.0, 2.0], np.float32)).tolist()
+    [0, 255, 255]
     """
     return ((images + 1.0) * 127.5).round().clip(0, 255).astype(np.uint8)
 

@@ -82,7 +82,8 @@ def kind_of(name: str) -> str:
 def legible(name: str) -> str:
     """A name as a sentence can hold it: bytes that are no text and control characters escaped.
 
-    >>> legible("a\\nb")
+    >>> from memgen_jax import data
+    >>> data.legible("a\\nb")
     'a\\\\nb'
     """
     text = name.encode(errors="backslashreplace").decode()
@@ -103,7 +104,8 @@ def listed(names: Iterable[str], most: int = 20) -> str:
 def count_by_kind(unread: Mapping[str, int]) -> str:
     """What was not read in words, most frequent first.
 
-    >>> count_by_kind({".txt": 1, ".heic": 12})
+    >>> from memgen_jax import data
+    >>> data.count_by_kind({".txt": 1, ".heic": 12})
     '12 .heic, 1 .txt'
     """
     ordered = sorted(unread.items(), key=lambda item: (-item[1], item[0]))

@@ -6,13 +6,19 @@ from jaxtyping import Int64
 from memgen_jax.errors import InputError
 
 ORDERS = ("numpy", "torch", "given")
-SUBSET_SEED = 3407  # Pham et al. 2025, App. D: one permutation, of which every subset is a prefix
+"""Whose permutation orders the items: NumPy's, that of `torch.randperm`, or none."""
+SUBSET_SEED = 3407
+"""Seed of the one permutation of which every subset is a prefix (Pham et al. 2025, App. D)."""
 
 
 def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """The one order of the data set from which all subsets are taken.
 
     The subset of size K is the first K entries, so a smaller subset lies inside every larger one.
+
+    >>> from memgen_jax import data
+    >>> sorted(data.permutation(5).tolist())
+    [0, 1, 2, 3, 4]
     """
     return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
 
@@ -62,6 +68,11 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
       total: number of training items.
     Raises:
       InputError: when the three numbers are not in that order.
+
+    >>> from memgen_jax import data
+    >>> sizes = data.paper_grid(2_000, 16_000, 50_000)  # CIFAR10's
+    >>> len(sizes), sizes[:5], 7310 in sizes
+    (38, (2, 501, 1001, 1500, 2000), True)
     """
     if not 2 < a < b < total:
         allowed = (
@@ -74,7 +85,12 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
 
 
 def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
-    """The search that comes before A and B are known: `first`, doubling, ending at `total`."""
+    """The search that comes before A and B are known: `first`, doubling, ending at `total`.
+
+    >>> from memgen_jax import data
+    >>> data.coarse_grid(5_000, first=500)
+    (500, 1000, 2000, 4000, 5000)
+    """
     for name, value in (("grid_first", first), ("total", total)):
         if value < 1:
             raise InputError.setting(name, value, "at least 1 training item")

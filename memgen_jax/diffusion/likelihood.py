@@ -24,9 +24,11 @@ from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
-Prior = Callable[[jax.Array], jax.Array]  # x_T (one item) -> log p_T(x_T)
+Prior = Callable[[jax.Array], jax.Array]
+"""x_T, one item → log p_T(x_T)."""
 
 DIVERGENCES = ("exact", "hutchinson")
+"""How the divergence is taken: the Jacobian's whole trace, or Hutchinson's estimate of it."""
 
 
 class Likelihood(NamedTuple):

@@ -25,11 +25,11 @@ Item = Float[Array, "*item"]
 Time = Scalar | float
 
 # The one door through which samplers, likelihood, basins and curvature see a model:
-# (x_t, t) -> E[x_0 | x_t], for one item. A network, the exact posterior mean and a foreign
-# pipeline all fit through it.
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
+"""(x_t, t) → E[x_0 | x_t], for one item: a network, the exact posterior mean and a foreign pipeline all fit."""
 
 PREDICTIONS = ("noise", "velocity", "denoised", "score")
+"""What a network may predict; `denoiser_from_network` makes a denoiser of any."""
 
 
 class Process(abc.ABC):
@@ -196,6 +196,7 @@ class VE(Process):
 
     @property
     def prior_std(self) -> float:
+        """σ √t_max: that of the noise alone; the data's own spread is left out."""
         return self.sigma * self.t_max**0.5
 
     def draw_time(self, key: jax.Array) -> Scalar:
@@ -229,6 +230,7 @@ class OU(Process):
 
     @property
     def prior_std(self) -> float:
+        """1, the stationary one."""
         return 1.0
 
     def draw_time(self, key: jax.Array) -> Scalar:
@@ -259,6 +261,7 @@ class DDPM(Process):
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
+        """The number of steps: t counts them from 1."""
         return float(self.num_steps)
 
     @functools.cached_property
@@ -304,6 +307,7 @@ class DDPM(Process):
 
     @property
     def prior_std(self) -> float:
+        """1, whatever the schedule ends with."""
         return 1.0
 
     def draw_time(self, key: jax.Array) -> Scalar:

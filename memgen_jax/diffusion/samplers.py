@@ -21,13 +21,19 @@ from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
-# step(key, place_t, t, u, denoiser, process) -> place_u, for one item. A place is the item x itself or, for
-# DPM-Solver++, x with what the step before learned: `begin` makes it of x, and `item_of` takes x out.
 Step = Callable[[jax.Array, Any, jax.Array, jax.Array, Denoiser, Process], Any]
+"""(key, place_t, t, u, denoiser, process) → place_u, for one item, from time t back to u < t.
+
+A place is the item x itself or, for DPM-Solver++, x with what the step before learned: `begin` makes it of x, and
+`item_of` takes x out.
+"""
 
 SAMPLERS = ("ddim", "ancestral", "euler_maruyama", "probability_flow", "heun", "dpm_solver")
+"""The names that `make_step` takes."""
 SPACINGS = ("uniform", "quadratic", "karras")
-CALLS = {"heun": 2}  # of the network in one step, where it is not one
+"""How `time_grid` may space the times."""
+CALLS = {"heun": 2}
+"""Calls of the network in one step of a sampler, where that is not one."""
 _RHO = 7  # Karras et al. 2022, Table 1
 
 
@@ -265,6 +271,10 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
         flow of a VE process leave about 0.56 / sqrt(num_steps) of the prior's noise on a uniform grid and
         0.8 / num_steps on this one. DDIM leaves none. "karras" is uniform in sigma^(1/7), sigma = std / mean
         (Karras et al. 2022, Eq. 5), from t_max to t_min, for DDPM to t = 1 and from there to 0.
+
+    >>> from memgen_jax import diffusion
+    >>> diffusion.time_grid(diffusion.DDPM(), 4).tolist()
+    [1000.0, 750.0, 500.0, 250.0, 0.0]
     """
     if spacing not in SPACINGS:
         raise InputError.setting("spacing", spacing, f"one of {', '.join(SPACINGS)}")

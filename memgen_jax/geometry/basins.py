@@ -233,6 +233,13 @@ def log_volume(radius: Scalar, dim: int) -> Scalar:
     """Logarithm of the volume of a ball in `dim` dimensions; -inf at radius 0.
 
     log V = (N/2) log pi + N log r - lgamma(N/2 + 1). The constant is taken in float64.
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import geometry
+    >>> round(float(geometry.log_volume(jnp.array(1.0), 2)), 4)  # log pi
+    1.1447
+    >>> float(geometry.log_volume(jnp.array(0.0), 2))
+    -inf
     """
     constant = dim / 2 * math.log(math.pi) - math.lgamma(dim / 2 + 1)
     return constant + dim * jnp.log(radius)

@@ -153,7 +153,13 @@ def flipd(
 def near_zero(
     singular_values: Float[np.ndarray, "*item dim"], cut: float = NEAR_ZERO
 ) -> Int[np.ndarray, "*item"]:
-    """How many singular values of A lie below the cut: the directions in which the sample is free."""
+    """How many singular values of A lie below the cut: the directions in which the sample is free.
+
+    >>> import numpy as np
+    >>> from memgen_jax import geometry
+    >>> int(geometry.near_zero(np.array([1.0, 0.9, 0.01])))
+    1
+    """
     return np.asarray(np.sum(singular_values < cut, axis=-1))
 
 
@@ -162,6 +168,11 @@ def local_dimension(singular_values: Float[np.ndarray, "*item dim"]) -> Int[np.n
 
     A value 0 is set before the smallest and a value 1 after the largest, so that a point attractor (all
     near 1) has dimension 0 and a flat space (all near 0) has dimension N.
+
+    >>> import numpy as np
+    >>> from memgen_jax import geometry
+    >>> int(geometry.local_dimension(np.array([1.0, 0.9, 0.01])))  # one value beyond the largest gap
+    1
     """
     ascending = np.sort(singular_values.astype(np.float64), axis=-1)
     zero = np.zeros_like(ascending[..., :1])

@@ -13,7 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-AT_PATTERN, OFF_PATTERNS, FLAT = 0, 1, 2
+AT_PATTERN = 0
+"""Kind of an attractor at a memory: recall."""
+OFF_PATTERNS = 1
+"""Kind of an isolated attractor off all memories: spurious."""
+FLAT = 2
+"""Kind of an attractor that is part of a flat manifold."""
 
 
 class Attractor(NamedTuple):

@@ -40,6 +40,11 @@ def circle_score(x: Point, beta: Number) -> Point:
     """grad log p = 2 beta (I_1(2 beta R) / I_0(2 beta R) - R) x / R, which is 0 at R = 0.
 
     Eqs. 14-15 of Pham et al. 2025 print it without the factor beta: theirs is minus the gradient of E.
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import memory
+    >>> round(float(memory.circle_score(jnp.array([1.3, 0.0]), 20.0)[0]), 3)
+    -12.386
     """
     return 2 * beta * (circle_denoised(x, beta) - x)
 
@@ -59,6 +64,10 @@ def ring_radius(beta: Float64[np.ndarray, "*grid"] | float) -> Float64[np.ndarra
 
     The ring shrinks from R* = 1 - 1 / (4 beta) at large beta to the single minimum R* = 0 at beta <= 1:
     this is where the memory of the circle loses its patterns altogether. Float64, on the host.
+
+    >>> from memgen_jax import memory
+    >>> round(float(memory.ring_radius(20.0)), 4), round(float(memory.ring_radius(1.0)), 4)
+    (0.9873, 0.0)
     """
     from scipy import optimize, special
 

@@ -124,14 +124,28 @@ def energy_dm(
 def energy_am(
     x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
 ) -> Scalar:
-    """E_AM(x) = -log(sum_mu exp(-beta |x - xi^mu|^2)) / beta (Pham et al. 2025, Eq. 7)."""
+    """E_AM(x) = -log(sum_mu exp(-beta |x - xi^mu|^2)) / beta (Pham et al. 2025, Eq. 7).
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import memory
+    >>> patterns = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
+    >>> round(float(memory.energy_am(jnp.array([0.0, 0.0]), patterns, 20.0)), 4)  # 1 - log(2) / beta
+    0.9653
+    """
     return -posterior(x, patterns, beta, num_valid=num_valid, tile=tile).log_sum / beta
 
 
 def exact_score(
     x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Item:
-    """grad log p(x, t) = (m sum_mu w_mu xi^mu - x) / s^2, the gradient of `log_density`."""
+    """grad log p(x, t) = (m sum_mu w_mu xi^mu - x) / s^2, the gradient of `log_density`.
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import diffusion, memory
+    >>> one = jnp.array([[1.0, 0.0]])
+    >>> memory.exact_score(jnp.array([0.0, 0.0]), one, 0.5, diffusion.VE()).tolist()  # (pattern - x) / (sigma^2 t)
+    [2.000000238418579, 0.0]
+    """
     query, beta = _as_memory(x, t, process)
     mean = posterior(query, patterns, beta, num_valid=num_valid, tile=tile).mean
     return process.score_from_denoised(mean, x, t)

@@ -45,14 +45,17 @@ class Embedding(Metric):
 
     @property
     def short(self) -> str:  # type: ignore[override]
+        """Its name in figures."""
         return self.name
 
     @property
     def scale(self) -> float:
+        """Factor of the coordinates that makes `factor` one of the distance."""
         return math.sqrt(self.factor) if self.squared else self.factor  # of coordinates
 
     @property
     def embeds(self) -> bool:
+        """True: vectors are computed, kept and read anew."""
         return True
 
     def require_shape(self, item_shape: tuple[int, ...]) -> None:

@@ -70,10 +70,12 @@ class Lpips(Metric):
 
     @property
     def phrase(self) -> str:
+        """What the distance is, for a sentence or an axis."""
         return "LPIPS (AlexNet v0.1, squared), pixels in [-1, 1]"
 
     @property
     def embeds(self) -> bool:
+        """True: vectors are computed, kept and read anew."""
         return True
 
     def require_shape(self, item_shape: tuple[int, ...]) -> None:

@@ -9,7 +9,9 @@ from memgen_jax.metrics.metric import Metric
 from memgen_jax.metrics.pixels import Pixels
 
 MetricName = Literal["l2", "lpips", "lpips_bilinear"]
+"""The metrics that have a name."""
 METRICS: tuple[str, ...] = get_args(MetricName)
+"""The names as a tuple."""
 
 
 def make_metric(
@@ -25,6 +27,10 @@ def make_metric(
       field: the setting that gave the name, for the sentence.
     Raises:
       InputError: another name, items that the metric cannot compare, or a user's function that gives no metric.
+
+    >>> from memgen_jax import metrics
+    >>> metrics.make_metric("l2", (28, 28, 1)).phrase
+    'L2, pixels in [-1, 1]'
     """
     if user_code.is_user_function(name):
         return _users_metric(name, item_shape, field)
@@ -62,5 +68,10 @@ def _users_metric(name: str, item_shape: tuple[int, ...], field: str) -> Metric:
 
 
 def usual_metric(item_shape: tuple[int, ...]) -> str:
-    """The name of the metric that the paper uses for such items: LPIPS for colour, else L2."""
+    """The name of the metric that the paper uses for such items: LPIPS for colour, else L2.
+
+    >>> from memgen_jax import metrics
+    >>> metrics.usual_metric((28, 28, 1)), metrics.usual_metric((32, 32, 3))
+    ('l2', 'lpips')
+    """
     return Lpips.name if len(item_shape) == 3 and item_shape[-1] == 3 else Pixels.name

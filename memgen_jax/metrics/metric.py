@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Shaped
 from memgen_jax import neighbors
 from memgen_jax.shapes import Scalar
 
-# (one item, another) -> their distance, a scalar; to jit, vmap and differentiate.
 PairDistance = Callable[[jax.Array, jax.Array], jax.Array]
+"""(one item, another) → their distance, a scalar; to jit, vmap and differentiate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +34,12 @@ class Metric(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def phrase(self) -> str: ...
+    def phrase(self) -> str:
+        """What the distance is, for a sentence or an axis."""
 
     @property
     def scale(self) -> float:
+        """Factor from the vectors' coordinates to the metric's own scale."""
         return 1.0
 
     @abc.abstractmethod

@@ -107,6 +107,10 @@ def parse_orbit(text: str, field: str = "up_to") -> Orbit:
 
     Raises:
       InputError: another word, a word twice, or a number that it cannot have.
+
+    >>> from memgen_jax import metrics
+    >>> len(metrics.parse_orbit("flip,shift=1"))  # mirrored or not, at 9 places
+    18
     """
     chosen: dict[str, bool | int | float] = {}
     for word in text.split(","):

@@ -29,10 +29,12 @@ class Pixels(Metric):
 
     @property
     def phrase(self) -> str:
+        """What the distance is, for a sentence or an axis."""
         return "L2, pixels in [-1, 1]" if self.is_image else "L2, in the data's own units"
 
     @property
     def scale(self) -> float:
+        """1 / 127.5 for pixels, which are searched as uint8 and told in [-1, 1]; 1 for vectors."""
         return 1 / 127.5 if self.is_image else 1.0
 
     def require_shape(self, item_shape: tuple[int, ...]) -> None:

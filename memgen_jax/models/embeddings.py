@@ -18,6 +18,11 @@ def sinusoidal(t: Scalar, dim: int, max_period: float = 10_000.0) -> Float[Array
       dim: number of features, even and at least 4.
     Returns:
       First the dim/2 sines, then the dim/2 cosines.
+
+    >>> import jax.numpy as jnp
+    >>> from memgen_jax import models
+    >>> models.sinusoidal(jnp.array(0.0), 4).tolist()
+    [0.0, 0.0, 1.0, 1.0]
     """
     if dim < 4 or dim % 2:
         raise InputError.setting(

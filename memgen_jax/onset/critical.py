@@ -20,6 +20,11 @@ def probability_positive(signs: Float[np.ndarray, " replicate"]) -> tuple[float,
       signs: Δ, or anything with its sign, one for each replicate; a tie counts half.
     Returns:
       The probability and the ends of its interval, which take a half count both ways.
+
+    >>> import numpy as np
+    >>> from memgen_jax import onset
+    >>> onset.probability_positive(np.array([1.0, 2.0, -1.0, 0.5]))[0]
+    0.75
     """
     count = float(np.sum(positive(signs)))
     low, _ = wilson_interval(math.floor(count), len(signs))

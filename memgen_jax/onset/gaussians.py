@@ -17,6 +17,7 @@ class Gaussian(NamedTuple):
 
     @property
     def covariance(self) -> Float[Array, "dim dim"]:
+        """The covariance, of its axes and variances."""
         return (self.axes * self.variances[None, :]) @ self.axes.T
 
 

@@ -11,6 +11,7 @@ from memgen_jax.onset.gaussians import Gaussian
 from memgen_jax.shapes import Scalar
 
 COVARIANCES = ("derived", "printed")
+"""Readings of the generated covariance: θ₁θ₁ᵀ as it follows for Y = θ₀ + θ₁X, or θ₁ᵀθ₁ as printed."""
 # Centred inputs of n ≤ d points have exact zeros among their singular values. With a mean of 10 the
 # usual cut of pinv keeps one of them as rounding noise at some n, and the fit is silently wrong.
 _SINGULAR_VALUE_CUT = 1e-10
@@ -101,7 +102,13 @@ def limit_variance(final_time: float, noise_scale: float, sigma: float = 1.0) ->
 
 
 def hellinger_floor(dim: int, final_time: float, noise_scale: float, sigma: float = 1.0) -> float:
-    """H² as n → ∞: 0.36805 (d = 16) and 0.94321 (d = 100) at T = 2, λ = e^{-4}, σ = 1."""
+    """H² as n → ∞: 0.36805 (d = 16) and 0.94321 (d = 100) at T = 2, λ = e^{-4}, σ = 1.
+
+    >>> import math
+    >>> from memgen_jax import onset
+    >>> round(onset.hellinger_floor(16, 2.0, math.exp(-4)), 5)
+    0.36805
+    """
     shrunk = math.sqrt(limit_variance(final_time, noise_scale, sigma))
     return 1 - (2 * sigma * shrunk / (sigma**2 + shrunk**2)) ** (dim / 2)
 

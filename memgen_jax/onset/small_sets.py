@@ -14,6 +14,7 @@ from memgen_jax.onset.widths import kernel_width
 from memgen_jax.shapes import Scalar
 
 INTEGRALS = ("closed", "grid")
+"""How ∫(ρ₁ - ρ₂)² is taken: in closed form, or on the paper's grid of 16 points, which aliases."""
 
 
 class SmallSets(NamedTuple):

@@ -21,6 +21,7 @@ from memgen_jax.onset.widths import kernel_width
 from memgen_jax.shapes import Scalar
 
 VIEWS = ("coordinates", "components")
+"""How items become densities: single coordinates, or the leading principal components."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import math
 from memgen_jax.errors import InputError
 
 KERNEL_WIDTHS = ("silverman", "leading", "mixing_time", "exact")
+"""Readings of the kernel width, see `kernel_width`."""
 
 
 def mixing_time(num_points: int, dim: int, sigma: float = 1.0) -> float:
@@ -44,6 +45,10 @@ def kernel_width(name: str, num_points: int, dim: int, sigma: float = 1.0) -> fl
       ε > 0, in the unit of `sigma`.
     Raises:
       InputError: when the name is unknown or an argument is out of its range.
+
+    >>> from memgen_jax import onset
+    >>> round(onset.kernel_width("silverman", 1000, 16), 3), round(onset.kernel_width("leading", 1000, 16), 3)
+    (0.657, 0.649)
     """
     check_points(num_points, dim, sigma)
     if name == "silverman":

@@ -46,6 +46,12 @@ def critical_sizes(
 
     Raises:
       InputError: sizes not increasing, a size without labels, or labels that are none.
+
+    >>> from memgen_jax import phases
+    >>> copies, new = [0] * 90 + [2] * 10, [0] * 10 + [2] * 90
+    >>> found = phases.critical_sizes([16, 64], [copies, new])
+    >>> round(found["memorized_half"]["num_train"])  # half way between, in log K
+    32
     """
     sizes = as_array("num_train", num_train).reshape(-1)
     if len(labels) != len(sizes):
@@ -289,6 +295,11 @@ def half_crossing(
 
     Linear in log K between the two sizes around the crossing; the middle, in log K, of a stretch
     that lies at one half exactly.
+
+    >>> import numpy as np
+    >>> from memgen_jax import phases
+    >>> round(phases.half_crossing(np.array([10.0, 1000.0]), np.array([1.0, 0.0]), np.ones(2), increasing=False))
+    100
     """
     curve = isotonic_regression(fraction, weights=weight, increasing=increasing).x
     if not increasing:

@@ -6,8 +6,14 @@ from jaxtyping import Float, Int
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
-MEMORIZED, SPURIOUS, GENERALIZED = 0, 1, 2
+MEMORIZED = 0
+"""Label of a copy: its nearest training item is within δ_m."""
+SPURIOUS = 1
+"""Label of a repeat: no copy, and another sample is within δ_s."""
+GENERALIZED = 2
+"""Label of what is neither."""
 NAMES = ("memorized", "spurious", "generalized")
+"""Label → its name."""
 
 
 @takes_arrays

@@ -51,6 +51,14 @@ def fractions(
       num_train: size of the training set of the model that made the samples.
       delta_m, delta_s: the thresholds that made the labels, carried along.
       confidence: two-sided level of the intervals.
+
+    >>> import numpy as np
+    >>> from memgen_jax import phases
+    >>> found = phases.fractions(np.array([0, 0, 1, 2]), num_train=10, delta_m=1.0, delta_s=1.0)
+    >>> found.memorized, found.spurious, found.generalized
+    (0.5, 0.25, 0.25)
+    >>> round(found.memorized_low, 2), round(found.memorized_high, 2)
+    (0.15, 0.85)
     """
     counts = count_labels("labels", labels)
     values: dict[str, float] = {}
@@ -74,7 +82,15 @@ def sensitivity(
     delta_m: Float[np.ndarray, " m"],
     delta_s: Float[np.ndarray, " s"],
 ) -> Float[np.ndarray, "m s phase=3"]:
-    """The three fractions at every pair of thresholds: how much a result owes to their choice."""
+    """The three fractions at every pair of thresholds: how much a result owes to their choice.
+
+    >>> import numpy as np
+    >>> from memgen_jax import phases
+    >>> nearest, other = np.array([0.5, 1.5, 3.0]), np.array([9.0, 9.0, 9.0])
+    >>> table = phases.sensitivity(nearest, other, np.array([1.0, 2.0]), np.array([1.0]))
+    >>> table[:, 0, phases.MEMORIZED].round(2).tolist()
+    [0.33, 0.67]
+    """
     table = np.empty((len(delta_m), len(delta_s), len(NAMES)))
     for row, m in enumerate(delta_m):
         for column, s in enumerate(delta_s):

@@ -4,11 +4,14 @@ A run writes it for its own tables as columns.json; docs/columns.md is the whole
 """
 
 import csv
+import itertools
 import json
+import re
 
 from etils import epath
 
 from memgen_jax.files import write_whole
+from memgen_jax.report import schema
 
 _PHASE = "share of the row's samples that are {0}"
 _END = "{0} end of the 95% interval of {1}"
@@ -31,6 +34,7 @@ MEANINGS: dict[str, str] = {
     "the held-out items and the training items beyond K, at most onset_items",
     "num_seeds": "networks, one a seed, that the row is a mean over",
     **{name: _PHASE.format(name) for name in NAMES},
+    "spurious": "share of the row's samples that are spurious; of stored points alone, their minima off the points",
     "delta_m": "largest distance to a training item at which a sample is memorized",
     "delta_s": "largest distance to another sample at which a sample is spurious (a repeat)",
     "sample_distance": "median distance of the samples to the nearest training item",
@@ -45,7 +49,7 @@ MEANINGS: dict[str, str] = {
     "delta": "e_tg - e_og: above 0 the samples lie nearer to unseen items than to the training set",
     "relative_delta": "delta over the distance of training set and unseen items: -1 for copies, 1 for new items",
     "p_delta_positive": "chance that delta is above 0, by the bootstrap",
-    "kernel_width": "standard deviation of the kernel around each item",
+    "kernel_width": "standard deviation of the kernel around each item, or the reading that gives it (linear denoiser)",
     "fresh_relative_delta": "relative_delta with held-out items in place of the samples, as a perfect model makes them",
     "fresh_p_delta_positive": "p_delta_positive with held-out items in place of the samples",
     "placebo_relative_delta": "relative_delta with items in place of the training set that the network never saw",
@@ -58,7 +62,7 @@ MEANINGS: dict[str, str] = {
     "coverage_expected": "coverage of unseen items in place of the samples",
     "items": "kind of item that is denoised: train (the network's own) or held_out (unseen)",
     "noise": "noise level s(t) / m(t): the noise's standard deviation for a signal as the data's",
-    "time": "t at which the process has the noise level",
+    "time": "t of the process: at which it has the noise level, or at which a landscape is taken",
     "loss": "mean squared error of E[x_0 | x_t] per number of an item, in the data's own unit",
     "num_items": "items of the kind that are denoised",
     "num_pairs": "pairs of samples from the same noise, of all seeds, of two networks that share no training item",
@@ -68,36 +72,121 @@ MEANINGS: dict[str, str] = {
     "arcs": "of the circle, of equal length at equal distances, on which the stored points lie",
     "share": "of the circle that these arcs cover together",
     "correlation": "mean inner product of two different stored points",
-    "beta": "inverse temperature",
+    "beta": "inverse temperature, 1/(2 sigma^2 t) in the VE process",
     "load": "K at which half the stored points are minima of their own; blank beyond the sizes tried",
     "spurious_peak": "most minima off the stored points, per stored point",
     "spurious_peak_at": "K at which these are",
     "num_patterns": "K, the number of stored points",
-    "minima": "local minima of the energy, mean over draws",
+    "minima": "local minima of the energy; over several draws of the points their mean",
     "recalled": "minima at stored points, per stored point",
     "draws": "sets of random points",
     "turn": "what happens at the K of the row",
     "low": "lower end of the 95% interval of the row's number",
     "high": "upper end of the 95% interval of the row's number",
     "run": "name of the run that is compared",
-    "quantity": "memorized_half, spurious_peak or generalized_half: which critical K",
+    "quantity": "what the row is of: a critical K (memorized_half, spurious_peak, generalized_half), or what was "
+    "measured of a sample's surroundings (geometry.csv)",
     "first": "one run of a pair",
     "second": "the other run of a pair",
     "first_num_train": "critical K of the first run",
     "second_num_train": "critical K of the second run",
     "ratio": "critical K of the second run over that of the first",
     "differs": "whether the interval of the ratio leaves out 1",
+    # The audit's.
+    "sample": "the sample: its file or its place in the set (labels.csv), or its number (basins.csv)",
+    "label": "memorized, spurious or generalized",
+    "train_distance": "distance to the nearest training item; with _2, _3, … to the next ones",
+    "train_item": "the nearest training item; with _2, _3, … the next ones",
+    "synthetic_distance": "distance to the nearest other sample",
+    "synthetic_item": "the nearest other sample",
+    "set": "train, samples or holdout",
+    "item": "what was left out of the set",
+    "reason": "why it was left out",
+    # The circle's.
+    "landscape": "whose minima: exact, of the training set's own energy, or learned, of the network's",
+    "minima_off_train": "of those, the ones that lie off the training points",
+    "isolated_at_train": "isolated minima at a training point",
+    "isolated_off_train": "isolated minima off all training points",
+    "flat": "minima that are part of a flat manifold",
+    "unsettled_starts": "descents that ended at no minimum",
+    "ring_radius": "mean radius at which descents from the unit circle end",
+    "ring_radius_std": "standard deviation of that radius",
+    "ring_radius_theory": "that radius by the closed form of infinitely many points",
+    "num_generated": "points generated",
+    **{f"{name}_by_distance": f"share of the generated points that are {name} by distance" for name in NAMES},
+    **{
+        f"{name}_by_distance_null": f"the same share of fresh points of the circle: {name} by chance"
+        for name in NAMES
+    },
+    "memorized_beyond_chance": "share of copies by distance beyond chance: blank where most are by chance",
+    "radius_mean": "mean distance of the generated points from the centre",
+    "radius_rms_error": "root mean square of that distance from 1",
+    "energy_time": "t of the landscape whose energies are compared",
+    "energy_correlation_exact": "correlation of the learned energy with the exact one of the training set",
+    "energy_correlation_infinite": "correlation of the learned energy with that of infinitely many points",
+    "energy_largest_deviation_exact": "largest difference of the learned energy from the exact one",
+    "energy_largest_deviation_infinite": "largest difference of the learned energy from that of infinitely many points",
+    # The geometry's.
+    "model": "network of the run, or the pipeline",
+    "critical_time": "largest noising time from which the sample still comes back to itself",
+    "radius": "mean distance of the sample from itself noised to the critical time",
+    "log_volume": "logarithm of the volume of the ball of that radius; -inf where the first level fails",
+    "copies": "noisings of the sample at each level",
+    "t": "time at which the number is measured; blank where it is measured once",
+    "mean": "mean over the samples of the row; of the linear denoiser the data's mean",
+    "median": "median over the samples of the row",
+    "count": "samples of the row",
+    "infinite": "of these, the samples whose number is infinite, which the mean leaves out",
+    "observations": "different items or clusters that these samples are: copies of one item are one observation",
+    "expected": "the order that the paper finds",
+    "superiority": "share of pairs of samples of different phases that stand in that order; a tie counts half",
+    "p_trend": "p-value of the order of all three phases",
+    **{f"p_{a}_{b}": f"p-value of {a} before {b} in that order" for a, b in itertools.combinations(NAMES, 2)},
+    "holm_trend": "p_trend, corrected for the number of tests with the same K",
+    **{
+        f"holm_{a}_{b}": f"p_{a}_{b}, corrected for the number of tests with the same K"
+        for a, b in itertools.combinations(NAMES, 2)
+    },
+    # The onset paper's.
+    "dim": "d, the coordinates of one point",
+    "num_simulations": "independent repetitions",
+    "hellinger2": "squared Hellinger distance of the generated density from the data's, 0 to 1",
+    "log10_e_tg": "decimal logarithm of e_tg",
+    "log10_e_og": "decimal logarithm of e_og",
+    "covariance": "reading of the generated covariance: derived or printed",
+    "nested": "whether the training set is part of the original one",
+    "num_original": "N, the original points",
+    "sigma": "standard deviation of the data in each coordinate",
+    "final_time": "T, at which the denoiser starts",
+    "noise_scale": "lambda; the noise has variance lambda (1 - exp(-2T))",
+    "source": "what is compared: model, or as controls fresh (unseen items) and copies (training items)",
+    "reading": "how densities are estimated: printed, closed, silverman or whole",
+    "num_steps": "training steps of the networks",
+    "e_tg_scaled": "e_tg over its value at the smallest num_train",
+    "e_og_scaled": "e_og over its value at the smallest num_train",
+    "subset": "the order of which the training set is a prefix; 0 for the sweep's own",
+    "key_width": "the width in the random keys, where it is not the network's",
+    "half": "1 for a twin on the next items; see halves.csv",
+}
+
+# Of names that are made of what was asked for.
+FAMILIES = {
+    r"(train_distance|train_item)_(\d+)": "as {0}, of the training item that is nearest but {1} - 1",
+    r"recovered_t=(.+)": "share of the sample's copies, noised to t = {0}, that come back to it",
+    r"(exact|learned)_minima_t=(.+)_off_train": "minima of the {0} energy at t = {1} that lie off the training points",
+    r"(exact|learned)_minima_t=(.+)": "minima of the {0} energy at t = {1}",
+}
+ENDINGS = {
+    "_low": _END.format("lower", "{}"),
+    "_high": _END.format("upper", "{}"),
+    "_se": "standard error of {}",
 }
 
 # Of transition.json.
 RESULTS: dict[str, str] = {
-    "critical": "memorized_half and generalized_half, the K at which a share crosses one half, and spurious_peak",
-    "crossed": "share of bootstrap resamples in which the curve crosses one half; the interval is over those",
-    "replicates": "seeds of the size that has the fewest: with 1, intervals hold the noise of sampling alone",
-    "held_out_quality": "for each K, sample_distance of samples that are not memorized beside held_out_distance: far "
-    "above it, generalized only means undertrained",
-    "sensitivity": "the spurious peak and the last mostly memorized K at scaled thresholds",
-    "critical_at_common_size": "critical sizes where repeats are counted in sets of one size at every K",
+    name: text
+    for name, part in schema.load("transition")["properties"].items()
+    if (text := part.get("description"))
 }
 
 
@@ -105,10 +194,13 @@ def meaning(column: str) -> str | None:
     """What a column means; None where it is not known."""
     if column in MEANINGS:
         return MEANINGS[column]
-    for ending, word in (("_low", "lower"), ("_high", "upper")):
+    for pattern, text in FAMILIES.items():
+        if found := re.fullmatch(pattern, column):
+            return text.format(*found.groups())
+    for ending, words in ENDINGS.items():
         base = column.removesuffix(ending)
-        if base != column and base in MEANINGS:
-            return _END.format(word, base)
+        if base != column and meaning(base):
+            return words.format(base)
     return None
 
 

@@ -38,10 +38,10 @@ def settings_from(cls: type[Settings], config: ConfigDict | Mapping[str, Any], g
     for name, field in known.items():
         value = config.get(name)
         if value is None:
-            if _default(field) is dataclasses.MISSING:
+            if default_of(field) is dataclasses.MISSING:
                 raise InputError("the config lacks the field {0}.", f"{group}{name}")
             continue
-        kinds = _kinds(hints[name])
+        kinds = kinds_of(hints[name])
         if kinds:
             value = settings_from(chosen(kinds, value, f"{group}{name}."), value, f"{group}{name}.")
         elif isinstance(value, list | tuple):
@@ -60,7 +60,7 @@ def complete(cls: type, config: ConfigDict, names: Mapping[str, str] | None = No
     """
     hints = typing.get_type_hints(cls)
     for name, field in _fields(cls).items():
-        kinds, path = _kinds(hints[name]), f"{group}{name}"
+        kinds, path = kinds_of(hints[name]), f"{group}{name}"
         if kinds:
             own = config.get(name)
             if own is None:
@@ -72,7 +72,7 @@ def complete(cls: type, config: ConfigDict, names: Mapping[str, str] | None = No
                     _keep_only(own, chosen(kinds, own, f"{path}."))
             complete(chosen(kinds, own, f"{path}."), own, names, f"{path}.")
         elif config.get(name) is None:
-            default = _default(field)
+            default = default_of(field)
             if default is None:
                 config[name] = config_dict.placeholder(_one_type(hints[name]))
             elif default is not dataclasses.MISSING:
@@ -88,7 +88,7 @@ def chosen(kinds: tuple[type, ...], config: ConfigDict | Mapping[str, Any], grou
     kinds = tuple(kind for kind in kinds if kind not in of_files)
     if len(kinds) == 1:
         return kinds[0]
-    by_name = {_default(_fields(kind)["name"]): kind for kind in kinds}
+    by_name = {default_of(_fields(kind)["name"]): kind for kind in kinds}
     name = name if name is not None else next(iter(by_name))
     if name not in by_name:
         others = " or FILE.py:FUNCTION" if of_files else ""
@@ -120,13 +120,13 @@ def flat(settings: Any, group: str = "") -> Iterator[tuple[str, Any, Any]]:
         if dataclasses.is_dataclass(value):
             yield from flat(value, f"{group}{name}.")
         else:
-            yield f"{group}{name}", value, _default(field)
+            yield f"{group}{name}", value, default_of(field)
 
 
 def _unknown(cls: type, field: str, known: list[str]) -> InputError:
     group, _, name = field.rpartition(".")
     if "name" in known:
-        own = _default(_fields(cls)["name"])
+        own = default_of(_fields(cls)["name"])
         others = ", ".join(other for other in known if other != "name") or "none"
         return InputError(
             f"{{0}}={own!r} has no setting {name!r} (it has {others}): give the config file, or a variant of it, "
@@ -140,13 +140,13 @@ def _fields(cls: type) -> dict[str, dataclasses.Field]:
     return {field.name: field for field in dataclasses.fields(cls) if field.init}
 
 
-def _default(field: dataclasses.Field) -> Any:
+def default_of(field: dataclasses.Field) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default
 
 
-def _kinds(hint: Any) -> tuple[type, ...]:
+def kinds_of(hint: Any) -> tuple[type, ...]:
     """The dataclasses that a setting may be; () for a plain value."""
     options = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
     return tuple(

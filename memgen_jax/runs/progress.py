@@ -45,6 +45,7 @@ class Silent:
 
 
 SILENT = Silent()
+"""A `Silent` to pass where nobody watches."""
 
 
 class Stage:
@@ -67,6 +68,7 @@ class Stage:
         )  # fmt: skip
 
     def advance(self, amount: float) -> None:
+        """So much more is done."""
         self._done += amount
         self._bar.update(amount)
         now = time.monotonic()
@@ -114,6 +116,7 @@ class Stage:
         self._bar.write(sentence) if not self._bar.disable else print(sentence, flush=True)
 
     def close(self) -> float:
+        """Ends the line; gives the seconds that the stage took."""
         self._bar.close()
         return time.monotonic() - self._start
 

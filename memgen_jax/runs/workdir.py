@@ -121,6 +121,7 @@ class Workdir:
         return self.path / name
 
     def write_json(self, name: str, value: Any) -> None:
+        """Writes a value as JSON, whole or not at all."""
         write_whole(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
 
     def write_csv(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -133,6 +134,7 @@ class Workdir:
         write_whole(self.path / name, text.getvalue().encode())
 
     def write_npz(self, name: str, **arrays: np.ndarray) -> None:
+        """Writes arrays, whole or not at all."""
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         write_whole(self.path / name, buffer.getvalue())

@@ -25,6 +25,12 @@ def auth_pct(
       train_distance: distance to the nearest training item.
       train_index: which one it is.
       train_own_distance: from every training item to its nearest *other* one.
+
+    >>> import numpy as np
+    >>> from memgen_jax import statistics
+    >>> own = np.array([1.0, 2.0])  # of two training items to each other's nearest
+    >>> statistics.auth_pct(np.array([0.1, 3.0]), np.array([0, 1]), own)
+    50.0
     """
     return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
@@ -64,6 +70,14 @@ def data_copying(
     Args:
       unseen_distance: from held-out real items to their nearest training item.
       train_distance: from samples to theirs.
+
+    >>> import numpy as np
+    >>> from memgen_jax import statistics
+    >>> unseen = np.linspace(1, 2, 100)
+    >>> statistics.data_copying(unseen, unseen)
+    0.0
+    >>> statistics.data_copying(unseen, unseen - 1) < -3  # nearer to the training set than unseen items are
+    True
     """
     unseen, samples = len(unseen_distance), len(train_distance)
     if min(unseen, samples) < 2:

@@ -13,7 +13,8 @@ from jaxtyping import Int
 from memgen_jax.errors import InputError
 from memgen_jax.statistics.repeats import chance_of_neighbor
 
-BALL = 5  # k of Naeem et al.
+BALL = 5
+"""k of the k-th nearest neighbour to which a ball reaches (Naeem et al. 2020)."""
 
 
 class Coverage(NamedTuple):

@@ -24,6 +24,11 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
     Raises:
       InputError: the counts or the level are out of range.
+
+    >>> from memgen_jax import statistics
+    >>> low, high = statistics.wilson_interval(7, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.034, 0.137)
     """
     if not (trials >= 1 and 0 <= successes <= trials):
         raise InputError(f"{successes} of {trials} is not a fraction; give 0 ≤ successes ≤ trials")
@@ -44,6 +49,10 @@ def zero_bound(trials: int, confidence: float = 0.95) -> float:
     """Upper bound on a fraction of which no case was seen: 1 - (1 - confidence)^(1/trials).
 
     One-sided and exact; about 3/trials at 95%, hence "rule of three" (Hanley & Lippman-Hand 1983).
+
+    >>> from memgen_jax import statistics
+    >>> round(statistics.zero_bound(1000), 4)  # none of 1,000: with 95% confidence fewer than 0.3%
+    0.003
     """
     if trials < 1:
         raise InputError(f"trials = {trials} leaves nothing to bound; give at least one sample")

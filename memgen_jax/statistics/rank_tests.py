@@ -95,6 +95,11 @@ def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     rejection is at most that level, however the tests depend on each other.
 
     NaN, no test, stays NaN and does not count.
+
+    >>> import numpy as np
+    >>> from memgen_jax import statistics
+    >>> statistics.holm(np.array([0.01, 0.04])).tolist()
+    [0.02, 0.04]
     """
     corrected = np.full(len(p), np.nan)
     tests = np.flatnonzero(~np.isnan(p))

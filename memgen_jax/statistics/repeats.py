@@ -97,6 +97,14 @@ def share_of_repeats(
       counted: whether the sample may count at all: not memorized, for the spurious and the generalized share.
       size: n, the set size to speak of, 1..N.
       repeated: False for those that are counted and not repeated.
+
+    >>> import numpy as np
+    >>> from memgen_jax import statistics
+    >>> neighbors = np.array([1, 1, 0, 0])  # the first two of four samples repeat each other
+    >>> statistics.share_of_repeats(neighbors, np.ones(4, bool), size=4).value
+    0.5
+    >>> round(statistics.share_of_repeats(neighbors, np.ones(4, bool), size=2).value, 3)  # in sets of two
+    0.167
     """
     total = len(neighbors)
 
@@ -127,7 +135,8 @@ def mean_share(shares: Sequence[Share]) -> Share:
 def powers_of_two(largest: int, smallest: int = 128) -> list[int]:
     """Set sizes at which repeats of sets of different sizes are compared.
 
-    >>> powers_of_two(1000)
+    >>> from memgen_jax import statistics
+    >>> statistics.powers_of_two(1000)
     [128, 256, 512]
     """
     return [2**power for power in range(largest.bit_length()) if smallest <= 2**power <= largest]

@@ -108,6 +108,11 @@ def make_members(
         else all are prefixes of that one.
     Raises:
       InputError: a size outside 1..total, or nothing to train.
+
+    >>> from memgen_jax import sweep
+    >>> members = sweep.make_members((16, 64), total=100, batch_size=32, seeds=(0, 1))
+    >>> [member.name for member in members]
+    ['num_train=000016,seed=0', 'num_train=000016,seed=1', 'num_train=000064,seed=0', 'num_train=000064,seed=1']
     """
     sizes = sorted(set(num_train))
     if not sizes or not seeds or not widths:

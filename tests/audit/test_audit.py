@@ -13,6 +13,7 @@ from PIL import Image
 from memgen_jax import audit, cli, load, metrics
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 
 NEW, COPIES, REPEATS = 120, 30, 10
 
@@ -61,6 +62,7 @@ def test_every_planted_copy_and_repeat_is_found_whatever_the_rule(planted, tmp_p
     assert list(rows[0]) == header.split(",")
     found = np.array([row["label"] for row in rows])
     assert (found[NEW : NEW + COPIES] == "memorized").all()
+    assert outputs.undocumented("audit", tmp_path / "out") == []
     assert [row["train_item"] for row in rows[NEW : NEW + 2]] == ["train.npz[0]", "train.npz[1]"]
     repeated = np.r_[:REPEATS, NEW + COPIES : NEW + COPIES + REPEATS]
     assert (found[repeated] == "spurious").all()

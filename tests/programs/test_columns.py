@@ -11,10 +11,6 @@ from memgen_jax.programs import columns
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_the_page_of_the_docs_is_that_of_the_dictionary():
-    assert (ROOT / "docs/columns.md").read_text() == columns.page()
-
-
 def test_every_column_of_a_row_of_fractions_and_of_onset_has_a_meaning():
     items = np.random.default_rng(0).normal(size=(3, 8, 2)).astype(np.float32)
     row = onset.compare(*items, resamples=2).row()

@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 from memgen_jax import diffusion
 from memgen_jax.errors import InputError
 from memgen_jax.programs.choices import AnyDataSettings, ModelSettings, ProcessSettings
-from memgen_jax.programs.settings import _kinds as kinds_of
-from memgen_jax.programs.settings import chosen, complete, plain, settings_from
+from memgen_jax.programs.settings import chosen, complete, kinds_of, plain, settings_from
 from memgen_jax.programs.transition.settings import TransitionSettings
 
 MINE = """

@@ -82,7 +82,12 @@ def test_no_size_is_left_out_however_many_there_are(attractors):
 
 def test_the_phase_diagram_prints_every_cell():
     rows = [
-        {"num_patterns": str(size), "beta": str(beta), "recalled": str(size / 10), "spurious": str(beta)}
+        {
+            "num_patterns": str(size),
+            "beta": str(beta),
+            "recalled": str(size / 10),
+            "spurious": str(beta),
+        }
         for size in (2, 9)
         for beta in (0.5, 20.0)
     ]

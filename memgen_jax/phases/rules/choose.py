@@ -14,7 +14,9 @@ from memgen_jax.phases.rules.thresholds import Thresholds
 from memgen_jax.phases.rules.valleys import find_valleys
 
 RuleName = Literal["given", "paper", "valley", "held_out"]
+"""The rules for the thresholds that have a name."""
 RULES: tuple[str, ...] = get_args(RuleName)
+"""The names as a tuple."""
 
 
 @runtime_checkable

@@ -5,6 +5,11 @@ from memgen_jax.phases.rules.thresholds import Thresholds
 
 
 def given(delta_m: float, delta_s: float) -> Thresholds:
-    """Explicit numbers."""
+    """Explicit numbers.
+
+    >>> from memgen_jax import phases
+    >>> phases.given(1.0, 0.5).rule
+    'given'
+    """
     check_thresholds(delta_m, delta_s)
     return Thresholds(float(delta_m), float(delta_s), "given")

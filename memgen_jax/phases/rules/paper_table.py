@@ -19,6 +19,7 @@ PAPER = {
     "fashion_mnist": PaperThresholds(4.5, 2.5, "l2"),
     "mnist": PaperThresholds(4.5, 3.5, "l2"),
 }
+"""Data set → its thresholds and the metric they belong to (Pham et al. 2025, Table 2)."""
 
 
 def paper(name: str, metric: str) -> Thresholds:
@@ -26,6 +27,10 @@ def paper(name: str, metric: str) -> Thresholds:
 
     Raises:
       InputError: no such data set, or its thresholds belong to the other metric.
+
+    >>> from memgen_jax import phases
+    >>> phases.paper("mnist", "l2")
+    Thresholds(delta_m=4.5, delta_s=3.5, rule='paper: mnist', delta_m_interval=None, delta_s_interval=None)
     """
     if name not in PAPER:
         raise InputError(f"no paper thresholds for {name!r}; choose one of {', '.join(PAPER)}")

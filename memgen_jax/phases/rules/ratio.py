@@ -22,6 +22,11 @@ def copies_by_ratio(
       first, second: distances to the nearest and second-nearest training item, L2 (of a squared
         distance the ratio would be squared too).
       ratio: in (0, 1].
+
+    >>> import numpy as np
+    >>> from memgen_jax import phases
+    >>> phases.copies_by_ratio(np.array([0.1, 0.9]), np.array([1.0, 1.0])).tolist()
+    [True, False]
     """
     if not 0 < ratio <= 1:
         raise InputError(f"ratio = {ratio} is outside (0, 1]; 0.333 is usual")

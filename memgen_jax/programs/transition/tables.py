@@ -16,6 +16,7 @@ from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import real_distances, smallest_size
 from memgen_jax.programs.transition.settings import TransitionRun
+from memgen_jax.report import schema
 
 
 def distances_of(workdir: runs.Workdir, member: sweep.Member) -> dict[str, np.ndarray]:
@@ -175,6 +176,7 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
             "held_out_quality": near,
         }
     outcome = {
+        "schema": schema.identifier("transition"),
         "data": run.name,
         "metric": run.metric.phrase,
         "intervals": interval_phrase(run),

@@ -14,6 +14,7 @@ import pytest
 from configs.circle import get_config
 from memgen_jax import data, diffusion, models, runs
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.circle import program as circle
 from memgen_jax.programs.circle import training as circle_training
 from memgen_jax.programs.circle.settings import CircleRun
@@ -214,6 +215,7 @@ def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
     command.append(f"--workdir={tmp_path}")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert outputs.undocumented("circle", tmp_path) == []
     for size in ("000002", "000009", "001000", "infinity"):
         with np.load(tmp_path / f"landscape_num_train={size}.npz", allow_pickle=False) as file:
             assert file["train"].shape == (1000 if size == "infinity" else int(size), 2)

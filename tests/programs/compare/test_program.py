@@ -6,6 +6,7 @@ import json
 import pytest
 
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.compare.program import compare
 
 PHASES = ("memorized", "spurious", "generalized")
@@ -39,6 +40,7 @@ def write_run(folder, half, width=256):
 def test_runs_whose_intervals_lie_apart_differ_by_the_ratio_of_their_sizes(tmp_path):
     runs = [write_run(tmp_path / "a", 40), write_run(tmp_path / "b", 80, width=128)]
     answer = compare(runs, str(tmp_path / "out"))
+    assert outputs.undocumented("compare", tmp_path / "out") == []
     assert "memorized falls to 50% is 2.00 times as large in b as in a" in answer
     assert "spurious share is largest does not differ beyond the intervals" in answer
     assert "generalized rises to 50% is not reached by two of the runs" in answer

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from memgen_jax import geometry, metrics, phases
 from memgen_jax.errors import InputError
 from memgen_jax.metrics import lpips as metric_module
+from memgen_jax.programs import outputs
 from memgen_jax.programs.geometry import sources as geometry_sources
 from memgen_jax.programs.settings import settings_from
 
@@ -177,6 +178,7 @@ def test_the_exact_score_of_four_patterns_has_deep_basins_at_its_patterns_only(e
     )
     done = run_program(*arguments)
     assert done.returncode == 0, done.stderr
+    assert outputs.undocumented("geometry", workdir) == []
     rows = list(csv.DictReader((workdir / "basins.csv").open()))
     by_label = {name: [r for r in rows if r["label"] == name] for name in phases.NAMES}
     assert [len(r) for r in by_label.values()] == [4, 2, 3]

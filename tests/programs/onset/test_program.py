@@ -13,6 +13,7 @@ import pytest
 from configs import onset_linear as linear_config
 from configs import onset_unet as network_config
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.onset import linear as onset_linear
 from memgen_jax.programs.onset import program as onset
 
@@ -68,6 +69,10 @@ def test_every_reading_is_tabled_and_the_chosen_one_is_among_them(finished):
     same = next(r for r in compared if (r["kernel_width"], r["covariance"]) == ("silverman", "derived"))
     assert float(same["hellinger2"]) == pytest.approx(float(chosen["hellinger2"]), rel=1e-9)
     assert same["p_delta_positive"] == chosen["p_delta_positive"]
+
+
+def test_every_file_and_column_has_a_meaning(finished):
+    assert outputs.undocumented("onset", finished) == []
 
 
 def test_figures_and_floor_are_there(finished):
@@ -134,6 +139,7 @@ def test_the_network_program_writes_its_table_with_both_controls(tmp_path):
     config = network_config.get_config("smoke")
     with jax.numpy_dtype_promotion("standard"):  # optax's Adam mixes a float with its step counter
         onset.main(config, str(tmp_path / "run"))
+    assert outputs.undocumented("onset", tmp_path / "run") == []
     rows = rows_of(tmp_path / "run")
     assert len(rows) == 2 * 3 * 4
     summary = json.loads((tmp_path / "run" / "onset.json").read_text())

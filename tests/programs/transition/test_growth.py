@@ -11,6 +11,7 @@ import pytest
 
 from memgen_jax.configs import digits
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.finished_run import open_run
 from memgen_jax.programs.transition import program
 
@@ -105,6 +106,7 @@ def test_seeds_and_widths_are_added_beside_what_is_there(grown):
 
 def test_every_column_of_every_table_is_explained_and_every_table_of_networks_has_a_width(grown):
     folder, states = grown
+    assert outputs.undocumented("transition", folder) == []
     told = json.loads((folder / "columns.json").read_text())
     assert set(told) == {file.name for file in folder.glob("*.csv")} | {"transition.json"}
     assert not [(name, c) for name, own in told.items() for c, text in own.items() if not text]

@@ -10,6 +10,7 @@ import sys
 import time
 
 import jax
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,9 +18,11 @@ from PIL import Image
 from configs import digits
 from memgen_jax import data, runs, sweep
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import sentences
 from memgen_jax.programs.transition.settings import TransitionRun
+from memgen_jax.report import schema
 
 ROOT = pathlib.Path(__file__).parents[3]
 SMOKE = "--config=configs/digits.py:smoke"
@@ -64,6 +67,16 @@ def test_the_run_leaves_every_file_of_its_contract(smoke):
         "figures/histograms.png", "figures/examples.png", "onset.csv", "figures/both_views.png",
     ):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
+
+
+def test_every_file_and_column_has_a_meaning(smoke):
+    assert outputs.undocumented("transition", smoke[0]) == []
+
+
+def test_the_json_follows_its_published_schema(smoke):
+    folder, _ = smoke
+    found = json.loads((folder / "transition.json").read_text())
+    jsonschema.Draft202012Validator(schema.load("transition")).validate(found)
 
 
 def test_fractions_follow_from_the_distances_on_disk(smoke):
