@@ -37,7 +37,7 @@ FILES: dict[str, dict[str, str]] = {
         "capacity.csv": "with several widths: the K at which each turns",
         "halves.csv": "with halves: how far networks on disjoint sets agree",
         "grid.json": "with grid=auto: what the search found",
-        "own_sets.json": "with sets: which files were read",
+        "sets.json": "with sets: which files were read",
         "checkpoints/*": "parameters and optimiser state of each network",
         "samples/*.npz": "the samples of each network: `images`, uint8, or `points`",
         "neighbors/*.npz": "nearest training item and nearest other sample of each: distances and indices",
