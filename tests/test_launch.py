@@ -47,6 +47,13 @@ def test_tasks_share_a_run_and_an_array_takes_parts_of_it(submit):
     assert submit("a", **array).stdout.splitlines() == ["transition", "a", "--config.shard=3/8"]
 
 
+def test_an_array_takes_parts_of_an_audit_and_a_job_alone_merges_them(submit):
+    array = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8"}
+    given = ["audit", "--train", "a b.npz", "--out=c"]
+    assert submit(*given, **array).stdout.splitlines() == [*given, "--shard=3/8"]
+    assert submit(*given, "--merge").stdout.splitlines() == [*given, "--merge"]
+
+
 def test_data_are_copied_to_the_local_disk_under_one_path_for_every_job(submit, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/1.png").write_bytes(b"1")

@@ -1,4 +1,4 @@
-"""Reads jobset.yaml and skypilot.yaml with the parsers that belong to them.
+"""Reads jobset.yaml, jobset_audit.yaml and skypilot.yaml with the parsers that belong to them.
 
   pip install kubeflow-trainer-api skypilot pyyaml     in an environment of its own
   python launch/checks/yaml_files.py
@@ -47,6 +47,10 @@ def main() -> None:
         if right not in JOB_SET or is_job_set(JOB_SET.replace(right, wrong, 1)):
             raise SystemExit(f"{wrong!r} in the place of {right!r} was not noticed.")
         print(f"  refused with {wrong!r}")
+
+    if not is_job_set((LAUNCH / "jobset_audit.yaml").read_text()):
+        raise SystemExit("jobset_audit.yaml is not a JobSet of v1alpha2.")
+    print("jobset_audit.yaml: one too")
 
     task = sky.Task.from_yaml(str(LAUNCH / "skypilot.yaml"))
     print(f"skypilot.yaml: SkyPilot {sky.__version__} loads {task.name}: {next(iter(task.resources))}")

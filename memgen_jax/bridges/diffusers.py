@@ -22,10 +22,13 @@ from jaxtyping import Array, Float
 
 from memgen_jax.bridges.folder import Folder, read_folder
 from memgen_jax.bridges.schedule import clip_limit, prediction_of, process_of
+from memgen_jax.data.items import first_line
 from memgen_jax.diffusion import Denoiser, Process, clipped, denoiser_from_network
 from memgen_jax.errors import InputError
 
 INSTALL = 'pip install ".[diffusers]" in a checkout'
+# 0.0.13, the newest stable one of today, does not import on that PyTorch; builds before a release may vanish.
+INSTALL_TORCHAX = f"{INSTALL}, or where that build is gone a newer one, pip install --upgrade --pre torchax"
 
 Params = dict[str, dict[str, jax.Array]]
 
@@ -160,16 +163,17 @@ def load(path: epath.PathLike) -> Pipeline:
 
 def _import_extra() -> Any:
     for name in ("diffusers", "torch", "transformers", "torchax"):
+        install = INSTALL_TORCHAX if name == "torchax" else INSTALL
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             raise InputError(
-                f"reading a PyTorch pipeline needs the package {error.name or name}: install it with {INSTALL}."
+                f"reading a PyTorch pipeline needs the package {error.name or name}: install it with {install}."
             ) from None
         except Exception as error:  # torchax follows torch's innards: a release apart, it fails as it may
             raise InputError(
-                f"the installed {name} does not import ({type(error).__name__}: {error}); the releases that fit "
-                f"together come with {INSTALL}."
+                f"the installed {name} does not import ({type(error).__name__}: {first_line(error)}); the releases "
+                f"that fit together come with {install}."
             ) from error
     return importlib.import_module("diffusers")
 

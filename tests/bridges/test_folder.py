@@ -121,8 +121,9 @@ def test_prompts_come_with_labels_for_all_or_for_none(tmp_path):
     [
         (None, "needs the package torchax: install it with pip"),
         (
-            "raise AttributeError('module torch has no attribute x')",
-            "torchax does not import .AttributeError.*come with",
+            "raise AttributeError('module torch has no attribute x\\nsecond line')",
+            r"torchax does not import \(AttributeError: module torch has no attribute x\).*come with pip install .* or "
+            "where that build is gone a newer one, pip install --upgrade --pre torchax",
         ),
     ],
 )
