@@ -10,7 +10,7 @@ if typing.TYPE_CHECKING:
 
 ERROR_NAMES = {"e_og": "E_OG begins to fall", "hellinger2": "H² begins to fall"}
 _ERROR_STYLE = {"e_og": ("o", "#0b5aa8"), "hellinger2": ("s", "#4c9a8a")}
-_LANDMARKS = {
+LANDMARKS = {
     "memorized_half": ("memorized falls to 50%", "memorized", "<"),
     "spurious_peak": ("most are spurious", "spurious", "^"),
     "generalized_half": ("generalized rises to 50%", "generalized", ">"),
@@ -38,7 +38,7 @@ def claim(rows: Sequence[Mapping[str, typing.Any]]) -> "matplotlib.figure.Figure
             marker, color = _ERROR_STYLE[error]
             _mark(axes, fall, line - 0.22, marker, color, ERROR_NAMES[error])
         for name, found in row["landmarks"].items():
-            label, phase, marker = _LANDMARKS[name]
+            label, phase, marker = LANDMARKS[name]
             _mark(axes, found, line + 0.22, marker, style.PHASE_COLORS[phase], label)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -156,7 +156,8 @@ def test_the_network_sees_the_noised_item_and_its_time(key):
 
 def test_clipping_bounds_the_denoised_item():
     denoiser = diffusion.clipped(lambda x, t: 3.0 * x)
-    np.testing.assert_array_equal(denoiser(jnp.array([-1.0, 0.1, 0.5]), 0.0), np.float32([-1.0, 0.3, 1.0]))
+    clipped = denoiser(jnp.array([-1.0, 0.1, 0.5]), jnp.float32(0.0))
+    np.testing.assert_array_equal(clipped, np.float32([-1.0, 0.3, 1.0]))
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,7 @@ def beside_rows(folders: Iterable[str]) -> list[dict[str, Any]]:
     Raises:
       InputError: a folder holds no transition.json with both papers' views.
     """
+    from memgen_jax.report import claim_figures
     from memgen_jax.report.onset_figures import VIEW_NAMES
 
     rows = []
@@ -300,7 +301,7 @@ def beside_rows(folders: Iterable[str]) -> list[dict[str, Any]]:
                     "critical": found,
                     "window": found["window"],
                     "fall": {"e_og": found["fall"]},
-                    "landmarks": critical,
+                    "landmarks": {name: critical[name] for name in claim_figures.LANDMARKS},
                 }
                 for view, found in views.items()
             ]
