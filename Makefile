@@ -48,7 +48,7 @@ reference: .venv/.installed
 
 # The site, in site/: open site/index.html. Warnings and dead links end the build; notebooks are run for it.
 docs: .venv-docs/.installed
-	NO_MKDOCS_2_WARNING=1 $(DOCS) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS) -m mkdocs build
 
 # dist/memgen_jax-….whl of the files that are here now; builds in a copy, so that nothing old gets in.
 wheel: .venv/.installed

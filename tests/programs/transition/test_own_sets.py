@@ -11,6 +11,7 @@ import memgen_jax
 from memgen_jax import data
 from memgen_jax.configs import own_sets
 from memgen_jax.errors import InputError
+from memgen_jax.programs import outputs
 from memgen_jax.programs.transition import program
 
 SHARES = {4: 1.0, 32: 0.5, 128: 0.25}
@@ -62,6 +63,7 @@ def run(folder, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_planted_shares_come_out_with_all_that_a_run_of_own_networks_writes(run):
+    assert outputs.undocumented("transition", run) == []
     rows = {row["num_train"]: row for row in table(run / "fractions.csv") if row["rule"] == "held_out"}
     assert {int(size): float(row["memorized"]) for size, row in rows.items()} == pytest.approx(
         SHARES, abs=0.02
