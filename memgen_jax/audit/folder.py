@@ -57,8 +57,9 @@ def replace(folder: str, files: Mapping[str, bytes], keep_pairs: bool) -> None:
         for name in set(FILES) - files.keys():
             (Path(folder) / name).unlink(missing_ok=True)
         if not keep_pairs and (Path(folder) / PAIRS).is_dir():
-            for old in (Path(folder) / PAIRS).glob(PAIR):
-                old.unlink()
+            for left in (PAIR, f".{PAIR}.*.tmp"):  # the second by an audit that was killed
+                for old in (Path(folder) / PAIRS).glob(left):
+                    old.unlink()
             (Path(folder) / PAIRS).rmdir()
 
 
@@ -85,7 +86,7 @@ def _not_ours(folder: Path) -> str:
         if name.startswith(".") or name in ours or (name == DRAWN and SUMMARY in ours):
             continue
         if name == PAIRS and (folder / name).is_dir():
-            inner = {path.name for path in (folder / name).iterdir()}
+            inner = {path.name for path in (folder / name).iterdir() if not path.name.startswith(".")}
             inner -= {path.name for path in (folder / name).glob(PAIR)}
             if not inner:
                 continue

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last by a limit on the size of files
+
+
 def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> NoReturn:
     """Runs the program of that name with a command line, and leaves with its exit code.
 
@@ -166,11 +169,11 @@ def _disk_trouble(error: Exception, workdir: str) -> str:
     """What to say of a disk that is full or cannot be written; "" where that is not the trouble."""
     where, reason = "", ""
     if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        if error.errno in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
             reason = error.strerror or ""
             where = f" while writing {error.filename}" if error.filename else ""
     else:  # the writer of checkpoints raises errors of its own, with the system's words in their text
-        said = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
+        said = (os.strerror(number) for number in FULL)
         reason = next((words for words in said if words in str(error)), "")
     return reason and f"{reason}{where}: make room in {workdir}; the same command continues there."
 

@@ -157,7 +157,8 @@ def kill_and_compare(name: str, command: Command, place: Path, kills: int, rng: 
     return Told(done, folders, moments, differences, time.monotonic() - begun)
 
 
-def fork(arguments: list[str]) -> int:
+def fork(arguments: list[str], said: Path | None = None, before: Callable[[], object] = lambda: None) -> int:
+    """Starts a command in a process of its own; what it says on stderr is kept in a file, where one is given."""
     process = os.fork()
     if process:
         return process
@@ -165,12 +166,11 @@ def fork(arguments: list[str]) -> int:
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
-        log = os.open(
-            os.path.join(tempfile.gettempdir(), f"killed-{os.getppid()}.log"),
-            os.O_RDWR | os.O_CREAT | os.O_APPEND,
-        )
-        for number, target in ((0, nothing), (1, nothing), (2, log)):
-            os.dup2(target, number)
+        for number in range(3):
+            os.dup2(nothing, number)
+        if said is not None:
+            os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        before()
         from memgen_jax import cli
 
         code = cli.main(arguments)

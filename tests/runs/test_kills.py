@@ -72,3 +72,11 @@ def test_a_program_that_is_killed_ends_with_the_bytes_of_one_that_is_not(name):
     done = programs(3, name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("3 kills in all, 0 differences\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["transition", "circle", "onset", "geometry", "audit"])
+def test_a_troubled_disk_clock_or_folder_is_one_sentence_and_changes_no_byte(name):
+    program = PROGRAM.with_name("trouble_programs.py")
+    done = subprocess.run([sys.executable, program, "--programs", name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
