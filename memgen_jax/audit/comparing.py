@@ -1,6 +1,7 @@
 """All distances that an audit's answer rests on."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -10,10 +11,12 @@ from jaxtyping import Float, Int, Shaped
 from memgen_jax import metrics
 from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, permutation, room
+from memgen_jax.data import SUBSET_SEED, Items, permutation, room
 from memgen_jax.neighbors import Neighbors
 
 MOST_BY_DEFAULT = 4 * 2**30
+MOST_DRAWS = 16  # of real sets as large as the samples
+ITEMS_DRAWN = 4096  # after which no further sets are drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,9 @@ class Distances:
       unseen: [held-out] to the nearest training item; None without a holdout.
       equal: [sample, 2] to the nearest of as many training items as held-out ones, and to the nearest of these; None
         without a holdout.
-      real: distances from real items to their nearest other, in a set as large as the samples.
+      real: distances from real items to their nearest other, in sets as large as the samples: drawn from training and
+        held-out items, several where they are small; ascending. None without a holdout.
+      num_real: items of such a set, fewer than the samples where there are not so many; None without a holdout.
     """
 
     train: Float[np.ndarray, "sample near"]
@@ -38,6 +43,7 @@ class Distances:
     unseen: Float[np.ndarray, " unseen"] | None
     real: Float[np.ndarray, " real"] | None
     equal: Float[np.ndarray, "sample 2"] | None = None
+    num_real: int | None = None
 
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """See `phases.Evidence`."""
@@ -57,6 +63,20 @@ class Side(NamedTuple):
 
     def part(self, chosen: Int[np.ndarray, " part"]) -> "Side":
         return Side(self.items[chosen], self.rows[chosen])
+
+    def with_part_of(self, other: "Side", chosen: Int[np.ndarray, " part"]) -> "Side":
+        """Some of the items of both, counted through, in their order."""
+        first, second = chosen[chosen < len(self.rows)], chosen[chosen >= len(self.rows)] - len(self.rows)
+        both = self.part(first), other.part(second)
+        return Side(*(np.concatenate(arrays) for arrays in zip(*both, strict=True)))
+
+
+def _real_sets(train: Side, holdout: Side, size: int) -> Iterator[Int[np.ndarray, " part"]]:
+    """Items of several sets drawn from both, counted through; one where it is all of them."""
+    count = len(train.rows) + len(holdout.rows)
+    draws = 1 if size == count else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
+    for draw in range(draws):
+        yield np.sort(permutation(count, (SUBSET_SEED, draw))[:size])
 
 
 def compare(
@@ -89,7 +109,7 @@ def compare(
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     other = search(samples, samples, exclude_self=True, progress="samples among themselves")
-    own = unseen = real = equal = None
+    own = unseen = real = equal = num_real = None
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
@@ -101,11 +121,12 @@ def compare(
         sets = [side.part(np.sort(permutation(len(side.rows))[:few])) for side in (train, queries)]
         nearest = [search(samples, side, progress="samples, two sets of one size") for side in sets]
         equal = np.concatenate([found.distance for found in nearest], axis=1)
-        real = own
-        if own is None or len(samples.rows) < len(train.rows):
-            # Nearest distances shrink as a set grows: one of like size.
-            some = train.part(np.sort(permutation(len(train.rows))[: len(samples.rows)]))
-            real = search(some, some, exclude_self=True, progress="real items").distance[:, 0]
+        num_real = min(len(samples.rows), len(train.rows) + len(queries.rows))
+        # Nearest distances shrink as a set grows: sets of like size. Both of a pair have one distance, and of a small
+        # set the nearest pair alone would decide: many sets.
+        parts = [train.with_part_of(queries, chosen) for chosen in _real_sets(train, queries, num_real)]
+        nearest = [search(part, part, exclude_self=True, progress="real items") for part in parts]
+        real = np.sort(np.concatenate([found.distance[:, 0] for found in nearest]))
     return Distances(
         train=near.distance,
         train_index=near.index,
@@ -115,6 +136,7 @@ def compare(
         unseen=unseen,
         real=real,
         equal=equal,
+        num_real=num_real,
     )
 
 

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -105,11 +106,17 @@ def join(
     parts = [
         _read(_file(settings, (i, count)), mark, f"part {i}/{count} in {settings.out}") for i in range(count)
     ]
-    joined: dict[str, np.ndarray | None] = {}
+    joined: dict[str, Any] = {}
     for field in dataclasses.fields(Distances):
         own = [part.get(field.name) for part in parts]
-        joined[field.name] = None if own[0] is None else np.concatenate(own)  # type: ignore[arg-type]
-    return Distances(**joined)  # type: ignore[arg-type]
+        if own[0] is None:
+            joined[field.name] = None
+        elif field.name == "num_real":  # of all parts the same
+            joined[field.name] = int(own[0])
+        else:
+            together = np.concatenate(own)  # type: ignore[arg-type]
+            joined[field.name] = np.sort(together) if field.name == "real" else together
+    return Distances(**joined)
 
 
 def take_away(settings: AuditSettings) -> None:
