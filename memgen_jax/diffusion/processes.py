@@ -12,6 +12,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -154,7 +155,7 @@ class Clipped:
     low: float
     high: float
 
-    def __call__(self, x: jax.Array, t: jax.Array) -> jax.Array:
+    def __call__(self, x: Item, t: Any) -> Item:
         return self.clip(self.denoiser(x, t))
 
     def clip(self, denoised: Item) -> Item:
