@@ -114,8 +114,8 @@ def join(
         elif field.name == "num_real":  # of all parts the same
             joined[field.name] = int(own[0])
         else:
-            together = np.concatenate(own)  # type: ignore[arg-type]
-            joined[field.name] = np.sort(together) if field.name == "real" else together
+            whole: np.ndarray = np.concatenate(own)  # type: ignore[arg-type]
+            joined[field.name] = np.sort(whole) if field.name == "real" else whole
     return Distances(**joined)
 
 

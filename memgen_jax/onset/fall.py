@@ -97,7 +97,8 @@ def scenario(fall: Fall, window: tuple[float | None, float | None]) -> str | Non
 
     "b": before P(Δ > 0) rises above 5%; "c": while it rises; "a": after it has passed 95%.
 
-    >>> scenario(Fall(30.0, 28.0, 33.0, False), (20.0, 40.0))
+    >>> from memgen_jax import onset
+    >>> onset.scenario(onset.Fall(30.0, 28.0, 33.0, False), (20.0, 40.0))
     'c'
     """
     first, last = window

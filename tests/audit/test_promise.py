@@ -29,5 +29,5 @@ def test_honest_data_are_called_copies_and_repeats_at_the_rate_that_was_asked(si
 
 
 def test_where_samples_outnumber_the_real_items_the_promise_is_taken_back():
-    sentences = shares(400, 800, 500, splits=1)[1]
-    assert any("more samples (800) than real items to calibrate repeats on" in said for said in sentences)
+    sentences = shares(300, 1000, 400, splits=1)[1]
+    assert any("more samples (1,000) than real items to calibrate repeats on" in said for said in sentences)
