@@ -2,13 +2,13 @@
 
 Rooms, from the ground up; an import only ever goes down this list:
 
-  errors, files                                     mistakes as sentences, whole files
-  data, models, diffusion, statistics, neighbors    pure functions on arrays
-  metrics, training, memory, phases, onset          what near means, one optimiser step, labels, both papers
-  report                                            figures and pages
-  runs                                              folders, processes, signals
-  sweep, geometry, bridges, audit                   machinery: devices, other frameworks, whole studies
-  programs (with configs/), cli                     what one starts
+    errors, files                                     mistakes as sentences, whole files
+    data, models, diffusion, statistics, neighbors    pure functions on arrays
+    metrics, training, memory, phases, onset          what near means, one optimiser step, labels, both papers
+    report                                            figures and pages
+    runs                                              folders, processes, signals
+    sweep, geometry, bridges, audit                   machinery: devices, other frameworks, whole studies
+    programs (with configs/), cli                     what one starts
 
 The functions that most code begins with stand here too, each with an example in its help:
 `audit_arrays`, `audit_sets`, `load`, `unet`, `mlp`, `exact_denoiser`, `sample`, `search`, `classify`, `held_out`,

@@ -17,6 +17,7 @@ from memgen_jax.metrics.metric import Metric, PairDistance
 
 Pictures = UInt8[np.ndarray, "item height width channel"]
 Network = Callable[[Pictures], Float[np.ndarray, "item dim"]]
+"""Images, uint8 → a vector of each."""
 
 # For networks that take floats: what ImageNet's are normalised by, and the shorter side that SSCD's authors advise.
 MEAN = (0.485, 0.456, 0.406)
