@@ -12,6 +12,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
+SMALL = (128, 192, 256, 384, 512, 768, 1024)  # rows of small tiles; multiples of a block
 
 
 def local_mesh() -> Mesh:
@@ -100,9 +101,12 @@ def tile_sides(memory: int, dim: int, most: int) -> tuple[int, int]:
 
 
 def rows_per_tile(count: int, side: int, multiple: int) -> int:
-    """Rows per tile: all tiles alike, and small ones of two sizes only, for each size is compiled."""
-    if count <= min(side, 1024):
-        return min(128 if count <= 128 else 1024, side)
+    """Rows per tile: all tiles alike, and small ones of a few sizes only, for each size is compiled.
+
+    What a small tile has beyond its rows is compared too: at most half as many as there are.
+    """
+    if count <= min(side, SMALL[-1]):
+        return min(next(size for size in SMALL if count <= size), side)
     per_tile = math.ceil(count / math.ceil(count / side))
     return math.ceil(per_tile / multiple) * multiple
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import search, tiles
 from memgen_jax.neighbors.exact_search import _Finder, local_mesh
-from memgen_jax.neighbors.tiles import SCORES_ON_CPU
+from memgen_jax.neighbors.rows import rows_per_tile
+from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU
 
 
 def brute_force(queries, references, k, exclude_self=False):
@@ -245,3 +246,11 @@ def test_some_rows_of_a_set_find_what_they_find_in_a_search_of_all():
     assert (none.distance == 0).all() and (none.index[:, 0] <= rows).all()
     with pytest.raises(InputError, match="exclude must name a row of the references"):
         search(items, items, exclude=np.full(90, 90))
+
+
+@pytest.mark.parametrize("count", [1, 100, 128, 129, 500, 700, 1024, 1025, 5_000])
+def test_tiles_hold_every_row_and_few_others(count):
+    """What is padding is multiplied too: 500 rows in a tile of 1,024 took twice as long as in one of 512."""
+    tile = rows_per_tile(count, 4096, BLOCK)
+    tiles_needed = -(-count // tile)
+    assert tile % BLOCK == 0 and count <= tile * tiles_needed <= max(1.5 * count, 128)
