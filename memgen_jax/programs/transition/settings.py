@@ -496,8 +496,7 @@ class TransitionRun(TransitionPlan):
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
-    try:
-        index, count = map(int, shard.split("/"))
-    except ValueError:
-        raise InputError(f"shard={shard!r} must look like 0/4, the first of four parts.") from None
-    return index, count
+    index, _, count = shard.partition("/")
+    if not (index.isdigit() and count.isdigit()):
+        raise InputError(f"shard={shard!r} must look like 0/4, the first of four parts.")
+    return int(index), int(count)

@@ -114,7 +114,7 @@ def test_the_phase_diagram_has_a_line_of_maps_for_each_width(swept):
 def test_a_single_width_leaves_files_without_widths(tmp_path):
     run, workdir = make(tmp_path / "run", ())
     assert list(read(workdir, "transition.json")) == [
-        "data", "metric", "intervals", "thresholds", "smallest_size", "sensitivity", "held_out_quality",
+        "schema", "data", "metric", "intervals", "thresholds", "smallest_size", "sensitivity", "held_out_quality",
         "critical", "critical_by_rule", "critical_at_common_size", "rules",
     ]  # fmt: skip
     assert list(read(workdir, "training_time.json")) == ["tau", "exponent", "exponent_error"]
