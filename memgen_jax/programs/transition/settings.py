@@ -477,9 +477,7 @@ class TransitionRun(TransitionPlan):
         if s.rule == "given":
             phases.given(s.delta_m, s.delta_s)
             if s.delta_m == s.delta_s == 0:
-                raise InputError(
-                    "phases.rule='given' needs phases.delta_m and phases.delta_s, and both are 0."
-                )
+                raise InputError("phases.rule='given' needs phases.delta_m and phases.delta_s, both are 0.")
         elif s.rule == "paper":
             self.paper_thresholds()
         elif s.rule == "held_out":
