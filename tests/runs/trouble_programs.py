@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 from kill_programs import PROGRAMS, Command, contents, files, fork, import_once, prepare, wait, watch
@@ -64,8 +65,8 @@ class Trouble:
         if code := wait(fork(self.command(folder), self.said)):
             return f"ended with {code}: {self.said.read_text()[-300:]}"
         found = contents(folder)
-        differing = [file for file in self.expected | found if self.expected.get(file) != found.get(file)]
-        return f"{', '.join(differing)} differ" if differing else "as it should be"
+        told = [difference(file, self.expected.get(file), found.get(file)) for file in self.expected | found]
+        return "; ".join(filter(None, told)) or "as it should be"
 
     def is_one_sentence(self, code: int, words: str) -> str:
         """ "" where a run ended as a mistake, in one line with these words."""
@@ -88,6 +89,16 @@ class Trouble:
                 os.kill(process, signal.SIGKILL)
                 wait(process)
         self.process = process
+
+
+def difference(file: str, expected: bytes | None, found: bytes | None) -> str:
+    """How a file differs; "" where it does not."""
+    if expected is None or found is None:
+        return "" if expected == found else f"{file} is {'not ' * (found is None)}there"
+    for ours, theirs in zip_longest(expected.splitlines(), found.splitlines()):
+        if ours != theirs:
+            return f"{file} has {str(theirs)[:200]} for {str(ours)[:200]}"
+    return "" if expected == found else f"{file} differs"
 
 
 def full_disk(one: Trouble) -> str:

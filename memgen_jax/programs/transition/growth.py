@@ -96,7 +96,7 @@ def joined(settings: Any, before: Before) -> Any:
         changes["num_train"] = _together(settings.num_train, set(before.sizes))
     own = getattr(settings.model, "width", None)
     widths = {kept.width or own for kept in members}
-    if widths != {own} or set(settings.widths) - {own}:
+    if (widths | set(settings.widths)) - {own}:
         changes["widths"] = _together(settings.widths or (own,), widths)
     sampler, control = settings.sampler, settings.control
     limits = sampler.at_most, before.setting("sampler", "at_most", 0)
