@@ -87,6 +87,8 @@ def test_the_page_is_complete_in_itself_and_says_the_answer(planted, tmp_path):
     assert "http:" not in page and "https:" not in page and 'src="data:image/png' in page
     for sentence in result.sentences:
         assert sentence.replace("<", "&lt;") in page
+    closest = np.argmin(result.distances.train[:, 0])
+    assert f"From above: samples.npz[{closest}] beside train.npz[{closest - NEW}];" in page
     assert page.count("<img") >= 5  # histograms, thresholds, three galleries
 
 

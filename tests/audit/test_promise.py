@@ -30,7 +30,8 @@ def test_honest_data_are_called_copies_and_repeats_at_the_rate_that_was_asked(si
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sizes", [(300, 150, 120), (300, 120, 200), (600, 500, 300), (400, 600, 200), (200, 300, 100), (150, 99, 99)]
+    "sizes",
+    [(300, 150, 120), (300, 120, 200), (600, 500, 300), (400, 600, 200), (200, 300, 100), (150, 99, 99)],
 )
 def test_the_rates_are_kept_at_any_sizes_small_ones_too(sizes):
     copies, repeats = shares(*sizes, splits=150)[0]
