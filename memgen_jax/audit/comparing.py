@@ -43,7 +43,6 @@ class Distances:
     unseen: Float[np.ndarray, " unseen"] | None
     real: Float[np.ndarray, "real draw"] | None
     equal: Float[np.ndarray, "sample 2"] | None = None
-    num_real: int | None = None
 
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """See `phases.Evidence`."""
@@ -109,7 +108,7 @@ def compare(
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     other = search(samples, samples, exclude_self=True, progress="samples among themselves")
-    own = unseen = real = equal = num_real = None
+    own = unseen = real = equal = None
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
@@ -136,7 +135,6 @@ def compare(
         unseen=unseen,
         real=real,
         equal=equal,
-        num_real=num_real,
     )
 
 
