@@ -68,7 +68,7 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --delta-m X --delta-s Y  your own: for copies, for repeats among the samples
   --ratio R        also count copies by d1/d2 < R (0.333 is usual)
   --up-to V        the least distance over versions of each image, such as
-                   flip,shift=2,rotate,brightness: finds altered copies
+                   flip,shift=2,rotate,tilt,zoom,brightness
   --distances FILE label distances.npz of an earlier audit again, in a second
   --top K          the K nearest training images of each sample in labels.csv
   --save-pairs     a picture of every copy beside its original, in DIR/pairs

@@ -30,9 +30,9 @@ class Distances:
       unseen: [held-out] to the nearest training item; None without a holdout.
       equal: [sample, 2] to the nearest of as many training items as held-out ones, and to the nearest of these; None
         without a holdout.
-      real: distances from real items to their nearest other, in sets as large as the samples: drawn from training and
-        held-out items, several where they are small; ascending. None without a holdout.
-      num_real: items of such a set, fewer than the samples where there are not so many; None without a holdout.
+      real: [real, draw] distances from real items to their nearest other, in sets as large as the samples, or in all
+        real items where these are fewer. The sets are drawn from training and held-out items, several where they are
+        small; None without a holdout.
     """
 
     train: Float[np.ndarray, "sample near"]
@@ -41,15 +41,14 @@ class Distances:
     synthetic_index: Int[np.ndarray, " sample"]
     train_own: Float[np.ndarray, " train"] | None
     unseen: Float[np.ndarray, " unseen"] | None
-    real: Float[np.ndarray, " real"] | None
+    real: Float[np.ndarray, "real draw"] | None
     equal: Float[np.ndarray, "sample 2"] | None = None
-    num_real: int | None = None
 
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """See `phases.Evidence`."""
         return self.train[:, 0], self.synthetic
 
-    def of_real(self) -> tuple[Float[np.ndarray, " unseen"], Float[np.ndarray, " real"]]:
+    def of_real(self) -> tuple[Float[np.ndarray, " unseen"], Float[np.ndarray, "real draw"]]:
         """See `phases.Evidence`; there with a holdout only."""
         assert self.unseen is not None and self.real is not None
         return self.unseen, self.real
@@ -109,7 +108,7 @@ def compare(
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     other = search(samples, samples, exclude_self=True, progress="samples among themselves")
-    own = unseen = real = equal = num_real = None
+    own = unseen = real = equal = None
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
@@ -121,12 +120,12 @@ def compare(
         sets = [side.part(np.sort(permutation(len(side.rows))[:few])) for side in (train, queries)]
         nearest = [search(samples, side, progress="samples, two sets of one size") for side in sets]
         equal = np.concatenate([found.distance for found in nearest], axis=1)
-        num_real = min(len(samples.rows), len(train.rows) + len(queries.rows))
         # Nearest distances shrink as a set grows: sets of like size. Both of a pair have one distance, and of a small
         # set the nearest pair alone would decide: many sets.
-        parts = [train.with_part_of(queries, chosen) for chosen in _real_sets(train, queries, num_real)]
-        nearest = [search(part, part, exclude_self=True, progress="real items") for part in parts]
-        real = np.sort(np.concatenate([found.distance[:, 0] for found in nearest]))
+        size = min(len(samples.rows), len(train.rows) + len(queries.rows))
+        mixed = [train.with_part_of(queries, chosen) for chosen in _real_sets(train, queries, size)]
+        nearest = [search(some, some, exclude_self=True, progress="real items") for some in mixed]
+        real = np.concatenate([found.distance for found in nearest], axis=1)
     return Distances(
         train=near.distance,
         train_index=near.index,
@@ -136,7 +135,6 @@ def compare(
         unseen=unseen,
         real=real,
         equal=equal,
-        num_real=num_real,
     )
 
 

@@ -112,8 +112,8 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
             "memorized": float((distances.unseen <= thresholds.delta_m).mean()),
             "calibrates": calibrates,
         }
-        if calibrates:
-            summary["num_calibrating_repeats"] = distances.num_real
+        if calibrates and distances.real is not None:
+            summary["num_calibrating_repeats"] = len(distances.real)
     if settings.ratio is not None:
         if distances.train.shape[1] < 2:
             raise InputError(

@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -106,17 +105,11 @@ def join(
     parts = [
         _read(_file(settings, (i, count)), mark, f"part {i}/{count} in {settings.out}") for i in range(count)
     ]
-    joined: dict[str, Any] = {}
+    joined: dict[str, np.ndarray | None] = {}
     for field in dataclasses.fields(Distances):
         own = [part.get(field.name) for part in parts]
-        if own[0] is None:
-            joined[field.name] = None
-        elif field.name == "num_real":  # of all parts the same
-            joined[field.name] = int(own[0])
-        else:
-            whole: np.ndarray = np.concatenate(own)  # type: ignore[arg-type]
-            joined[field.name] = np.sort(whole) if field.name == "real" else whole
-    return Distances(**joined)
+        joined[field.name] = None if own[0] is None else np.concatenate(own)  # type: ignore[arg-type]
+    return Distances(**joined)  # type: ignore[arg-type]
 
 
 def take_away(settings: AuditSettings) -> None:

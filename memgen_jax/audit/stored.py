@@ -82,7 +82,6 @@ def read_compared(path: str) -> Compared:
         with np.load(place, allow_pickle=False) as file:
             stored = dict(file)
         kept: dict[str, Any] = {field.name: stored.get(field.name) for field in dataclasses.fields(Distances)}
-        kept["num_real"] = None if kept["num_real"] is None else int(kept["num_real"])
         compared = Compared(
             Distances(**kept),
             str(stored["metric"]),

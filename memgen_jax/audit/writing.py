@@ -27,6 +27,7 @@ from memgen_jax.audit.folder import (
 from memgen_jax.audit.pairs import save_pairs
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.audit.stored import Compared
+from memgen_jax.data import legible
 from memgen_jax.errors import InputError
 from memgen_jax.report import audit_page, schema
 
@@ -55,7 +56,7 @@ def write(
         summary=result.summary,
         train_distance=found.train[:, 0],
         synthetic_distance=found.synthetic,
-        galleries=_galleries(settings, result, metric, sides) if sides else {},
+        galleries=_galleries(settings, result, compared, metric, sides) if sides else {},
     )
     files = {
         LABELS: _labels(result, compared, settings.top),
@@ -123,8 +124,19 @@ def _labels(result: Result, compared: Compared, top: int) -> str:
     return table.getvalue()
 
 
+def _short(name: str, most: int = 60) -> str:
+    """The end of a long name, which tells one file from another."""
+    name = legible(name)
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 def _galleries(
-    settings: AuditSettings, result: Result, metric: metrics.Metric, sides: Sides, count: int = 6
+    settings: AuditSettings,
+    result: Result,
+    compared: Compared,
+    metric: metrics.Metric,
+    sides: Sides,
+    count: int = 6,
 ) -> dict:
     """Per kind, the samples worth a look with their four nearest of both kinds; {} for vectors."""
     from memgen_jax.report import audit_figures, example_figures
@@ -161,5 +173,6 @@ def _galleries(
             train_distances=near.distance[place],
             synthetic_images=samples.items[among.index[place][other]],
             synthetic_distances=among.distance[place][other],
+            called=f"{_short(compared.sample_names[item])} beside {_short(compared.train_names[near.index[place, 0]])}",
         )
     return {kind: [targets[item] for item in items.tolist()] for kind, items in chosen.items()}

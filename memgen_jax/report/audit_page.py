@@ -47,7 +47,7 @@ def render(
         page.picture(
             example_figures.examples({phase: targets}),
             f"{SHOWN[phase]}, each with its nearest training items and nearest other samples",
-            SHOWN[phase],
+            f"{SHOWN[phase]}. From above: {'; '.join(target.called for target in targets)}.",
         )
         for phase, targets in galleries.items()
         if targets

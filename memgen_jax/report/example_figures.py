@@ -30,6 +30,7 @@ class Target:
       train_distances: their distances to the sample.
       synthetic_images: its nearest *other* samples in the synthetic set S'.
       synthetic_distances: their distances to the sample.
+      called: what a caption calls the sample and its nearest training item; may be empty.
     """
 
     image: Num[np.ndarray, "height width channel"]
@@ -37,6 +38,7 @@ class Target:
     train_distances: Float[np.ndarray, " train_neighbor"]
     synthetic_images: Num[np.ndarray, "synthetic_neighbor height width channel"]
     synthetic_distances: Float[np.ndarray, " synthetic_neighbor"]
+    called: str = ""
 
 
 @style.settings()

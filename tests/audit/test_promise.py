@@ -28,6 +28,16 @@ def test_honest_data_are_called_copies_and_repeats_at_the_rate_that_was_asked(si
     assert 0.005 <= copies <= 0.015 and 0.005 <= repeats <= 0.015
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sizes",
+    [(300, 150, 120), (300, 120, 200), (600, 500, 300), (400, 600, 200), (200, 300, 100), (150, 99, 99)],
+)
+def test_the_rates_are_kept_at_any_sizes_small_ones_too(sizes):
+    copies, repeats = shares(*sizes, splits=150)[0]
+    assert 0.005 <= copies <= 0.015 and 0.005 <= repeats <= 0.015
+
+
 def test_where_samples_outnumber_the_real_items_the_promise_is_taken_back():
-    sentences = shares(300, 1000, 400, splits=1)[1]
-    assert any("more samples (1,000) than real items to calibrate repeats on" in said for said in sentences)
+    sentences = shares(400, 950, 400, splits=1)[1]
+    assert any("more samples (950) than real items to calibrate repeats on" in said for said in sentences)

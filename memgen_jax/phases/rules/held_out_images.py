@@ -16,7 +16,7 @@ ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
 @takes_arrays
 def held_out(
     unseen_distance: Float[np.ndarray, " unseen"],
-    real_distance: Float[np.ndarray, " real"],
+    real_distance: Float[np.ndarray, " real *draw"],
     false_positive_rate: float = 0.01,
 ) -> Thresholds:
     """Thresholds at which real, unseen images are rarely called copies or repeats.
@@ -32,7 +32,8 @@ def held_out(
 
     Args:
       unseen_distance: from each held-out item to its nearest training item.
-      real_distance: from each of a set of real items to its nearest other in that set.
+      real_distance: from each of a set of real items to its nearest other in that set; of several sets of one size
+        [real, draw]. Both items of a pair have one distance, so of one small set the nearest pair decides alone.
       false_positive_rate: in (0, 1).
 
     Raises:
@@ -59,7 +60,7 @@ def fewest_held_out(false_positive_rate: float) -> int:
 
 
 def _low_quantile(
-    name: str, distance: Float[np.ndarray, " item"], rate: float
+    name: str, distance: Float[np.ndarray, " item *draw"], rate: float
 ) -> tuple[float, tuple[float, float]]:
     count = len(distance)
     if count < fewest_held_out(rate):
@@ -67,12 +68,13 @@ def _low_quantile(
             f"{count} {name} images cannot show a rate of {rate:g}; give at least "
             f"{fewest_held_out(rate)} or raise the rate"
         )
-    rank = int(rate * (count + 1) + ROUNDING)
-    ordered = np.sort(distance)
+    every = np.sort(distance, axis=None)
+    rank = int(rate * (len(every) + 1) + ROUNDING)
+    ordered = np.sort(distance.reshape(count, -1), axis=0).mean(axis=1)  # of a draw, on average
     # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
     # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.
     low, high = binom.ppf([0.025, 0.975], count, rate).astype(int)
     if low == 0 and binom.cdf(high, count, rate) - binom.pmf(0, count, rate) >= 0.95:
         low = 1
     interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
-    return float(ordered[rank - 1]), interval
+    return float(every[rank - 1]), interval
