@@ -6,7 +6,7 @@ Eight sizes from K = 2 to all 1,437 training images (360 more are held out), the
 3,000 steps, the paper's 4K samples each between a floor of 256 and a cap of 512, DDIM in 50 steps: some minutes on two
 cores. The paper's recipe in miniature; what differs from it is a setting below with its reason.
 
-Variants: `:mlp` trains a small MLP on ten sizes instead, in a minute or two; `:smoke` that one's whole path in seconds;
+Variants: `:mlp` trains a small MLP on ten sizes instead, in three minutes; `:smoke` that one's whole path in seconds;
 `:unet` the U-Net at width 32 on ten sizes, half an hour a seed on two cores; `:mlp+ve` and `:mlp+ou` noise by the other
 two processes; `:mlp+capacity` trains four widths at eight sizes each and compares them by the K at which each turns
 (capacity.csv).
