@@ -20,6 +20,7 @@ import sys
 import time
 
 from benchmarks import machine
+from benchmarks.pytorch_step import make_train
 
 WIDTH, NUM_BLOCKS, BATCH, SAMPLES, SAMPLER_STEPS = 256, 3, 128, 1024, 50
 
@@ -127,22 +128,10 @@ def torch_times(num_steps: int) -> dict[str, float]:
             return self.leave(torch.nn.functional.silu(h))
 
     network, average = Network().to(device), Network().to(device)
-    adam = torch.optim.Adam(network.parameters(), lr=2e-4, fused=True)
+    advance = make_train(network, average, images, alpha_bar, BATCH)
 
     def train(steps):
-        for _ in range(steps):
-            clean = images[torch.randint(len(images), (BATCH,), device=device)].float() / 127.5 - 1
-            t = torch.randint(1, 1001, (BATCH,), device=device)
-            noise = torch.randn_like(clean)
-            mean, std = alpha_bar[t, None].sqrt(), (1 - alpha_bar[t, None]).sqrt()
-            output = network(mean * clean + std * noise, t.float())
-            loss = torch.nn.functional.mse_loss(output, mean * noise - std * clean)
-            adam.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            adam.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1e-4)
+        advance(steps)
         if device == "cuda":
             torch.cuda.synchronize()
 

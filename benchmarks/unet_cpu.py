@@ -26,6 +26,7 @@ import time
 from typing import NamedTuple
 
 from benchmarks import machine
+from benchmarks.pytorch_step import make_train
 
 BATCH, SAMPLES, SAMPLER_STEPS, MULTIPLIERS, NUM_BLOCKS = 32, 128, 25, (1, 2), 1
 
@@ -235,22 +236,7 @@ def torch_times(case: Case, num_steps: int) -> dict[str, float]:
     network, average = torch_network(case), torch_network(case)
     require_the_same(network, case)
     require_the_same(average, case)
-    adam = torch.optim.Adam(network.parameters(), lr=2e-4, fused=True)
-
-    def train(steps: int) -> None:
-        for _ in range(steps):
-            clean = images[torch.randint(len(images), (BATCH,))].float() / 127.5 - 1
-            t = torch.randint(1, 1001, (BATCH,))
-            noise = torch.randn_like(clean)
-            mean, std = (a.sqrt()[:, None, None, None] for a in (alpha_bar[t], 1 - alpha_bar[t]))
-            output = network(mean * clean + std * noise, t.float())
-            loss = torch.nn.functional.mse_loss(output, mean * noise - std * clean)
-            adam.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            adam.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1e-4)
+    train = make_train(network, average, images, alpha_bar, BATCH)
 
     @torch.no_grad()
     def sample() -> None:

@@ -254,33 +254,33 @@ def test_networks_of_two_widths_in_one_folder_are_refused_before_any_is_used(tmp
         sweep.sizes((64,))
 
 
-def test_a_network_of_more_items_than_there_are_is_refused(tmp_path):
+def of_released_network(folder, num_train, num_held_out, sizes):
+    """The config of a transition from one released network, with random images; and these images."""
     from memgen_jax.programs.configs import load_config
+
+    images = np.random.default_rng(0).integers(0, 256, (num_train + num_held_out, 16, 16, 3), dtype=np.uint8)
+    np.savez(folder / "own.npz", images=images[:num_train], held_out=images[num_train:])
+    (folder / "sweep").mkdir()
+    shutil.copy(RELEASED / "000016.pt", folder / "sweep")
+    config = load_config("cifar10:smoke")
+    config.data.name, config.data.order = str(folder / "own.npz"), "torch"
+    config.members_from, config.num_train = str(folder / "sweep"), sizes
+    return config, images
+
+
+def test_a_network_of_more_items_than_there_are_is_refused(tmp_path):
     from memgen_jax.programs.transition.settings import TransitionRun
 
-    images = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
-    np.savez(tmp_path / "own.npz", images=images[:12], held_out=images[12:])
-    (tmp_path / "sweep").mkdir()
-    shutil.copy(RELEASED / "000016.pt", tmp_path / "sweep")
-    config = load_config("cifar10:smoke")
-    config.data.name, config.data.order = str(tmp_path / "own.npz"), "torch"
-    config.members_from, config.num_train = str(tmp_path / "sweep"), ()
+    config, _ = of_released_network(tmp_path, 12, 8, ())
     with pytest.raises(InputError, match=r"num_train=16 must be in 1\.\.12"):
         TransitionRun(config)
 
 
 def test_a_transition_from_released_networks_trains_nothing(tmp_path):
-    from memgen_jax.programs.configs import load_config
     from memgen_jax.programs.transition.program import main
     from memgen_jax.programs.transition.settings import TransitionRun
 
-    images = np.random.default_rng(0).integers(0, 256, (120, 16, 16, 3), dtype=np.uint8)
-    np.savez(tmp_path / "own.npz", images=images[:100], held_out=images[100:])
-    (tmp_path / "sweep").mkdir()
-    shutil.copy(RELEASED / "000016.pt", tmp_path / "sweep")
-    config = load_config("cifar10:smoke")
-    config.data.name, config.data.order = str(tmp_path / "own.npz"), "torch"
-    config.members_from, config.num_train = str(tmp_path / "sweep"), (16,)
+    config, images = of_released_network(tmp_path, 100, 20, (16,))
     main(config, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "checkpoints").exists()
     samples = np.load(tmp_path / "run" / "samples" / "num_train=000016.npz")["images"]
@@ -291,8 +291,7 @@ def test_a_transition_from_released_networks_trains_nothing(tmp_path):
         ("num_train", (2,), "num_train=2 has no network"),
         ("seeds", (0, 1), "leave out widths, several seeds"),
     ):
-        wrong = load_config("cifar10:smoke")
-        wrong.update(config)
+        wrong = config.copy_and_resolve_references()
         wrong[field] = value
         with pytest.raises(InputError, match=words):
             TransitionRun(wrong)
