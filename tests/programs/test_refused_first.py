@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
 from memgen_jax.programs.command_line import read_command_line
+from memgen_jax.programs.configs import program_of
 from memgen_jax.programs.geometry.program import PROGRAM as GEOMETRY
 from memgen_jax.programs.launcher import require_own_workdir
 from memgen_jax.programs.onset.linear import LinearOnsetSettings
@@ -79,3 +80,9 @@ def test_another_programs_folder_is_called_by_its_name(tmp_path):
     with pytest.raises(InputError, match="holds a run of memgen onset, and this is memgen transition"):
         require_own_workdir(TRANSITION, str(tmp_path))
     require_own_workdir(TRANSITION, str(tmp_path / "absent"))
+
+
+def test_a_config_of_no_program_is_told_though_its_model_is_a_table_of_settings():
+    """It was once asked whether that table is a name: the folder of an older or a changed run ended in a defect."""
+    with pytest.raises(InputError, match="has not the settings of any program"):
+        program_of(ConfigDict({"model": {"name": "mlp"}, "of_another_release": 1}))

@@ -19,7 +19,7 @@ PARTS = {"linear": linear, "network": network}
 def part_of(config: ConfigDict):
     """The module that the config's `model` names."""
     name = config.get("model", None)
-    if name not in PARTS:
+    if not isinstance(name, str) or name not in PARTS:  # other programs have settings of a network there
         raise InputError.setting("model", name, f"one of {', '.join(PARTS)}; take the config onset_linear")
     return PARTS[name]
 
