@@ -43,6 +43,10 @@ class Checkpoint(NamedTuple):
     iterations: int | None
     network: Callable[[jax.Array, jax.Array], jax.Array]
 
+    def __repr__(self):
+        """Without the numbers of the parameters, of which there may be millions."""
+        return f"Checkpoint(num_train={self.num_train}, item_shape={self.item_shape}, iterations={self.iterations})"
+
 
 def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint:
     """Reads one file of the released sweeps `dm-am-<data>-unet<width>`.

@@ -263,7 +263,7 @@ def of_released_network(folder, num_train, num_held_out, sizes):
     (folder / "sweep").mkdir()
     shutil.copy(RELEASED / "000016.pt", folder / "sweep")
     config = load_config("cifar10:smoke")
-    config.data.name, config.data.order = str(folder / "own.npz"), "torch"
+    config.data.name = str(folder / "own.npz")
     config.members_from, config.num_train = str(folder / "sweep"), sizes
     return config, images
 
@@ -295,8 +295,8 @@ def test_a_transition_from_released_networks_trains_nothing(tmp_path):
         wrong[field] = value
         with pytest.raises(InputError, match=words):
             TransitionRun(wrong)
-    config.data.order = "numpy"
-    with pytest.raises(InputError, match=r"set data\.order=torch"):
+    config.data.name = "tfds:cifar10"
+    with pytest.raises(InputError, match="give the original files"):
         TransitionRun(config)
 
 

@@ -85,7 +85,7 @@ class TransitionSettings:
       matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
         bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
       members_from: folder of networks that the paper's authors released, one K.pt a size: nothing is trained, and the
-        sizes are those that are there or, of these, `num_train`. Their training sets need data.order=torch.
+        sizes are those that are there or, of these, `num_train`. Their training sets are taken with data.order=torch.
       sets: folder with a set of samples for each K, made elsewhere: nothing is trained; see `own_sets`.
       train_sets: folder with one training set for each K, in place of prefixes of `data`.
       held_out: real items that no network has seen, where `data` has none of its own: a source as in data.name.
@@ -136,6 +136,8 @@ class TransitionSettings:
         for name in ("num_train", "seeds", "widths"):
             object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
             require_each_once(name, getattr(self, name))
+        if self.members_from and self.data.order != "torch":
+            object.__setattr__(self, "data", dataclasses.replace(self.data, order="torch"))
         if self.matmul_precision not in PRECISIONS:
             raise InputError.setting(
                 "matmul_precision", self.matmul_precision, f"one of {', '.join(PRECISIONS)}"
@@ -282,15 +284,10 @@ class TransitionPlan:
             raise InputError(
                 "members_from holds networks that predict noise on ddpm: leave both as they are."
             )
-        if s.data.order != "torch":
-            raise InputError(
-                f"data.order={s.data.order} is not the order from which the released networks took their training "
-                "sets: set data.order=torch, with the original files."
-            )
         if released.item_shape != tuple(self.item_shape):
             raise InputError(
-                f"the networks in {s.members_from} are for images of shape {released.item_shape}, and {self.name} "
-                f"has {tuple(self.item_shape)}."
+                f"the networks in {s.members_from} are for images of shape {released.item_shape}, and this run's are "
+                f"{tuple(self.item_shape)}: give their data, or say expect.item_shape."
             )
         self.models = {None: released.model}
 
