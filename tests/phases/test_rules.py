@@ -90,6 +90,19 @@ def test_the_interval_of_a_calibrated_threshold_holds_the_true_quantile(count):
     assert 0.93 <= held <= 0.995
 
 
+def test_several_training_sets_do_not_make_more_unseen_items_of_few():
+    random = np.random.default_rng(9)
+    held = []
+    for _ in range(300):
+        item = random.random((360, 1))
+        several = np.clip(
+            item + 1e-3 * random.normal(size=(360, 5)), 0, None
+        )  # five sets, nearly one distance
+        low, high = phases.held_out(several, np.ones(99), 0.05).delta_m_interval
+        held.append(low <= 0.05 <= high)
+    assert np.mean(held) >= 0.93
+
+
 def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed():
     with pytest.raises(InputError, match="at least 99"):
         phases.held_out(np.ones(98), np.ones(1000), 0.01)

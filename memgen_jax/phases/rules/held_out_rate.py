@@ -16,7 +16,7 @@ ITEMS_DRAWN = 16_384  # after which no further sets are drawn
 
 @takes_arrays
 def held_out_rate(
-    unseen_distance: Float[np.ndarray, " unseen"],
+    unseen_distance: Float[np.ndarray, " unseen *subset"],
     own_distance: Callable[[np.ndarray], Float[np.ndarray, " item"]],
     num_real: int,
     size: int,
@@ -31,7 +31,7 @@ def held_out_rate(
     taken together: in one small set the nearest pair alone would decide, and on average too narrowly.
 
     Args:
-      unseen_distance: from held-out items to the nearest of the K training items.
+      unseen_distance: from held-out items to the nearest of the K training items; see `held_out`.
       own_distance: indices of real items -> the distance of each to its nearest other among them.
       num_real: how many real items there are.
       size: of the set of samples; where there are fewer real items, all of them are taken and δ_s is too wide: more

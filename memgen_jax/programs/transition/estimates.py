@@ -130,7 +130,7 @@ def rate_thresholds(run: TransitionRun, workdir: runs.Workdir) -> dict[int, phas
     samples = {member.num_train: run.num_samples(member) for member in run.members}
     return {
         size: phases.held_out_rate(
-            np.concatenate([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)]),
+            np.stack([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)], axis=1),
             own_distance,
             len(real),
             samples[size],
