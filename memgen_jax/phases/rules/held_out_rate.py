@@ -27,7 +27,7 @@ def held_out_rate(
 
     A fixed distance (rule "held_out") is passed by ever more unseen items as the training set grows, and by ever more
     pairs as the samples do. Here both rates stay: δ_m is the quantile of the unseen items' distances to *these* K
-    items, and δ_s that of real items to their nearest other in sets as large as the samples, of many sets drawn at random
+    items, and δ_s that of real items to their nearest other in sets as large as the samples, of many random sets
     taken together: in one small set the nearest pair alone would decide, and on average too narrowly.
 
     Args:
