@@ -24,7 +24,7 @@ MEANINGS: dict[str, str] = {
     "batch_size": "items of a training step",
     "name": "of the member: the stem of its files in samples/, neighbors/ and checkpoints/",
     "member": "name of the member, as in members.csv",
-    "step": "training steps taken when the samples were drawn",
+    "step": "training steps taken when the samples were drawn, or the losses measured",
     "rule": "that sets the thresholds: the config's, or held_out_rate (a fixed rate of false positives at every K)",
     "phase": "whose samples the row is of: memorized, spurious, generalized or all",
     "num_synthetic": "samples that the row is made of, of all its seeds; of the exact score in control.csv; at most "

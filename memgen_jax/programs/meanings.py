@@ -71,6 +71,7 @@ OF_PROGRAM: dict[str, dict[str, str]] = {
         "grid_ends": "A and B of the paper's grid",
         "grid_first": "the smallest size of the search",
         "widths": "widths of the network, each with all sizes; empty for that of `model` alone",
+        "denoising_steps": "training steps whose losses are in denoising.csv: the last, half of it, a quarter, …",
         "onset_items": "most items of each kind in onset.csv, whose cost grows with their square",
         "expect.num_train": "how many training items the data must turn out to have",
         "expect.item_shape": "the shape that an item must turn out to have",

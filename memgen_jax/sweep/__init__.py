@@ -1,6 +1,13 @@
 """Trains and samples many models at once: the only room that knows devices, checkpoints and folders."""
 
-from memgen_jax.sweep.blocks import DamagedCheckpoint, load_ema, set_aside, snapshot_steps
+from memgen_jax.sweep.blocks import (
+    DamagedCheckpoint,
+    Watch,
+    halved_steps,
+    load_ema,
+    set_aside,
+    snapshot_steps,
+)
 from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
 from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
@@ -19,7 +26,9 @@ __all__ = [
     "Source",
     "SweepTrainSettings",
     "TrainingDiverged",
+    "Watch",
     "exact_source",
+    "halved_steps",
     "load_ema",
     "make_members",
     "member_mesh",

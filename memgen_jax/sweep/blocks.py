@@ -1,7 +1,7 @@
 """Blocks: the members that train together, where they start, and how they are kept and found again."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -109,13 +109,36 @@ def save_block(
 
 
 def snapshot_steps(settings: SweepTrainSettings, per_call: int) -> tuple[int, ...]:
-    """The steps of `settings.num_snapshots`: num_steps, half of it, a quarter, …, earliest first.
+    """The steps of `settings.num_snapshots`, see `halved_steps`."""
+    return halved_steps(settings.num_steps, settings.num_snapshots, per_call)
+
+
+def halved_steps(num_steps: int, count: int, per_call: int) -> tuple[int, ...]:
+    """num_steps, half of it, a quarter, …, `count` of them, earliest first.
 
     Each is brought up to a whole number of calls, so that taking it changes no compiled program.
     """
-    wanted = (settings.num_steps / 2**i for i in range(settings.num_snapshots))
-    whole = {min(settings.num_steps, -int(-step // per_call) * per_call) for step in wanted}
-    return tuple(sorted(whole))
+    wanted = (num_steps / 2**i for i in range(count))
+    return tuple(sorted({min(num_steps, -int(-step // per_call) * per_call) for step in wanted}))
+
+
+class Watch(NamedTuple):
+    """What looks at networks while they train.
+
+    Attributes:
+      steps: at which it looks, whole numbers of calls; not at the last.
+      look: (member, step, its averaged parameters as NumPy arrays) -> None; again, with the same, after a restart.
+    """
+
+    steps: tuple[int, ...]
+    look: Callable[[Member, int, PyTree], None]
+
+
+def look_at(block: list[Member], state: TrainState, step: int, watch: Watch) -> None:
+    """Shows the averaged parameters of a block's members to `watch`."""
+    host = _to_host(state.ema)
+    for place, member in enumerate(block):
+        watch.look(member, step, _slice(host, place))
 
 
 def save_snapshots(block: list[Member], state: TrainState, step: int, folder: epath.PathLike) -> None:

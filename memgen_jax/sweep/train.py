@@ -21,6 +21,8 @@ from memgen_jax.runs.checkpoints import MemberCheckpoints
 from memgen_jax.runs.interrupts import deferred_interrupts
 from memgen_jax.runs.progress import SILENT, Progress
 from memgen_jax.sweep.blocks import (
+    Watch,
+    look_at,
     make_blocks,
     restore_block,
     save_block,
@@ -52,6 +54,7 @@ def train_members(
     folder: epath.PathLike,
     progress: Progress = SILENT,
     start_from: Callable[[Member], PyTree] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Trains every member to its last step and leaves its checkpoint in `folder`/<member name>.
 
@@ -62,6 +65,7 @@ def train_members(
       progress: told how many model-steps are done, and what is damaged; gets one record per `log_every` steps:
         the losses, and the speed since the record before.
       start_from: the parameters of a member before its first step; None draws them.
+      watch: looks at the averaged parameters of every member at some steps, before a later checkpoint is begun.
     Raises:
       TrainingDiverged: a loss is not finite; names the member and the step. Good checkpoints stay.
       KeyboardInterrupt: after a signal, once the state has been saved.
@@ -137,6 +141,8 @@ def train_members(
                     logged_step, last_log, losses = step, now, []
                 if step in snapshots and not finish:
                     save_snapshots(block, state, step, folder)
+                if watch is not None and step in watch.steps and not finish:
+                    look_at(block, state, step, watch)
                 if save:
                     save_block(block, state, step, checkpoints)
                     last_save = now

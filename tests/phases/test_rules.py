@@ -90,6 +90,19 @@ def test_the_interval_of_a_calibrated_threshold_holds_the_true_quantile(count):
     assert 0.93 <= held <= 0.995
 
 
+def test_several_training_sets_do_not_make_more_unseen_items_of_few():
+    random = np.random.default_rng(9)
+    held = []
+    for _ in range(300):
+        item = random.random((360, 1))
+        several = np.clip(
+            item + 1e-3 * random.normal(size=(360, 5)), 0, None
+        )  # five sets, nearly one distance
+        low, high = phases.held_out(several, np.ones(99), 0.05).delta_m_interval
+        held.append(low <= 0.05 <= high)
+    assert np.mean(held) >= 0.93
+
+
 def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed():
     with pytest.raises(InputError, match="at least 99"):
         phases.held_out(np.ones(98), np.ones(1000), 0.01)
@@ -107,3 +120,20 @@ def test_the_ratio_rule_by_hand():
     assert phases.copies_by_ratio(first, second).tolist() == [True, False, True, False]
     with pytest.raises(InputError, match="outside"):
         phases.copies_by_ratio(first, second, 0.0)
+
+
+def test_of_sets_of_any_size_the_rate_that_was_asked_are_repeats():
+    """By the rule of one rate; a mean of each set's own quantile would let half as many pass in sets of 128."""
+    random = np.random.default_rng(8)
+    points = random.normal(size=(600, 3))
+
+    def own_distance(items):
+        apart = np.linalg.norm(points[items, None] - points[None, items], axis=-1)
+        np.fill_diagonal(apart, np.inf)
+        return apart.min(1)
+
+    for size in (128, 300, 600):
+        found = phases.held_out_rate(np.linspace(0, 1, 200), own_distance, len(points), size, 0.02)
+        fresh = [own_distance(random.choice(600, size, replace=False)) for _ in range(60)]
+        assert 0.015 <= np.mean(np.array(fresh) <= found.delta_s) <= 0.025
+        assert found.delta_s_interval[0] <= found.delta_s <= found.delta_s_interval[1]

@@ -45,6 +45,19 @@ def test_a_collapsed_model_copies_of_few_items_and_noise_cover_little():
     assert measured(unseen, noise, 256).density < 0.5
 
 
+def test_class_means_in_place_of_samples_cover_less_than_honest_data_and_crowd_in_the_middle():
+    random = np.random.default_rng(3)
+    means = 3 * random.standard_normal((10, 8))
+
+    def draw():
+        return (np.repeat(means, 40, 0) + random.standard_normal((400, 8))).astype(np.float32)
+
+    unseen, honest = draw(), measured(draw(), draw(), 256)
+    found = measured(unseen, np.resize(means, (400, 8)).astype(np.float32), 256)
+    assert found.coverage < 0.8 * honest.coverage
+    assert found.density > 3 * honest.density
+
+
 def test_a_size_beyond_the_samples_is_refused():
     with pytest.raises(InputError, match="from 1 to the 4 samples"):
         statistics.density_and_coverage(np.zeros(3, int), 4, 5)

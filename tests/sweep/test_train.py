@@ -18,6 +18,7 @@ from memgen_jax.sweep import (
     DamagedCheckpoint,
     Purpose,
     TrainingDiverged,
+    Watch,
     load_ema,
     make_members,
     member_mesh,
@@ -44,7 +45,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8
 MEMBERS = make_members((2, 3, 10), total=10, batch_size=4)
 
 
-def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, images=None, **told):
+def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, images=None, watch=None, **told):
     records = []
     nobody = lambda amount: None  # noqa: E731
     train_members(
@@ -55,6 +56,7 @@ def train(folder, members=MEMBERS, settings=SETTINGS, log=None, model=MODEL, ima
         settings=settings,
         mesh=member_mesh(jax.devices()[:1]),
         folder=folder,
+        watch=watch,
         progress=SimpleNamespace(
             advance=told.get("advanced", nobody),
             resume=told.get("found", nobody),
@@ -241,6 +243,18 @@ def test_snapshots_are_the_average_of_a_run_that_ends_there_and_change_nothing(t
         assert_same_bits(early, emas(tmp_path / f"to{step}", settings=shorter))
     with pytest.raises(InputError, match="no whole checkpoint at step 5"):
         load_ema(MEMBERS[0].at(5), MODEL, kept, tmp_path / "kept")
+
+
+def test_who_watches_sees_the_average_of_a_run_that_ends_there_and_changes_nothing(tmp_path):
+    seen = {}
+    watch = Watch((4, 8, 12), lambda member, step, params: seen.setdefault((member, step), params))
+    train(tmp_path / "watched", watch=watch)
+    train(tmp_path / "plain")
+    assert_same_bits(emas(tmp_path / "watched"), emas(tmp_path / "plain"))
+    assert set(seen) == {(member, step) for member in MEMBERS for step in (4, 8)}  # the last is a checkpoint
+    shorter = dataclasses.replace(SETTINGS, num_steps=4)
+    train(tmp_path / "to4", settings=shorter)
+    assert_same_bits([seen[m, 4] for m in MEMBERS], emas(tmp_path / "to4", settings=shorter))
 
 
 def test_a_run_stopped_after_a_snapshot_has_it_and_the_later_ones(tmp_path):

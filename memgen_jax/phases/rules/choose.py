@@ -26,7 +26,7 @@ class Evidence(Protocol):
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " other"]]:
         """Of samples: to the nearest training item, and to the nearest other sample of their set."""
 
-    def of_real(self) -> tuple[Float[np.ndarray, " unseen"], Float[np.ndarray, " real *draw"]]:
+    def of_real(self) -> tuple[Float[np.ndarray, " unseen *subset"], Float[np.ndarray, " real *draw"]]:
         """Of held-out items to the nearest training item, and of real items to their nearest other; see `held_out`."""
 
 

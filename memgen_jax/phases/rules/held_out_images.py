@@ -15,7 +15,7 @@ ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
 
 @takes_arrays
 def held_out(
-    unseen_distance: Float[np.ndarray, " unseen"],
+    unseen_distance: Float[np.ndarray, " unseen *subset"],
     real_distance: Float[np.ndarray, " real *draw"],
     false_positive_rate: float = 0.01,
 ) -> Thresholds:
@@ -31,7 +31,8 @@ def held_out(
     its lower end is 0 where the distances are too few for a bound from below.
 
     Args:
-      unseen_distance: from each held-out item to its nearest training item.
+      unseen_distance: from each held-out item to its nearest training item; to several training sets of one size
+        [unseen, subset]. These do not make more items of them: the interval is that of one.
       real_distance: from each of a set of real items to its nearest other in that set; of several sets of one size
         [real, draw]. Both items of a pair have one distance, so of one small set the nearest pair decides alone.
       false_positive_rate: in (0, 1).
@@ -70,7 +71,7 @@ def _low_quantile(
         )
     every = np.sort(distance, axis=None)
     rank = int(rate * (len(every) + 1) + ROUNDING)
-    ordered = np.sort(distance.reshape(count, -1), axis=0).mean(axis=1)  # of a draw, on average
+    ordered = np.sort(distance.reshape(count, -1), axis=0).mean(axis=1)  # of one set, on average
     # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
     # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.
     low, high = binom.ppf([0.025, 0.975], count, rate).astype(int)

@@ -3,9 +3,10 @@
 A network that memorizes denoises its own items better than unseen ones; one that is not trained long enough denoises
 both badly. Beside the samples' distances this tells "new" from "merely undertrained".
 
-losses/<member>.npz   stage: per noise level and item, of training items (`train`) and of held-out ones (`held_out`)
-denoising.csv         num_train,step,items,noise,time,loss,loss_low,loss_high,num_items: one row for each K, step kept
-                      (`train.num_snapshots`), kind of item ("train" or "held_out") and noise level (and width)
+losses/<member>.npz   stage: per noise level and item, of training items (`train`) and of held-out ones (`held_out`);
+                      <member>,step=<step>.npz while it trains, of fewer items, at `denoising_steps`
+denoising.csv         num_train,step,items,noise,time,loss,loss_low,loss_high,num_items: one row for each K, step, kind
+                      of item ("train" or "held_out") and noise level (and width)
 
 The loss is the mean squared error of E[x_0 | x_t] per number of an item, in the data's own unit, so that networks that
 predict different things can be compared. The noise level is s(t) / m(t), the noise for a signal as the data's.
@@ -27,6 +28,8 @@ from memgen_jax.report import denoising_figures
 
 NOISE_LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 MOST_ITEMS = 256  # of either kind
+MOST_EARLIER = 64  # of either kind, while a network trains
+BATCH = 64  # items in one call
 NAME = "denoising.csv"
 
 
@@ -47,35 +50,72 @@ def times_of(process: diffusion.Process) -> dict[float, float]:
     return dict(zip(level_at(times).tolist(), times.tolist(), strict=True))
 
 
-def measure(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """The stage: losses/<member>.npz of this process's members, at every step kept."""
-    if not len(run.dataset.held_out):
-        return
-    members = (*run.own_members, *run.snapshots(run.own_members))
-    sets = [member for member in members if kept(run, workdir, member) is None]
-    if not sets:
-        return
-    times = times_of(run.process)
-    unseen = decoded(run.dataset.held_out[:MOST_ITEMS])
-    with runs.stage("denoise", len(sets), "networks", workdir) as stage:
-        for width in run.widths:
-            source = run.source(width, workdir.path)
-            denoise = make_denoise(run, source)
-            for member in (m for m in sets if m.width == width):
-                params = source.params_of(member)
-                found = {
-                    "step": np.array(step_of(run, member)),
-                    "noise": np.array(list(times)),
-                    "time": np.array(list(times.values())),
-                }
-                for kind, items in (
-                    ("train", decoded(run.train_of(member)[:MOST_ITEMS])),
-                    ("held_out", unseen),
-                ):
-                    levels = [denoise(params, items, t) for t in times.values()]
-                    found[kind] = np.array(levels, np.float32).reshape(len(times), len(items))
-                workdir.write_npz(f"losses/{member.name}.npz", **found)
-                stage.advance(1)
+class Losses:
+    """Measures the networks of a run, while they train and at their end.
+
+    Attributes:
+      run: the run.
+    """
+
+    def __init__(self, run: TransitionRun, workdir: runs.Workdir):
+        self.run, self._workdir = run, workdir
+        self._times = times_of(run.process) if len(run.dataset.held_out) else {}
+        self._unseen = decoded(run.dataset.held_out[:MOST_ITEMS])
+        self._denoise: dict[int | None, Callable[[Any, np.ndarray, float], np.ndarray]] = {}
+
+    def watch(self) -> sweep.Watch | None:
+        """What looks at the networks at the earlier of the run's `denoising_steps`."""
+        steps = earlier_steps(self.run)
+        return sweep.Watch(steps, self._look) if self._times and steps else None
+
+    def _look(self, member: sweep.Member, step: int, params: Any) -> None:
+        if not member.half:
+            self._measure(member.at(step), params, MOST_EARLIER)
+
+    def measure(self) -> None:
+        """The stage: losses/<member>.npz of this process's members, at their last step and at every step kept."""
+        run = self.run
+        members = (*run.own_members, *run.snapshots(run.own_members))
+        sets = [member for member in members if kept(run, self._workdir, member) is None]
+        if not sets or not self._times:
+            return
+        with runs.stage("denoise", len(sets), "networks", self._workdir) as stage:
+            for width in run.widths:
+                source = run.source(width, self._workdir.path)
+                for member in (m for m in sets if m.width == width):
+                    self._measure(member, source.params_of(member), MOST_ITEMS)
+                    stage.advance(1)
+
+    def _measure(self, member: sweep.Member, params: Any, most: int) -> None:
+        width, times = member.width, self._times
+        if width not in self._denoise:
+            self._denoise[width] = make_denoise(self.run, self.run.source(width, self._workdir.path))
+        found = {
+            "step": np.array(step_of(self.run, member)),
+            "noise": np.array(list(times)),
+            "time": np.array(list(times.values())),
+        }
+        for kind, items in (
+            ("train", decoded(self.run.train_of(member)[:most])),
+            ("held_out", self._unseen[:most]),
+        ):
+            filled = np.resize(items, (most, *items.shape[1:]))  # repeats them, with noise of its own
+            places = np.arange(most) % len(items)
+            levels = [self._denoise[width](params, filled, t) for t in times.values()]
+            found[kind] = np.array(
+                [np.bincount(places, weights=own) / np.bincount(places) for own in levels], np.float32
+            ).reshape(len(times), len(items))
+        self._workdir.write_npz(f"losses/{member.name}.npz", **found)
+
+
+def earlier_steps(run: TransitionRun) -> tuple[int, ...]:
+    """The steps of `denoising_steps` but the last; none where nothing is trained here."""
+    if not run.trains:
+        return ()
+    train = run.settings.train
+    per_call = sweep.steps_per_call(train.steps_per_call, run.model)
+    steps = sweep.halved_steps(train.num_steps, run.settings.denoising_steps, per_call)
+    return tuple(step for step in steps if step < train.num_steps)
 
 
 def kept(run: TransitionRun, workdir: runs.Workdir, member: sweep.Member) -> dict[str, np.ndarray] | None:
@@ -96,26 +136,27 @@ def decoded(items: np.ndarray) -> np.ndarray:
 def make_denoise(run: TransitionRun, source: sweep.Source) -> Callable[[Any, np.ndarray, float], np.ndarray]:
     """(a member's parameters, items, t) -> the squared error of each; the same noise for every network.
 
-    Items are filled up to `MOST_ITEMS`, so that one compiled program serves all K.
+    One compiled program of `BATCH` items serves all numbers of them, which it divides; called in turn, for convolutions
+    are slow inside a compiled loop on a CPU.
     """
     process, shared = run.process, jax.device_put(source.shared)
 
     @jax.jit
-    def errors(params, shared, items: jax.Array, t):
+    def errors(params, shared, items: jax.Array, first, t):
         denoiser = source.denoiser_of(params, shared)
 
         def one(item, place):
             noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), place), item.shape, item.dtype)
             return jnp.mean(jnp.square(denoiser(process.perturb(item, noise, t), t) - item))
 
-        places = jnp.arange(len(items))
-        return jax.lax.map(lambda own: one(*own), (items, places), batch_size=min(64, len(items)))
+        return jax.vmap(one)(items, first + jnp.arange(BATCH))
 
     def denoise(params, items: np.ndarray, t: float) -> np.ndarray:
-        filled = np.resize(items, (MOST_ITEMS, *items.shape[1:]))  # repeats them, with noise of its own
-        error = np.asarray(errors(params, shared, filled, jnp.float32(t)))
-        places = np.arange(MOST_ITEMS) % len(items)
-        return np.bincount(places, weights=error, minlength=len(items)) / np.bincount(places)
+        parts = [
+            errors(params, shared, items[first : first + BATCH], jnp.int32(first), jnp.float32(t))
+            for first in range(0, len(items), BATCH)
+        ]
+        return np.concatenate([np.asarray(part) for part in parts])
 
     return denoise
 
@@ -127,10 +168,12 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     rows = []
     members = sorted(run.members, key=lambda m: (run.widths.index(m.width), m.num_train))
     for (width, size), seeds in itertools.groupby(members, key=lambda m: (m.width, m.num_train)):
-        steps = zip(*((*run.snapshots([member]), member) for member in seeds), strict=True)
-        for at in steps:
-            step = step_of(run, at[0])
-            found = [kept(run, workdir, member) for member in at]
+        own_seeds = list(seeds)
+        for step in steps_of(run):
+            last = step == run.settings.train.num_steps
+            found = [kept(run, workdir, member if last else member.at(step)) for member in own_seeds]
+            if None in found:  # a run that has grown passed this step before
+                continue
             for kind in ("train", "held_out"):
                 for level, (noise, t) in enumerate(zip(found[0]["noise"], found[0]["time"], strict=True)):  # type: ignore[index]
                     own = [one[kind][level] for one in found]  # type: ignore[index]
@@ -138,6 +181,13 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
                     row |= mean_loss(own) | {"num_items": len(own[0])}
                     rows.append(row if width is None else row | {"width": width})
     workdir.write_csv(NAME, rows)
+
+
+def steps_of(run: TransitionRun) -> tuple[int, ...]:
+    """The steps at which the losses may have been measured, ascending; the last is the end of the training."""
+    last = run.settings.train.num_steps
+    kept_steps = {step_of(run, member) for member in run.snapshots(run.members[:1])}
+    return tuple(sorted({*kept_steps, *earlier_steps(run), last}))
 
 
 def mean_loss(own: list[np.ndarray]) -> dict[str, float | None]:

@@ -119,14 +119,18 @@ def can_hold_rate(run: TransitionRun) -> bool:
 def rate_thresholds(run: TransitionRun, workdir: runs.Workdir) -> dict[int, phases.Thresholds]:
     """K -> the thresholds of the rule of a fixed rate at the size of its synthetic set."""
     real = np.concatenate([run.comparable_train, run.comparable_held_out])
+    known: dict[bytes, np.ndarray] = {}  # sets of one size are the same at every K
 
     def own_distance(items: np.ndarray) -> np.ndarray:
-        return run.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
+        name = items.tobytes()
+        if name not in known:
+            known[name] = run.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
+        return known[name]
 
     samples = {member.num_train: run.num_samples(member) for member in run.members}
     return {
         size: phases.held_out_rate(
-            np.concatenate([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)]),
+            np.stack([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)], axis=1),
             own_distance,
             len(real),
             samples[size],

@@ -40,7 +40,7 @@ from memgen_jax.programs.transition.settings import TransitionRun, TransitionSet
 from memgen_jax.sweep import grid
 
 # Settings that say where and how a run is done, not what it is.
-FREE_SETTINGS = ("shard", "data.data_dir")
+FREE_SETTINGS = ("shard", "data.data_dir", "denoising_steps")
 # Settings of the labels alone: with others the same samples are labelled and reported anew.
 LABEL_SETTINGS = tuple(
     f"phases.{name}"
@@ -247,12 +247,13 @@ def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
         with runs.stage("read the samples", len(run.own_members), "sets") as stage:
             return run.own_sets.copy(run.own_members, workdir, stage)
     repaired = set()
+    losses = denoising.Losses(run, workdir)
     while True:
         if run.trains:
-            train(run, workdir, mesh)
+            train(run, workdir, mesh, losses.watch())
         try:
             synthesize(run, workdir, mesh)
-            return denoising.measure(run, workdir)
+            return losses.measure()
         except sweep.DamagedCheckpoint as damaged:
             if damaged.folder in repaired:
                 raise
@@ -260,7 +261,7 @@ def train_and_sample(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
             print(f"A damaged checkpoint was set aside as {sweep.set_aside(damaged)}; training continues.")
 
 
-def train(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
+def train(run: TransitionRun, workdir: runs.Workdir, mesh, watch: sweep.Watch | None) -> None:
     """Stage 1: checkpoints/<member>/<step> for every member, one compiled program a width."""
     members = (*run.own_members, *run.own_twins)
     total = len(members) * run.settings.train.num_steps
@@ -277,6 +278,7 @@ def train(run: TransitionRun, workdir: runs.Workdir, mesh) -> None:
                 folder=workdir / "checkpoints",
                 progress=stage,
                 start_from=functools.partial(run.start_from.params, model=model) if run.start_from else None,
+                watch=watch,
             )
 
 

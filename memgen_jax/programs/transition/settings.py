@@ -102,6 +102,7 @@ class TransitionSettings:
       grid_ends: A and B of "paper".
       grid_first: the smallest size of the search.
       widths: widths of the network, each with all sizes; empty for that of `model` alone.
+      denoising_steps: training steps of the losses in denoising.csv: the last, half of it, a quarter, …, so many.
       onset_items: of each kind, at most so many are compared in onset.csv; its cost grows with their square.
       expect: what the data must turn out to be; with all of it, a dry run does without the data.
     """
@@ -128,20 +129,20 @@ class TransitionSettings:
     grid_ends: tuple = ()
     grid_first: int = 500
     widths: tuple = ()
+    denoising_steps: int = 6
     onset_items: int = 4096
     expect: ExpectSettings = dataclasses.field(default_factory=ExpectSettings)
 
     def __post_init__(self):
-        require_at_least("", self, onset_items=2)
+        require_at_least("", self, onset_items=2, denoising_steps=1)
         for name in ("num_train", "seeds", "widths"):
             object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
             require_each_once(name, getattr(self, name))
         if self.members_from and self.data.order != "torch":
             object.__setattr__(self, "data", dataclasses.replace(self.data, order="torch"))
         if self.matmul_precision not in PRECISIONS:
-            raise InputError.setting(
-                "matmul_precision", self.matmul_precision, f"one of {', '.join(PRECISIONS)}"
-            )
+            allowed = f"one of {', '.join(PRECISIONS)}"
+            raise InputError.setting("matmul_precision", self.matmul_precision, allowed)
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         for width in self.widths:
@@ -344,9 +345,8 @@ class TransitionRun(TransitionPlan):
         self.metric.require_ready()
         self.require_rule_can_work()
         self.start_from = self.take_networks(self.settings.init_from) if self.settings.init_from else None
-        self.shard = (
-            runs.index_and_count() if runs.index_and_count() != (0, 1) else parse_shard(settings.shard)
-        )
+        share = runs.index_and_count()
+        self.shard = share if share != (0, 1) else parse_shard(settings.shard)
         sweep.take_shard(self.members, *self.shard)  # refuses a shard that is none
 
     def has_samples(self, member: sweep.Member) -> bool:

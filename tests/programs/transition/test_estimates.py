@@ -53,6 +53,13 @@ def test_both_rules_stand_in_the_table_the_one_of_the_settings_first(tables):
     assert len(fixed) == 1 and float(rows[2]["delta_m"]) > float(rows[3]["delta_m"])
 
 
+def test_the_memorized_share_is_that_of_the_copies_and_of_the_unseen_that_pass(tables):
+    rows = rows_of(tables, "fractions.csv")
+    assert float(rows[0]["memorized"]) == pytest.approx(0.5, abs=0.01)  # next to nothing passes at K = 16
+    assert float(rows[2]["memorized"]) == pytest.approx(0.5 + 0.5 * 0.01, abs=0.02)  # one rate, 1%
+    assert float(rows[1]["memorized"]) == pytest.approx(0, abs=0.01)
+
+
 def test_repeats_are_counted_at_the_same_sizes_for_every_size_of_training_set(tables):
     rows = [row for row in rows_of(tables, "repeats.csv") if row["rule"] == "held_out"]
     assert [(int(row["num_train"]), int(row["num_samples"])) for row in rows] == [
