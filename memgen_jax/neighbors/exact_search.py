@@ -4,6 +4,7 @@ The search runs in three steps, so that it is as fast as a matrix product and st
 
 1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r, on the devices. Of every
    tile only a few candidates a query survive, and a bound below all scores that were left out.
+   References that fit stay on the devices: on each of them, or, where one has no room, a share on each.
 2. The candidates' distances are computed again from float32 differences, on the host: identical items
    give exactly 0, and no rounding of the Gram form reaches the result.
 3. If some item that was not kept could, within the Gram form's rounding error, be as near as the
@@ -28,6 +29,7 @@ from memgen_jax.neighbors.rows import (
     as_rows,
     local_mesh,
     padded,
+    place_of_references,
     refuse_what_is_not_finite,
     rounding_doubt,
     rows_per_tile,
@@ -35,7 +37,16 @@ from memgen_jax.neighbors.rows import (
     tile_memory,
     tile_sides,
 )
-from memgen_jax.neighbors.tiles import BLOCK, Kept, Prepared, nothing_kept, prepare, step
+from memgen_jax.neighbors.tiles import (
+    BLOCK,
+    Kept,
+    Prepared,
+    joined_shares,
+    nothing_kept,
+    prepare,
+    step,
+    step_of_shares,
+)
 from memgen_jax.shapes import Scalar
 
 # Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
@@ -170,9 +181,10 @@ class _Finder:
         few = references[:: max(1, len(references) // 64)][:64]
         self.centre = np.median(few.astype(np.float32), axis=0)
         # Few references stay on the devices, ready, instead of coming again for each tile of queries.
-        self.keep = 4 * (references.size + BLOCK * references.shape[1]) <= memory // 4
+        count, dim = references.shape
+        place = place_of_references(count, dim, memory, mesh.devices.size)
+        self.keep, self.spread = place != "sent", place == "spread"
         self.prepared: dict[int, Prepared] = {}
-        dim = references.shape[1]
         most = memory
         if self.keep:  # small tiles of queries then cost no references sent again
             on_cpu = mesh.devices.flat[0].platform == "cpu"
@@ -190,8 +202,10 @@ class _Finder:
         """Squared distances (float64) and indices [query, k], and whether each row is proven."""
         candidates = min(candidates, len(self.references))
         devices = self.mesh.devices.size
-        query_tile = rows_per_tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
-        reference_tile = rows_per_tile(len(self.references), self.reference_side, BLOCK)
+        by_query, by_reference = (1, devices) if self.spread else (devices, 1)  # what is divided among them
+        query_tile = rows_per_tile(math.ceil(len(queries) / by_query), self.query_side, 16) * by_query
+        share = math.ceil(len(self.references) / by_reference)
+        reference_tile = rows_per_tile(share, self.reference_side, BLOCK) * by_reference
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -224,25 +238,28 @@ class _Finder:
         candidates: int,
     ) -> "_UnderWay":
         """Sends a tile of queries past all references; returns before the last of them is done."""
-        by_query = NamedSharding(self.mesh, PartitionSpec("query"))
+        split = NamedSharding(self.mesh, PartitionSpec("query"))
         everywhere = NamedSharding(self.mesh, PartitionSpec())
+        of_queries, of_references = (everywhere, split) if self.spread else (split, everywhere)
+        lists = self.mesh.devices.size if self.spread else 1  # of candidates, for each query
+        compare = step_of_shares if self.spread else step
         centre = jax.device_put(self.centre, everywhere)
         tile = prepare(
-            jax.device_put(padded(queries, query_tile), by_query), centre, len(queries), self.dtype
+            jax.device_put(padded(queries, query_tile), of_queries), centre, len(queries), self.dtype
         )
-        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), by_query)
-        kept = jax.device_put(nothing_kept(query_tile, candidates), by_query)
+        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), of_queries)
+        kept = jax.device_put(nothing_kept(lists * query_tile, candidates), split)
         largest = error = jnp.float32(0)
         for first in range(0, len(self.references), reference_tile):
             reference = self.prepared.get(first)
             if reference is None:
                 part = self.references[first : first + reference_tile]
-                part_there = jax.device_put(padded(part, reference_tile), everywhere)
+                part_there = jax.device_put(padded(part, reference_tile), of_references)
                 reference = prepare(part_there, centre, len(part), self.dtype)
             if self.keep:
                 self.prepared[first] = reference
             jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
-            kept = step(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
+            kept = compare(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
         if candidates == len(self.references):  # nothing is left out
@@ -254,7 +271,8 @@ class _Finder:
         largest = float(found.largest)
         if not (np.isfinite(largest) and np.isfinite(np.asarray(found.norm)[:count]).all()):
             refuse_what_is_not_finite(queries, self.references)
-        kept = Kept(*(np.asarray(part)[:count] for part in found.kept))
+        all_kept = joined_shares(found.kept, self.mesh.devices.size) if self.spread else found.kept
+        kept = Kept(*(np.asarray(part)[:count] for part in all_kept))
         rounded = _Rounded(
             np.sqrt(np.asarray(found.norm, np.float64)[:count]),
             np.asarray(found.moved, np.float64)[:count] + float(found.references_moved),

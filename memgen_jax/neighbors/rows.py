@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import jax
 import numpy as np
@@ -33,6 +34,18 @@ def tile_memory(mesh: Mesh) -> int:
         if device.platform != "cpu" and "bytes_limit" in told:
             free.append(told["bytes_limit"] - told.get("bytes_in_use", 0))
     return max(min(free) // 2, LEAST_MEMORY) if free else LEAST_MEMORY
+
+
+def place_of_references(count: int, dim: int, memory: int, devices: int) -> Literal["each", "spread", "sent"]:
+    """Where references stay during a search: on each device, spread over all of them, or nowhere.
+
+    They may take a quarter of a device's `memory` (bytes), as float32. What stays nowhere is sent anew for each tile of
+    queries.
+    """
+    needed = 4 * (count + BLOCK) * dim
+    if needed <= memory // 4:
+        return "each"
+    return "spread" if devices > 1 and needed <= devices * (memory // 4) else "sent"
 
 
 def as_rows(name: str, items: np.ndarray | Array) -> np.ndarray:

@@ -118,6 +118,44 @@ def step(
     )(kept, queries, ignored, references, norms, first)  # type: ignore[arg-type]
 
 
+@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0, compiler_options=COMPILED_SOON)
+def step_of_shares(
+    kept: Kept,
+    queries: Array,
+    ignored: Array,
+    references: Array,
+    norms: Array,
+    first: int | Array,
+    mesh: Mesh,
+) -> Kept:
+    """As `step`, where each device has its own references, in order, and all queries come to it.
+
+    `kept` has the candidates that each device found among its own, one device after another: [device * query, ...].
+    """
+    split, whole = PartitionSpec("query"), PartitionSpec()
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+
+    def compare(kept, queries, ignored, references, norms, first):
+        own_first = first + jax.lax.axis_index("query").astype(jnp.int32) * len(norms)
+        compare_rows = _compare_in_pieces if on_cpu else _compare
+        return compare_rows(kept, queries, ignored, references, norms, own_first)
+
+    return jax.shard_map(
+        compare, mesh=mesh, in_specs=(split, whole, whole, split, split, whole), out_specs=split
+    )(kept, queries, ignored, references, norms, first)
+
+
+def joined_shares(kept: Kept, devices: int) -> Kept:
+    """What `step_of_shares` kept on each device as one list of candidates a query, as NumPy arrays."""
+
+    def side_by_side(part: np.ndarray | Array) -> np.ndarray:
+        apart = np.asarray(part).reshape(devices, -1, part.shape[1])
+        return np.concatenate(list(apart), axis=1)
+
+    bound = np.asarray(kept.bound).reshape(devices, -1).min(axis=0)
+    return Kept(side_by_side(kept.score), side_by_side(kept.index), bound)
+
+
 def _compare_in_pieces(
     kept: Kept, queries: Array, ignored: Array, references: Array, norms: Array, first: Array
 ) -> Kept:

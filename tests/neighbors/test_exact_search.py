@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors import search, tiles
 from memgen_jax.neighbors.exact_search import _Finder, local_mesh
-from memgen_jax.neighbors.rows import rows_per_tile
+from memgen_jax.neighbors.rows import place_of_references, rows_per_tile
 from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU
 
 
@@ -150,19 +150,24 @@ def test_the_search_is_proven_at_once_on_ordinary_data():
     np.testing.assert_array_equal(search(query, reference).index, brute_force(query, reference, 1)[1])
 
 
-def test_more_devices_give_the_same_bits():
+def test_more_devices_give_the_same_bits_whether_each_has_all_references_or_its_share():
     program = """
 import sys, numpy as np, jax
-from memgen_jax.neighbors import search
+from memgen_jax.neighbors import exact_search, rows, search
 items = np.random.default_rng(0).normal(size=(333, 30)).astype(np.float32)
-one = search(items, items[:100], k=3, mesh=jax.sharding.Mesh(np.array(jax.devices()[:1]), "query"))
+items[300:310] = items[5]  # equal items, in the shares of different devices
+places = set()
+def place(*arguments):
+    places.add(rows.place_of_references(*arguments))
+    return rows.place_of_references(*arguments)
+exact_search.place_of_references = place
 for k, self_search in ((1, False), (3, False), (1, True)):
     found = [search(items, items if self_search else items[:100], k=k, exclude_self=self_search,
              memory=2**15, mesh=jax.sharding.Mesh(np.array(jax.devices()[:n]), "query"))
              for n in (1, 3, 8)]
     for other in found[1:]:
         assert (found[0].index == other.index).all() and (found[0].distance == other.distance).all()
-print(jax.device_count())
+print(jax.device_count(), *sorted(places))
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -175,7 +180,18 @@ print(jax.device_count())
         text=True,
         timeout=300,
     )
-    assert done.stdout.strip() == "8", done.stderr
+    assert done.stdout.strip() == "8 sent spread", done.stderr
+
+
+def test_references_stay_on_a_device_or_spread_over_several_where_they_fit():
+    # The paper's LSUN-Church by LPIPS: 10.5 GB in float32, and 42 GB.
+    lsun, samples, dim = 126_227, 504_908, 20_762
+    half_of_80 = 40 * 10**9
+    assert place_of_references(50_000, 3_490, half_of_80, 8) == "each"
+    assert place_of_references(lsun, dim, half_of_80, 1) == "sent"
+    assert place_of_references(lsun, dim, half_of_80, 2) == "spread"
+    assert place_of_references(samples, dim, half_of_80, 4) == "sent"
+    assert place_of_references(samples, dim, half_of_80, 8) == "spread"
 
 
 @pytest.mark.parametrize(

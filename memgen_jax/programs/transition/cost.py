@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import diffusion, runs, sweep
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.rows import place_of_references
 from memgen_jax.programs.launcher import AT_HAND, Machine
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition.settings import (
@@ -240,6 +241,19 @@ class Share:
         largest = max(size for _, size in self.sets)
         return 2.0 * self.compared * (self.plan.total + largest) if self.plan.metric.embeds else 0.0
 
+    def where_compared(self, devices: int, memory: float) -> str:
+        """Where the search keeps the largest set that samples are compared with, of devices of `memory` bytes."""
+        largest = max(max(size, m.num_train) for m, size in self.sets)
+        place = place_of_references(largest, self.compared, int(memory) // 2, devices)
+        words = {
+            "each": "on each device",
+            "spread": f"spread over the {devices} devices",
+            "sent": "in tiles, sent anew for each tile of samples",
+        }
+        return (
+            f"the largest set compared with, {in_bytes(4.0 * largest * self.compared)} there, {words[place]}"
+        )
+
     def compare(self) -> Stage:
         """Every sample with every item of S and of S': one product of the vectors that are compared."""
         count = self.settings.control.num_samples
@@ -280,13 +294,16 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
 
     first = jax.local_devices()[0]
     lines = [f"disk: {in_bytes(sum(stage.disk for stage in stages))}"]
-    if share.plan.metric.embeds:
-        place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
-        lines.append(f"{share.plan.metric.short} embeddings: {in_bytes(share.embeddings())} at once, {place}")
-
-    need = max(stage.memory for stage in stages)
     known = (first.memory_stats() or {}).get("bytes_limit")
     limit = known if machine.device_memory_gb is None else machine.device_memory_gb * 1e9
+    if share.plan.metric.embeds:
+        place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
+        on_devices = f"; {share.where_compared(devices, limit)}" if limit else ""
+        lines.append(
+            f"{share.plan.metric.short} embeddings: {in_bytes(share.embeddings())} at once, {place}{on_devices}"
+        )
+
+    need = max(stage.memory for stage in stages)
     if limit is None:
         lines.append(f"memory: {in_bytes(need)} on a device; {first.device_kind} does not tell what it has")
     else:

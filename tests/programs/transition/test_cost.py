@@ -72,6 +72,19 @@ SIZES_BESIDE_A_GRID = (
 )
 
 
+def test_the_embeddings_of_the_papers_church_are_announced_with_where_they_are_compared(monkeypatch):
+    """126,227 images and the largest synthetic set, four times as many, of 20,762 numbers by LPIPS."""
+    monkeypatch.setattr(transition_cost.sweep, "model_cost", lambda *_: None)
+    config = importlib.import_module("configs.lsun_church").get_config()
+    share = transition_cost.Share(transition_cost.make_plan(config))
+    samples = max(size for _, size in share.sets)
+    assert share.embeddings() == 2 * 20_762 * (126_227 + samples)
+    assert f"{4 * 20_762 * samples / 1e9:.1f} GB" in share.where_compared(8, 80e9)
+    for devices, words in ((1, "sent anew"), (8, "spread over the 8 devices")):
+        assert words in share.where_compared(devices, 80e9)
+    assert "on each device" in share.where_compared(8, 800e9)
+
+
 def test_sizes_that_would_not_count_are_refused():
     refused = subprocess.run(
         [sys.executable, *SIZES_BESIDE_A_GRID.split()],
