@@ -22,6 +22,7 @@ PLANTED = 50
 VERSIONS = {
     "L2": ("", "flip", "shift=2", "shift=4", "brightness", "tilt", "zoom,shift=3"),
     "LPIPS": ("", "flip", "shift=2", "tilt", "zoom,shift=1"),
+    "ST-LPIPS": ("", "flip", "tilt", "zoom"),
     "encoder": ("", "flip"),
 }
 
@@ -61,6 +62,7 @@ def contestants(
     for kind, name, metric in (
         ("L2", "L2", metrics.make_metric("l2", item_shape)),
         ("LPIPS", "LPIPS", metrics.make_metric("lpips", item_shape) if lpips else None),
+        ("ST-LPIPS", "ST-LPIPS", metrics.make_metric("stlpips", item_shape) if lpips else None),
         ("encoder", Path(encoder or "").name, open_encoder(encoder, 16) if encoder else None),
     ):
         for up_to in VERSIONS[kind] if metric is not None else ():

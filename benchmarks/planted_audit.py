@@ -33,7 +33,11 @@ def main() -> None:
     flags.add_argument("--data", default="/usr/share/datasets/fashion-mnist", metavar="FOLDER")
     flags.add_argument("--out", default="runs/planted", metavar="DIR")
     flags.add_argument("--quick", action="store_true", help="a tenth of everything")
-    flags.add_argument("--lpips", action="store_true", help="LPIPS too (needs `memgen fetch-weights`)")
+    flags.add_argument(
+        "--lpips",
+        action="store_true",
+        help="LPIPS too (needs `memgen fetch-weights`; --altered also `… stlpips`)",
+    )
     flags.add_argument("--altered", action="store_true", help="which metric finds which altered copy")
     flags.add_argument(
         "--encoder", metavar="FILE", help="with --altered: an .onnx or TorchScript network too"

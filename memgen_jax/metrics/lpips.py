@@ -13,7 +13,7 @@ import functools
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -25,8 +25,9 @@ from jaxtyping import Array, Float, Float32, Shaped
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
-from memgen_jax.metrics.weights import load_weights
+from memgen_jax.metrics.weights import Head, load_weights
 from memgen_jax.neighbors.rows import local_mesh
 
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
@@ -36,6 +37,7 @@ WORKING_SIDE = 32  # sides below this are resized up to it
 RESIZES = {"nearest_exact": "nearest", "bilinear": "bilinear"}
 
 IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
+BYTES_A_PIXEL = 200  # that embedding takes at most, measured
 
 # ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
 SHIFT = (-0.030, -0.088, -0.188)
@@ -59,6 +61,7 @@ class Lpips(Metric):
       batch: images embedded at a time on each device.
       dtype: of the embeddings; "float16" halves their size and moves distances by about a thousandth
         (LSUN-Church's 126,227 images then take 5.2 GB, its largest synthetic set 21 GB).
+      memory: bytes that embedding may take at a time, see `lpips_embedding`.
     """
 
     name: ClassVar[str] = "lpips"
@@ -67,6 +70,7 @@ class Lpips(Metric):
     resize: ClassVar[str] = "nearest_exact"
     batch: int = 64
     dtype: str = "float32"
+    memory: int | None = None
 
     @property
     def phrase(self) -> str:
@@ -90,7 +94,12 @@ class Lpips(Metric):
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Shaped[np.ndarray, "item feature"]:
         return lpips_embedding(
-            items, batch=self.batch, dtype=self.dtype, resize=self.resize, progress=progress
+            items,
+            batch=self.batch,
+            dtype=self.dtype,
+            resize=self.resize,
+            memory=self.memory,
+            progress=progress,
         )
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
@@ -149,6 +158,7 @@ def lpips_embedding(
     batch: int = 64,
     dtype: str = "float32",
     resize: str = "nearest_exact",
+    memory: int | None = None,
     progress: str | None = None,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
@@ -163,6 +173,8 @@ def lpips_embedding(
       batch: images embedded at a time on each device.
       dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
       resize: how: "nearest_exact", as in the code of Pham et al. 2025, or "bilinear".
+      memory: bytes that a batch may take, and above half of which the result lies in a file; by default batches are
+        what `batch` says, and 2 GiB.
       progress: what a bar on the terminal calls this; no bar where not given.
 
     Returns:
@@ -172,25 +184,56 @@ def lpips_embedding(
       InputError: the weights are not there yet, a side is below 28 pixels, the channels are neither
         1 nor 3, float images leave [-1, 1], TMPDIR has no room, or there is no such resize.
     """
-    _check(images)
     _require_resize(resize)
-    weights = load_weights()
+    return embedded(
+        images, load_weights(), _of_picture(resize), check_picture_shape, BYTES_A_PIXEL, batch=batch, dtype=dtype,
+        memory=memory, progress=progress,
+    )  # fmt: skip
+
+
+EmbedPicture = Callable[[Any, Shaped[Array, "height width channel"]], Float[Array, " feature"]]
+"""(weights, one image) → its vector, to jit and vmap."""
+
+
+def embedded(
+    images: Shaped[np.ndarray | Array, "item height width channel"],
+    weights: Any,
+    embed: EmbedPicture,
+    check_shape: Callable[[int, int, int], None],
+    bytes_a_pixel: int,
+    *,
+    batch: int,
+    dtype: str,
+    memory: int | None,
+    progress: str | None,
+) -> Shaped[np.ndarray, "item feature"]:
+    """The vector of every image, some images at a time; see `lpips_embedding`."""
+    _check(images, check_shape)
     mesh = local_mesh()
     by_item = NamedSharding(mesh, PartitionSpec("query"))
     weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
-    step = min(batch, 1 << (len(images) - 1).bit_length()) * mesh.devices.size
+    devices = mesh.devices.size
+    step = min(batch, 1 << (len(images) - 1).bit_length())
+    if memory is not None:
+        step = max(1, min(step, memory // (bytes_a_pixel * math.prod(images.shape[1:3]) * devices)))
+    step *= devices
     out = None
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
             part = np.asarray(images[start : start + step])
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
-            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item), resize))[: len(part)]
+            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item), embed))[: len(part)]
             if out is None:
-                out = _make_room((len(images), rows.shape[1]), np.dtype(dtype))
+                most = IN_MEMORY if memory is None else memory // 2
+                out = _make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
             out[start : start + len(part)] = rows
+            if start // step % 16 == 15:
+                for array in (images, out):
+                    let_go(array)
             bar.update(len(part))
     assert out is not None
+    let_go(out)
     return out
 
 
@@ -207,13 +250,13 @@ def lpips_distance(
     return (difference**2).sum(1)
 
 
-def _make_room(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+def _make_room(shape: tuple[int, int], dtype: np.dtype, most: int) -> np.ndarray:
     """An array to fill: in memory, or in a temporary file whose blocks are taken from the disk at once.
 
     A memory map that finds the disk full while it is written would kill the process without a word.
     """
     needed = math.prod(shape) * dtype.itemsize
-    if needed <= IN_MEMORY:
+    if needed <= most:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(prefix="memgen-embedding-") as file:
         try:
@@ -238,10 +281,10 @@ def check_picture_shape(height: int, width: int, channels: int) -> None:
         raise InputError(f"LPIPS needs 1 or 3 channels, got {channels}")
 
 
-def _check(images: np.ndarray | Array) -> None:
+def _check(images: np.ndarray | Array, check_shape: Callable[[int, int, int], None]) -> None:
     if len(images) == 0:
         raise InputError("there is no image to embed; give at least one")
-    check_picture_shape(*images.shape[1:])
+    check_shape(*images.shape[1:])
     if images.dtype != np.uint8:
         low, high = float(images.min()), float(images.max())
         if not (low >= -1.001 and high <= 1.001):
@@ -254,8 +297,13 @@ def _require_resize(resize: str) -> None:
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _embed(weights: Any, images: Shaped[Array, "item height width channel"], resize: str):
-    return jax.vmap(lambda image: embed_picture(weights, image, resize))(images)
+def _embed(weights: Any, images: Shaped[Array, "item height width channel"], embed: EmbedPicture):
+    return jax.vmap(lambda image: embed(weights, image))(images)
+
+
+@functools.cache
+def _of_picture(resize: str) -> EmbedPicture:
+    return functools.partial(embed_picture, resize=resize)
 
 
 def embed_picture(
@@ -268,16 +316,30 @@ def embed_picture(
     """
     _require_resize(resize)
     check_picture_shape(*image.shape)
+    height, width, _ = image.shape
+    x = as_rgb(image)
+    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), RESIZES[resize])
+    features = AlexNet().apply({"params": weights["trunk"]}, normalised(x))
+    return stacked(features, weights["heads"])  # type: ignore[arg-type]
+
+
+def as_rgb(image: Shaped[Array, "height width channel"]) -> Float[Array, "height width 3"]:
+    """An image in [-1, 1], grey repeated."""
     x = image.astype(jnp.float32)
     if image.dtype == jnp.uint8:
         x = x / 127.5 - 1
-    height, width, _ = image.shape
-    x = jnp.broadcast_to(x, (height, width, 3))
-    x = jax.image.resize(x, (max(height, WORKING_SIDE), max(width, WORKING_SIDE), 3), RESIZES[resize])
-    x = (x - jnp.asarray(SHIFT)[None, None]) / jnp.asarray(SCALE)[None, None]
-    features = AlexNet().apply({"params": weights["trunk"]}, x)
+    return jnp.broadcast_to(x, (*image.shape[:2], 3))
+
+
+def normalised(image: Float[Array, "height width 3"]) -> Float[Array, "height width 3"]:
+    """By ImageNet's mean and deviation."""
+    return (image - jnp.asarray(SHIFT)[None, None]) / jnp.asarray(SCALE)[None, None]
+
+
+def stacked(features: Sequence[Float[Array, "_ _ _"]], heads: Sequence[Head]) -> Float[Array, " feature"]:
+    """√(w_lc / (H_l W_l)) φ_l of all layers."""
     parts = []
-    for feature, head in zip(features, weights["heads"], strict=True):
+    for feature, head in zip(features, heads, strict=True):
         norm = jnp.sqrt(jnp.sum(feature**2, axis=-1, keepdims=True))
         cells = feature.shape[0] * feature.shape[1]
         unit = feature / (norm + 1e-10)

