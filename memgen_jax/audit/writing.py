@@ -4,6 +4,7 @@ import csv
 import functools
 import io
 import json
+import typing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.audit.stored import Compared
 from memgen_jax.data import legible
 from memgen_jax.errors import InputError
-from memgen_jax.report import audit_page, schema
+from memgen_jax.report import audit_page, schema, sliders
 
 
 class Sides(NamedTuple):
@@ -57,6 +58,7 @@ def write(
         train_distance=found.train[:, 0],
         synthetic_distance=found.synthetic,
         galleries=_galleries(settings, result, compared, metric, sides) if sides else {},
+        **(_beside(result, sides) if sides else {}),
     )
     files = {
         LABELS: _labels(result, compared, settings.top),
@@ -128,6 +130,36 @@ def _short(name: str, most: int = 60) -> str:
     """The end of a long name, which tells one file from another."""
     name = legible(name)
     return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def _beside(result: Result, sides: Sides) -> dict[str, list[sliders.Example]]:
+    """Samples beside the thresholds, each with its nearest neighbour of the kind in question; {} for vectors."""
+    train, samples = sides
+    if train.items.ndim != 4:
+        return {}
+    found, thresholds = result.distances, result.thresholds
+    nearest = found.train[:, 0]
+
+    def examples(rows: np.ndarray, items: typing.Any, index: np.ndarray) -> list[sliders.Example]:
+        return [
+            sliders.Example(
+                result.summary["num_train"],
+                float(nearest[row]),
+                float(found.synthetic[row]),
+                samples.items[row],
+                items[index[row]],
+            )
+            for row in rows.tolist()
+        ]
+
+    at_m, _ = sliders.places(thresholds.delta_m, nearest)
+    at_s, _ = sliders.places(thresholds.delta_s, found.synthetic)
+    rows_m = sliders.choose(nearest, at_m)
+    rows_s = sliders.choose(found.synthetic, at_s, result.labels != phases.MEMORIZED)
+    return {
+        "beside_m": examples(rows_m, train.items, found.train_index[:, 0]),
+        "beside_s": examples(rows_s, samples.items, found.synthetic_index),
+    }
 
 
 def _galleries(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from memgen_jax import phases
-from memgen_jax.report import audit_figures, example_figures, histogram_figures, page
+from memgen_jax.report import audit_figures, example_figures, histogram_figures, page, sliders
 from memgen_jax.report.page import measure, number, percent
 
 SHOWN = {
@@ -24,6 +24,8 @@ def render(
     train_distance: Float[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " sample"],
     galleries: Mapping[str, Sequence[example_figures.Target]],
+    beside_m: Sequence[sliders.Example] = (),
+    beside_s: Sequence[sliders.Example] = (),
 ) -> str:
     """The page as HTML.
 
@@ -31,6 +33,7 @@ def render(
       summary: what `summary.json` holds.
       train_distance, synthetic_distance: of every sample.
       galleries: phase → samples with their neighbours; empty for items that are no images.
+      beside_m, beside_s: samples beside the thresholds, see `sliders.Sliders`.
     """
     metric = summary["metric_short"]
     delta_m, delta_s = summary["delta_m"], summary["delta_s"]
@@ -68,6 +71,16 @@ def render(
             "The shares of copies and of repeats as functions of the two thresholds",
             "Dashed line and cross: the thresholds used. Where the curve is flat there, the answer does not "
             "depend on them. The band is the 95% interval of sampling.",
+        ),
+        sliders=sliders.embed(
+            sliders.Sliders(
+                [sliders.Distances(summary["num_train"], train_distance, synthetic_distance)],
+                delta_m,
+                delta_s,
+                summary["metric_phrase"],
+                beside_m=beside_m,
+                beside_s=beside_s,
+            )
         ),
         galleries=pictures,
         missing=[phase for phase in phases.NAMES if galleries and not galleries[phase]],

@@ -5,8 +5,10 @@ parts with the macros of `parts.html`. Whatever comes in as a value is escaped; 
 own text is markup.
 """
 
+import base64
 import dataclasses
 import functools
+import hashlib
 import math
 import os
 import struct
@@ -65,9 +67,27 @@ def render(template: str, **values: object) -> str:
       template: file name in `memgen_jax/report/templates`, for example "transition.html".
       **values: what the template names; one that it needs and does not get is an error. Strings are escaped.
     Returns:
-      The HTML text, complete in itself: no address outside the file is used.
+      The HTML text, complete in itself: no address outside the file is used. Where `sliders` are among the values,
+      the script that moves them is in it, named by its hash in the page's policy.
     """
-    return _environment().get_template(template).render(**values)
+    script = _script() if values.get("sliders") else None
+    return _environment().get_template(template).render(script=script, **values)
+
+
+class Script(typing.NamedTuple):
+    """A page's only script, and what its security policy names it by: no other runs."""
+
+    text: str
+    digest: str
+
+
+@functools.cache
+def _script() -> Script:
+    import markupsafe
+
+    text = (epath.resource_path("memgen_jax.report") / "templates" / "sliders.js").read_text()
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Script(markupsafe.Markup(text), digest)
 
 
 def write(path: epath.PathLike, html: str) -> epath.Path:

@@ -46,6 +46,7 @@ class TransitionPage:
       critical: sizes at which something happens; those not reached are said to be so.
       onset_critical: the same for the onset paper's view, shown with `both_views`.
       transition, phase_diagram, both_views, capacity, histograms, galleries, quality, curves: the figures.
+      sliders: what `sliders.embed` made, for the distances of the width that the histograms show; None leaves them out.
       other_pictures: such a width -> its `histograms` and `galleries`, folded below those of the first.
       num_steps: training steps of every model, named among the limits.
       limits: further sentences for the section on limits.
@@ -89,6 +90,7 @@ class TransitionPage:
     capacity: page.Picture | None = None
     histograms: page.Picture | None = None
     galleries: Sequence[page.Picture] = ()
+    sliders: Mapping[str, typing.Any] | None = None
     quality: page.Picture | None = None
     curves: page.Picture | None = None
     other_pictures: Mapping[int | None, Mapping[str, typing.Any]] = dataclasses.field(default_factory=dict)
@@ -148,9 +150,9 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
         _value(first, "spurious_high"), _value(last, "spurious_high")
     )
     spurious = (
-        f"repeated samples that copy no training item (spurious) peak in between, at {share}"
+        f"repeated samples that copy no training item (spurious) peak at {share}"
         if stands_out
-        else f"no spurious peak stands out in between (largest share {share})"
+        else f"no spurious peak stands out (largest share {share})"
     )
     return f"On {name} the share of memorized samples falls {memorized}, and {spurious}."
 

@@ -34,6 +34,7 @@ def minimal(**changes):
         "critical_by_rule": {},
         "copying_rows": [],
         "coverage_rows": [],
+        "sliders": None,
         "critical_note": "",
         "third_regime": [],
         "promise": "",

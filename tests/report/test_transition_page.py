@@ -114,7 +114,15 @@ def test_sections_without_material_are_left_out():
     text = render(**FULL)
     expected = ["What the words mean here", "The transition", "The fractions", "Limits", "How it was made"]
     assert headings(text) == expected
-    assert "<details" not in text
+    assert text.count("<details") == len(expected) and "<script" not in text
+
+
+def test_the_answer_stands_first_and_all_but_the_curve_and_its_numbers_folds():
+    text = render(**FULL)
+    assert text.index("It turns.") < text.index("A diffusion model learns")
+    opened = re.findall(r'<details class="section" open><summary><h2>(.*?)</h2>', text)
+    assert opened == ["The transition", "The fractions"]
+    assert "<h2>" not in re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
 
 
 def test_the_table_is_sorted_and_holds_every_interval():
@@ -132,7 +140,7 @@ def test_the_answer_claims_a_transition_and_a_peak_that_stand_out():
     ]
     sentence = transition_page.answer("digits", ROWS, critical)
     assert "falls from 100.0% at K = 2 to 0.0% at K = 1,437, crossing one half near K = 128" in sentence
-    assert "peak in between, at 9.0% (7.0% – 11.0%) where K = 128." in sentence
+    assert "(spurious) peak at 9.0% (7.0% – 11.0%) where K = 128." in sentence
 
 
 def test_small_critical_sizes_keep_a_decimal():
@@ -148,7 +156,7 @@ def test_a_peak_within_the_intervals_of_either_end_is_not_claimed(spurious_at_en
     first, last = spurious_at_ends
     rows = [row(2, 0.9, first), row(128, 0.5, 0.09), row(1437, 0.0, last)]
     sentence = transition_page.answer("digits", rows)
-    assert "no spurious peak stands out in between (largest share 9.0%" in sentence
+    assert "no spurious peak stands out (largest share 9.0%" in sentence
 
 
 @pytest.mark.parametrize("last", [0.99, 0.97, 1.0])

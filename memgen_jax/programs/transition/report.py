@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs, sweep
-from memgen_jax.programs.transition import denoising, densities, halves, sentences, steps
+from memgen_jax.programs.transition import denoising, densities, halves, other_thresholds, sentences, steps
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     each_width,
@@ -118,7 +118,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             pictures["capacity"] = figure(workdir, "capacity", *densities.draw_capacity(workdir))
     environment = json.loads((workdir / "environment.json").read_text())
     shown_page = transition_page.TransitionPage(
-        title=f"From copying to creating: {run.name}",
+        title=f"How much data until a model stops copying? {run.name}",
         dataset=sentences.dataset_phrase(run.dataset),
         answer=" ".join(
             [
@@ -158,6 +158,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             for rule in outcome["rules"]
         },
         copying_rows=read_table(workdir, "copying.csv"),
+        sliders=other_thresholds.sliders_of(run, workdir, shown, rows_of[shown], thresholds),
         delta_m=thresholds.delta_m,
         delta_s=thresholds.delta_s,
         metric=metric,
