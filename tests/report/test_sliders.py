@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from memgen_jax import phases
-from memgen_jax.report import audit_page, page, sliders, transition_page
+from memgen_jax.report import page, sliders, transition_page
 from tests.report import browser as browsers
 
 DELTA_M, DELTA_S = 1.3, 0.7
