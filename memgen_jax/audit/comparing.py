@@ -25,7 +25,9 @@ class Distances:
 
     Attributes:
       train: [sample, near] to the nearest training items, nearest first, and `train_index` which they are.
-      synthetic: [sample] to the nearest other sample, and `synthetic_index`.
+      synthetic: [sample] to the nearest other sample, and `synthetic_index` which it is.
+      synthetic_second: [sample] to the second nearest other sample, infinite where there is none; None in files of
+        before.
       train_own: [train] from every training item to its nearest other one; None where that was not asked for.
       unseen: [held-out] to the nearest training item; None without a holdout.
       equal: [sample, 2] to the nearest of as many training items as held-out ones, and to the nearest of these; None
@@ -43,6 +45,7 @@ class Distances:
     unseen: Float[np.ndarray, " unseen"] | None
     real: Float[np.ndarray, "real draw"] | None
     equal: Float[np.ndarray, "sample 2"] | None = None
+    synthetic_second: Float[np.ndarray, " sample"] | None = None
 
     def of_samples(self) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " sample"]]:
         """See `phases.Evidence`."""
@@ -107,7 +110,8 @@ def compare(
         )  # fmt: skip
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
-    other = search(samples, samples, exclude_self=True, progress="samples among themselves")
+    others = min(2, len(samples.rows) - 1)
+    other = search(samples, samples, k=others, exclude_self=True, progress="samples among themselves")
     own = unseen = real = equal = None
     if not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
@@ -135,6 +139,9 @@ def compare(
         unseen=unseen,
         real=real,
         equal=equal,
+        synthetic_second=other.distance[:, 1]
+        if others > 1
+        else np.full(len(other.distance), np.inf, np.float32),
     )
 
 

@@ -68,12 +68,37 @@ def require_apart(own: Float[np.ndarray, " train"] | None, delta_m: float) -> No
         )
 
 
+def with_grouped_repeats(
+    fractions: phases.Fractions, labels: Int[np.ndarray, " sample"], distances: Distances
+) -> phases.Fractions:
+    """The intervals of repeats as wide as their coming in groups makes them."""
+    second = distances.synthetic_second
+    if second is None:  # every repeat may then hang on its nearest alone
+        second = np.full_like(distances.synthetic, np.inf)
+    wider = {}
+    for phase, repeated in (("spurious", True), ("generalized", False)):
+        share = statistics.share_by_nearest(
+            labels != phases.MEMORIZED,
+            distances.synthetic_index,
+            distances.synthetic,
+            second,
+            fractions.delta_s,
+            repeated=repeated,
+        )
+        low, high = share.interval()
+        wider[f"{phase}_low"] = min(getattr(fractions, f"{phase}_low"), low)
+        wider[f"{phase}_high"] = max(getattr(fractions, f"{phase}_high"), high)
+    return dataclasses.replace(fractions, **wider)
+
+
 def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distances, num_train: int) -> Result:
     """Labels, fractions, set-level numbers, and the sentences that say them."""
     thresholds = choose_thresholds(settings, metric, distances)
     nearest = distances.train[:, 0]
     labels = phases.classify(nearest, distances.synthetic, thresholds.delta_m, thresholds.delta_s)
-    fractions = phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s)
+    fractions = with_grouped_repeats(
+        phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s), labels, distances
+    )
     summary = {"schema": schema.identifier("summary")} | dataclasses.asdict(fractions)
     summary |= {
         "metric": metric.name,
@@ -111,6 +136,10 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
             "num_holdout": len(distances.unseen),
             "memorized": float((distances.unseen <= thresholds.delta_m).mean()),
             "calibrates": calibrates,
+            "spurious": None
+            if distances.real is None
+            else float((distances.real <= thresholds.delta_s).mean()),
+            "num_spurious": None if distances.real is None else len(distances.real),
         }
         if calibrates and distances.real is not None:
             summary["num_calibrating_repeats"] = len(distances.real)

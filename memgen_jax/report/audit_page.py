@@ -140,7 +140,7 @@ def answer(summary: Mapping) -> list[str]:
     repeating = percent(summary["spurious"]) if summary["spurious"] else "no two"
     sentences.append(
         f"{lead}; {repeating} of these {number(summary['num_synthetic'], 9)} repeat each other without being in the "
-        f"training set (spurious; {name} ≤ {measure(summary['delta_s'])}); the rest, "
+        f"training set (spurious; {name} ≤ {measure(summary['delta_s'])}{_honest_repeats(summary)}); the rest, "
         f"{percent(summary['generalized'])}, are new (generalized)."
     )
     doubles = summary["train_duplicates"]
@@ -176,6 +176,14 @@ def answer(summary: Mapping) -> list[str]:
         verdict = "above" if summary["failed"] else "not above"
         sentences.append(f"The share of copies is {verdict} the limit of {percent(limit, 2)}.")
     return sentences
+
+
+def _honest_repeats(summary: Mapping) -> str:
+    """What as many real items would give, where there is a holdout to say so."""
+    holdout = summary["holdout"]
+    if not holdout or holdout["spurious"] is None:
+        return ""
+    return f"; of {number(holdout['num_spurious'], 9)} real items {percent(holdout['spurious'])} would"
 
 
 def _origin(summary: Mapping) -> str:

@@ -12,6 +12,7 @@ from memgen_jax.statistics.repeats import (
     chance_of_neighbor,
     mean_share,
     powers_of_two,
+    share_by_nearest,
     share_of_repeats,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "nearer_to_train",
     "powers_of_two",
     "ratio",
+    "share_by_nearest",
     "share_of_repeats",
     "student_interval",
     "trend_test",
