@@ -4,6 +4,7 @@ import argparse
 import difflib
 import functools
 import importlib
+import json
 import os
 import pathlib
 import re
@@ -55,6 +56,8 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
 
   --train PATH     the images that the model was trained on
   --samples PATH   the images that it made; or have them drawn from a model,
+    --each         every PATH is a set of its own, such as epochs or models:
+                   one table and one curve; a set may be NAME=PATH
     --pipeline DIR --num-samples N [--prompts FILE: one a line]
     [--guidance W (7.5)] [--steps N (50)] [--seed N (0)]
   --out DIR        gets labels.csv, summary.json and report.html
@@ -76,7 +79,7 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
   --skip-duplicates-check   do not compare the training set with itself
   --shard I/N      only part I of N (from 0), in a job of its own; when all are
                    done, the same with --merge in its place writes the results
-  --memory GB      that searching may take (a third of what is free, at most 4)
+  --memory GB      that the whole may take (a third of what is free)
   --fail-above F   exit 1 if more than this fraction are copies (2 is a mistake)
   --size N --channels C    crop and resize to N×N; all grey (1) or RGB (3)
   --skip-bad       leave out unreadable images and count them
@@ -109,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     add("--guidance", type=float, dest="guidance_scale")
     add("--steps", type=int, dest="num_steps")
     add("--seed", type=int)
+    add("--each", action="store_true")
     add("--out", required=True)
     add("--holdout", nargs="+", action="extend")
     add("--metric", choices=("auto", "l2", "lpips", "lpips_bilinear", "stlpips"))
@@ -223,6 +227,10 @@ def audit(argv: Sequence[str]) -> int:
             "{0} and {1} are for samples that are there: draw them first, with {2} alone",
             *("shard", "merge", "pipeline"),
         )
+    each = arguments.pop("each", False)
+    if each and (shard or merge or "pipeline" in arguments):
+        other = "shard" if shard else "merge" if merge else "pipeline"
+        raise InputError("{0} is for sets that are there, audited in one go; leave out {1}", "each", other)
     draw = drawing(arguments)
     settings = audit.AuditSettings(**arguments)
     if shard is not None:
@@ -231,6 +239,13 @@ def audit(argv: Sequence[str]) -> int:
             raise InputError.setting("shard", shard, "like 0/4, the first of four parts")
         audit.run_part(settings, (int(match[1]), int(match[2])), say)
         return exits.DONE
+    if each:
+        results = audit.run_each(settings, say)
+        say(f"Written: sets.csv, report.html and a folder for each of {len(results)} sets in {settings.out}")
+        if as_json:
+            print(json.dumps({name: result.summary for name, result in results.items()}, indent=2))
+        failed = any(result.failed for result in results.values())
+        return exits.FAIL_ABOVE if failed else exits.DONE
     result = audit.run(settings, say, draw, merge)
     pairs = " and pairs/" if arguments.get("save_pairs") else ""
     say(f"Written: labels.csv, summary.json, report.html, distances.npz{pairs} in {arguments['out']}")

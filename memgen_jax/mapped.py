@@ -4,10 +4,14 @@ import mmap
 
 
 def let_go(array: object) -> None:
-    """Takes what was read of a mapped file out of this process's memory; it comes again when it is asked for.
+    """Takes what was read of a mapped file, and what was written, out of this process's memory.
 
-    Beside a copy of it, it would count twice.
+    It comes again when it is asked for. Of any other array, nothing happens.
+
+    Args:
+      array: mapped, or a view of a mapped one.
     """
-    mapped = getattr(array, "_mmap", None)
-    if mapped is not None and hasattr(mapped, "madvise"):  # not on Windows
-        mapped.madvise(mmap.MADV_DONTNEED)
+    while array is not None and not isinstance(array, mmap.mmap):
+        array = getattr(array, "_mmap", None) or getattr(array, "base", None)
+    if array is not None and hasattr(array, "madvise"):  # not on Windows
+        array.madvise(mmap.MADV_DONTNEED)

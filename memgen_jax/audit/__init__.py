@@ -8,6 +8,7 @@ reads both, finds every sample's nearest training item and nearest other sample,
 
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.concluding import Result
+from memgen_jax.audit.each import run_each
 from memgen_jax.audit.parts import run_part
 from memgen_jax.audit.program import audit_arrays, run
 from memgen_jax.audit.sets import SetsResult, audit_sets
@@ -21,5 +22,6 @@ __all__ = [
     "audit_arrays",
     "audit_sets",
     "run",
+    "run_each",
     "run_part",
 ]

@@ -4,17 +4,16 @@ import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from memgen_jax import metrics
+from memgen_jax.audit import budget
 from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import SUBSET_SEED, Items, permutation, room
 from memgen_jax.neighbors import Neighbors
 
-MOST_BY_DEFAULT = 4 * 2**30
 MOST_DRAWS = 16  # of real sets as large as the samples
 ITEMS_DRAWN = 4096  # after which no further sets are drawn
 
@@ -63,14 +62,37 @@ class Side(NamedTuple):
     items: Shaped[np.ndarray, "item ..."]
     rows: Shaped[np.ndarray, "item dim"]
 
-    def part(self, chosen: Int[np.ndarray, " part"]) -> "Side":
-        return Side(self.items[chosen], self.rows[chosen])
+    def part(self, chosen: Int[np.ndarray, " part"], memory: int | None = None) -> "Side":
+        """Some of the items; above `memory` bytes they lie in a file."""
+        items = room.taken(self.items, chosen, memory)
+        if self.is_flat:
+            return Side(items, items.reshape(len(items), -1))
+        return Side(items, room.taken(self.rows, chosen, memory))
 
-    def with_part_of(self, other: "Side", chosen: Int[np.ndarray, " part"]) -> "Side":
+    def with_part_of(
+        self, other: "Side", chosen: Int[np.ndarray, " part"], memory: int | None = None
+    ) -> "Side":
         """Some of the items of both, counted through, in their order."""
         first, second = chosen[chosen < len(self.rows)], chosen[chosen >= len(self.rows)] - len(self.rows)
-        both = self.part(first), other.part(second)
-        return Side(*(np.concatenate(arrays) for arrays in zip(*both, strict=True)))
+        both = self.part(first, memory), other.part(second, memory)
+        items = room.copied([side.items for side in both], memory)
+        if self.is_flat:
+            return Side(items, items.reshape(len(items), -1))
+        return Side(items, room.copied([side.rows for side in both], memory))
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the vectors are the items themselves, in a row."""
+        return np.may_share_memory(self.items, self.rows)
+
+
+def side_of(settings: AuditSettings, metric: metrics.Metric, items: Items, called: str) -> Side:
+    """A set with its vectors.
+
+    Args:
+      called: by the bar on the terminal.
+    """
+    return Side(items.values, vectors_of_set(metric, settings.encoder, items.values, f"embed {called}"))
 
 
 def _real_sets(train: Side, holdout: Side, size: int) -> Iterator[Int[np.ndarray, " part"]]:
@@ -86,16 +108,19 @@ def compare(
     metric: metrics.Metric,
     train: Side,
     samples: Side,
-    holdout: Items | None,
+    holdout: Items | Side | None,
     part: tuple[int, int] = (0, 1),
+    before: Distances | None = None,
 ) -> Distances:
     """All nearest neighbours that the answer needs, over the versions that `settings.up_to` asks for.
 
     Args:
+      holdout: as read, or as vectors too.
       part: (i, n): only those of the i-th of n shares of the samples, and of the other items that are searched for.
+      before: of other samples against the same training and held-out set: what depends on these alone is taken from it.
     """
     near_wanted = min(max(settings.top, 1 + (settings.ratio is not None)), len(train.rows))
-    memory = search_memory(settings.memory)
+    allowed = budget.of(settings.memory)
 
     def search(
         queries: Side, references: Side, k: int = 1, exclude_self: bool = False, progress: str = ""
@@ -106,30 +131,39 @@ def compare(
         exclude = np.arange(rows.start, rows.stop) if exclude_self else None
         return metrics.least_search(
             metric, settings.orbit, queries.rows[rows], references.items, references.rows,
-            k=k, exclude=exclude, memory=memory, progress=progress,
+            k=k, exclude=exclude, memory=allowed.tiles, progress=progress,
         )  # fmt: skip
 
     near = search(samples, train, k=near_wanted, progress="samples in training set")
     others = min(2, len(samples.rows) - 1)
     other = search(samples, samples, k=others, exclude_self=True, progress="samples among themselves")
     own = unseen = real = equal = None
-    if not settings.skip_duplicates_check:
+    if before is not None:
+        own = before.train_own
+    elif not settings.skip_duplicates_check:
         own = search(train, train, exclude_self=True, progress="training set in itself").distance[:, 0]
     if holdout is not None:
-        queries = Side(
-            holdout.values, vectors_of_set(metric, settings.encoder, holdout.values, "embed holdout")
-        )
-        unseen = search(queries, train, progress="holdout in training set").distance[:, 0]
+        queries = holdout if isinstance(holdout, Side) else side_of(settings, metric, holdout, "holdout")
+        if before is not None:
+            unseen = before.unseen
+        else:
+            unseen = search(queries, train, progress="holdout in training set").distance[:, 0]
         few = min(len(train.rows), len(queries.rows))
-        sets = [side.part(np.sort(permutation(len(side.rows))[:few])) for side in (train, queries)]
+        sets = [
+            side.part(np.sort(permutation(len(side.rows))[:few]), allowed.items) for side in (train, queries)
+        ]
         nearest = [search(samples, side, progress="samples, two sets of one size") for side in sets]
         equal = np.concatenate([found.distance for found in nearest], axis=1)
         # Nearest distances shrink as a set grows: sets of like size. Both of a pair have one distance, and of a small
         # set the nearest pair alone would decide: many sets.
         size = min(len(samples.rows), len(train.rows) + len(queries.rows))
-        mixed = [train.with_part_of(queries, chosen) for chosen in _real_sets(train, queries, size)]
-        nearest = [search(some, some, exclude_self=True, progress="real items") for some in mixed]
-        real = np.concatenate([found.distance for found in nearest], axis=1)
+        if before is not None and before.real is not None and len(before.real) == size:
+            real = before.real
+        else:
+            drawn = _real_sets(train, queries, size)
+            mixed = (train.with_part_of(queries, chosen, allowed.items) for chosen in drawn)
+            nearest = [search(some, some, exclude_self=True, progress="real items") for some in mixed]
+            real = np.concatenate([found.distance for found in nearest], axis=1)
     return Distances(
         train=near.distance,
         train_index=near.index,
@@ -149,16 +183,3 @@ def share(count: int, part: tuple[int, int]) -> slice:
     """The i-th of n shares of so many rows, as alike as can be."""
     index, number = part
     return slice(index * count // number, (index + 1) * count // number)
-
-
-def search_memory(gigabytes: float | None) -> int | None:
-    """Bytes that the tiles of a search may take on each device; None for the search's own choice.
-
-    By default a third of what is free on this machine, at most 4 GiB; on accelerators the search itself asks the card.
-    """
-    if gigabytes is not None:
-        return round(gigabytes * 2**30)
-    if jax.local_devices()[0].platform != "cpu":
-        return None
-    free = room.free_memory()
-    return min(max(free // 3 // jax.local_device_count(), 2**26), MOST_BY_DEFAULT)

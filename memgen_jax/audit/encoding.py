@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 from memgen_jax import bridges, metrics
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
+from memgen_jax.mapped import let_go
 
 AT_ONCE = 16  # pictures: at 288 pixels a side a ResNet-50 takes some 30 MB for each
 TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript", ".jit")
@@ -78,5 +79,6 @@ def _digest(encoder: str, items: np.ndarray) -> str:
     digest.update(str(items.shape).encode())
     step = max(1, 2**24 // items[:1].nbytes)
     for start in range(0, len(items), step):
-        digest.update(np.ascontiguousarray(items[start : start + step]).tobytes())
+        digest.update(np.ascontiguousarray(items[start : start + step]).data)
+        let_go(items)
     return digest.hexdigest()

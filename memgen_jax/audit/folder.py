@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from memgen_jax.data import legible
@@ -16,6 +16,7 @@ LABELS, SUMMARY, PAGE, DISTANCES, SKIPPED = (
     "labels.csv", "summary.json", "report.html", "distances.npz", "skipped.csv"
 )  # fmt: skip
 FILES = (LABELS, SUMMARY, PAGE, DISTANCES, SKIPPED)
+SETS = "sets.csv"  # of several sets, beside the folder of each
 PAIRS = "pairs"  # a folder of pictures called PAIR
 PAIR = "pair-*.png"
 DRAWN = "samples.npz"  # drawn from a pipeline; never taken away, for drawing takes long
@@ -42,6 +43,35 @@ def require_writable(folder: str) -> None:
         )
     with written_in(folder):
         place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+
+
+def require_folder_of_sets(folder: str, names: Collection[str]) -> None:
+    """As `require_writable`, of a folder in which every set of samples gets a folder of its own.
+
+    Raises:
+      InputError: it is a file, cannot be written in, or holds anything that no audit wrote.
+    """
+    if not folder:
+        raise InputError("{0} is empty; give a folder", "out")
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{{0}} {legible(folder)} is a file; give a folder", "out")
+    with written_in(folder):
+        place.mkdir(parents=True, exist_ok=True)
+        for entry in sorted(os.listdir(place)):
+            ours = entry.startswith(".") or (
+                (place / entry).is_dir() and ((place / entry / SUMMARY).is_file() or entry in names)
+            )
+            ours = ours or (entry == SETS and _begins(("set", "num_train"))(place / entry))
+            ours = ours or (entry == PAGE and (place / SETS).is_file() and _is_page(place / entry))
+            if not ours:
+                raise InputError(
+                    f"{{0}} {legible(folder)} holds {legible(entry)}, which no audit of several sets wrote; give "
+                    "another folder, or move it",
+                    "out",
+                )
         with tempfile.TemporaryFile(dir=place):
             pass
 

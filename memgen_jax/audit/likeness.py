@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Shaped
 
-from memgen_jax.data import Items
+from memgen_jax.data import Items, room
+from memgen_jax.mapped import let_go
 
 LOOKED_AT = 1000  # items of each set, evenly spaced
 FAR = 4.0  # standard deviations between the sets' means, of their items' own means
@@ -40,10 +41,15 @@ def warnings(sets: Mapping[str, Items]) -> list[str]:
 class _Look:
     def __init__(self, values: Shaped[np.ndarray, "item ..."]):
         some = values[:: max(1, len(values) // LOOKED_AT)]
-        self.low, self.high = float(some.min()), float(some.max())
-        own = np.array([item.mean(dtype=np.float64) for item in some])
+        looks = []
+        for item in some:
+            looks.append((item.min(), item.max(), item.mean(dtype=np.float64), item.var(dtype=np.float64)))
+            if item.nbytes * (len(looks) % 32) >= room.BLOCK or len(looks) % 32 == 31:
+                let_go(values)
+        lows, highs, own, within = np.array(looks, np.float64).T
+        self.low, self.high = float(lows.min()), float(highs.max())
         self.mean, self.between = float(own.mean()), float(own.std())
-        self.spread = float(np.sqrt(np.mean([item.var(dtype=np.float64) for item in some]) + own.var()))
+        self.spread = float(np.sqrt(within.mean() + own.var()))
 
 
 def _pictures_differ(train: _Look, other: _Look) -> str:

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from memgen_jax import metrics
-from memgen_jax.audit.comparing import Distances, Side, compare
-from memgen_jax.audit.encoding import vectors_of_set
+from memgen_jax.audit.comparing import Distances, compare, side_of
 from memgen_jax.audit.folder import require_writable, written_in
 from memgen_jax.audit.reading import choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
+from memgen_jax.mapped import let_go
 
 FOLDER = ".parts"  # in the output folder, until the merge
 _BLOCK = 2**26  # bytes of a set that are read at a time for its mark
@@ -53,7 +53,7 @@ def run_part(
     sets = load(settings, say)
     metric = choose_metric(settings, sets.train.values.shape[1:])
     train, samples = (
-        Side(items.values, vectors_of_set(metric, settings.encoder, items.values, f"embed {name}"))
+        side_of(settings, metric, items, name)
         for name, items in (("training set", sets.train), ("samples", sets.samples))
     )
     found = compare(settings, metric, train, samples, sets.holdout, part)
@@ -163,4 +163,5 @@ def _mark(
         step = max(1, _BLOCK // max(1, values[:1].nbytes))
         for start in range(0, len(values), step):
             mark.update(np.ascontiguousarray(values[start : start + step]).data)
+            let_go(values)
     return mark.hexdigest()

@@ -11,9 +11,8 @@ from jaxtyping import Shaped
 from memgen_jax import metrics
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit import parts
-from memgen_jax.audit.comparing import Side, compare
+from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result, conclude
-from memgen_jax.audit.encoding import vectors_of_set
 from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
 from memgen_jax.audit.reading import Read, choose_metric, foresee, load, require_comparable
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
@@ -55,34 +54,42 @@ def run(
             raise InputError(
                 "{0} sscd belong to an encoder's distances, and {1} holds others", "thresholds", "distances"
             )
-        return _conclude_and_write(settings, compared, None, say)
+        return conclude_and_write(settings, compared, None, say)
     sets = load(settings, say, draw)
     train, samples, holdout = sets.train, sets.samples, sets.holdout
     metric = choose_metric(settings, train.values.shape[1:])
     if settings.orbit is not None:
         say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
     sides = Sides(
-        Side(train.values, vectors_of_set(metric, settings.encoder, train.values, "embed training set")),
-        Side(samples.values, vectors_of_set(metric, settings.encoder, samples.values, "embed samples")),
+        side_of(settings, metric, train, "training set"),
+        side_of(settings, metric, samples, "samples"),
     )
-    read = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
-    compared = Compared(
+    found = (
         parts.join(settings, metric, train, samples, holdout)
         if merge
-        else compare(settings, metric, *sides, holdout),
+        else compare(settings, metric, *sides, holdout)
+    )
+    result = conclude_and_write(settings, compared_of(settings, metric, sets, found), sides, say)
+    if merge:
+        parts.take_away(settings)
+    return result
+
+
+def compared_of(settings: AuditSettings, metric: metrics.Metric, sets: Read, found: Distances) -> Compared:
+    """What was found of the sets, with all that reading had to say."""
+    read = {"train": sets.train, "samples": sets.samples}
+    read |= {"holdout": sets.holdout} if sets.holdout else {}
+    return Compared(
+        found,
         metric.name,
-        train.values.shape[1:],
-        train.names,
-        samples.names,
+        sets.train.values.shape[1:],
+        sets.train.names,
+        sets.samples.names,
         settings.up_to,
         metric.file if isinstance(metric, metrics.Encoder) else None,
         _told(settings, read, sets),
         [(name, item, why) for name, items in read.items() for item, why in items.left_out],
     )
-    result = _conclude_and_write(settings, compared, sides, say)
-    if merge:
-        parts.take_away(settings)
-    return result
 
 
 def _told(settings: AuditSettings, read: Mapping[str, Items], sets: Read) -> dict:
@@ -100,7 +107,7 @@ def _told(settings: AuditSettings, read: Mapping[str, Items], sets: Read) -> dic
     }
 
 
-def _conclude_and_write(
+def conclude_and_write(
     settings: AuditSettings, compared: Compared, sides: Sides | None, say: Callable[[str], object]
 ) -> Result:
     """The answer; where no threshold can be had, the distances are kept all the same."""

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from memgen_jax import metrics, phases
-from memgen_jax.audit import likeness, shared
+from memgen_jax.audit import budget, likeness, shared
 from memgen_jax.audit.encoding import open_encoder
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets
+from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets, room
 from memgen_jax.errors import InputError
 
 
@@ -18,6 +20,7 @@ class Read(NamedTuple):
       holdout: without the items that are in the training set, identical.
       shared: what the sets have in common.
       remarks: sentences on that, and on what else should be known before the answer.
+      whole_holdout: as read.
     """
 
     train: Items
@@ -25,13 +28,21 @@ class Read(NamedTuple):
     holdout: Items | None
     shared: Sequence[shared.Shared]
     remarks: Sequence[str]
+    whole_holdout: Items | None = None
 
 
 def load(
-    settings: AuditSettings, say: Callable[[str], object], draw: Callable[[], Items] | None = None
+    settings: AuditSettings,
+    say: Callable[[str], object],
+    draw: Callable[[], Items] | None = None,
+    before: Read | None = None,
+    ranges: Mapping[str, str] | None = None,
 ) -> Read:
     """Reads the sets; `draw` makes the samples, see `run`.
 
+    Args:
+      before: an earlier audit's, of the same training and held-out set, which are taken from it.
+      ranges: of the sets that hold float images; decided here where not given.
     Raises:
       InputError: a set cannot be read, or they cannot be compared.
     """
@@ -41,20 +52,27 @@ def load(
         "channels": settings.channels,
         "skip_bad": settings.skip_bad,
         "layout": settings.layout,
+        "memory": budget.of(settings.memory).items,
     }
-    ranges = _ranges(settings, drawn=draw is not None)
+    if warning := budget.warning(settings.memory):
+        say(warning)
+    if ranges is None:
+        ranges = decided_ranges(settings, drawn=draw is not None)
 
     def read(name: str) -> tuple[Items, Items | None]:
         return read_sets(
             settings.sources(name), value_range=ranges.get(name), progress=f"read {name}", **options
         )
 
-    train, holdout = read("train")
+    train, holdout = read("train") if before is None else (before.train, before.whole_holdout)
     samples = read("samples")[0] if draw is None else draw()
-    if settings.holdout is not None:
+    if before is None and settings.holdout is not None:
         holdout, _ = read("holdout")
+    whole_holdout = holdout
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
+        if before is not None and name != "samples":
+            continue
         note = f" ({items.note})" if items.note else ""
         say(legible(f"{name}: {_count(items)} from {settings.called(name)}{note}"))
     require_comparable(settings, sets)
@@ -70,14 +88,14 @@ def load(
         say(remark)
     if holdout is not None and inside is not None and inside.any():
         holdout = holdout._replace(
-            values=holdout.values[~inside],
+            values=room.taken(holdout.values, np.flatnonzero(~inside), budget.of(settings.memory).items),
             names=[name for name, own in zip(holdout.names, inside, strict=True) if not own],
         )
         require_comparable(settings, {"train": train, "samples": samples, "holdout": holdout})
-    return Read(train, samples, holdout, found, remarks)
+    return Read(train, samples, holdout, found, remarks, whole_holdout)
 
 
-def _ranges(settings: AuditSettings, drawn: bool) -> dict[str, str]:
+def decided_ranges(settings: AuditSettings, drawn: bool = False) -> dict[str, str]:
     """The range of every set of float images, decided for all of them together."""
     spans: dict[str, tuple[float, float]] = {}
     for name in ("train", "samples", "holdout"):
@@ -157,7 +175,8 @@ def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Me
         metric.require_shape(shape)
     else:
         name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
-        metric = metrics.make_metric(name, shape, batch=settings.batch)
+        memory = budget.of(settings.memory).embedding
+        metric = metrics.make_metric(name, shape, batch=settings.batch, memory=memory)
     if settings.thresholds not in ("auto", "sscd"):
         if len(shape) != 3:
             raise InputError(

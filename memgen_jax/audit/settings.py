@@ -39,7 +39,8 @@ class AuditSettings:
       save_pairs: also write a picture for every copy, beside its training item, in OUT/pairs.
       skip_duplicates_check: leave out the search of the training set in itself, the longest where it is large;
         what needs it is then missing.
-      memory: gigabytes that searching may take on each device; None for a third of what is free, at most 4.
+      memory: gigabytes that the whole may take, reading, embedding, search and page; None for a third of what is
+        free. What does not fit lies in files in TMPDIR.
       size, channels, skip_bad, value_range, layout, data_dir: see `data.read`.
       batch: images per LPIPS batch.
     """

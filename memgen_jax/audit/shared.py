@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from memgen_jax import neighbors
-from memgen_jax.data import Items
+from memgen_jax.data import Items, room
+from memgen_jax.mapped import let_go
 
 SIDE = 8  # pictures are looked for by their means over a grid of that many fields a side
 TRIED = 4  # as many nearest are held against each item in full
@@ -90,9 +91,11 @@ def find(sets: Mapping[str, Items]) -> tuple[list[Shared], Bool[np.ndarray, " ho
 
 def _fingerprints(values: Shaped[np.ndarray, "item ..."]) -> Int[np.ndarray, " item"]:
     """Eight bytes an item, equal for equal items; one pair in 10^19 of others agrees by chance."""
-    digests = [
-        hashlib.blake2b(np.ascontiguousarray(item).tobytes(), digest_size=8).digest() for item in values
-    ]
+    digests = []
+    for rows in room.blocks(len(values), values[:1].nbytes):
+        for item in values[rows]:
+            digests.append(hashlib.blake2b(np.ascontiguousarray(item).tobytes(), digest_size=8).digest())
+        let_go(values)
     return np.frombuffer(b"".join(digests), np.int64)
 
 
@@ -112,6 +115,9 @@ def _near(
         limit = CONTRAST * spread if first.ndim == 2 else min(LEVELS, max(LEAST, CONTRAST * spread))
         differences = np.asarray(second[np.sort(others)], np.float32) - item
         near[i] = np.sqrt((differences**2).mean(axis=tuple(range(1, second.ndim)))).min() <= limit
+        if i % 16 == 15:
+            let_go(first)
+            let_go(second)
     return near
 
 
@@ -128,4 +134,5 @@ def _field_means(values: Shaped[np.ndarray, "item ..."]) -> Float[np.ndarray, "i
         grey = values[start : start + step].mean(axis=-1, dtype=np.float32)
         sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
         means[start : start + step] = (sums / area).reshape(len(grey), -1)
+        let_go(values)
     return means

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from memgen_jax import metrics, phases
+from memgen_jax.audit import budget
 from memgen_jax.audit.comparing import Side
 from memgen_jax.audit.concluding import Result
 from memgen_jax.audit.folder import (
@@ -190,8 +191,9 @@ def _galleries(
     every = np.unique(np.concatenate(list(chosen.values())))
     if not len(every):
         return {}
-    shown = samples.part(every)
-    search = functools.partial(metrics.least_search, metric, settings.orbit, shown.rows)
+    allowed = budget.of(settings.memory)
+    shown = samples.part(every, allowed.items)
+    search = functools.partial(metrics.least_search, metric, settings.orbit, shown.rows, memory=allowed.tiles)
     near = search(train.items, train.rows, k=min(4, len(train.rows)))
     # One more, for the sample itself is among them; it need not stand first where it has a duplicate.
     among = search(samples.items, samples.rows, k=min(5, len(samples.rows)))

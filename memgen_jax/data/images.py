@@ -20,6 +20,7 @@ from tqdm import tqdm
 from memgen_jax.data.items import Account, Items, legible
 from memgen_jax.data.room import converted, make_room
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -118,10 +119,12 @@ def stack(
                     continue
                 if values is None:
                     values = make_room((len(names), *image.shape), np.dtype(np.uint8), memory)
-                    chunk = min(max(CHUNK // image.size, 2 * (os.cpu_count() or 1)), 1024)
+                    queue = CHUNK if memory is None else min(CHUNK, memory // 4)
+                    chunk = min(max(queue // image.size, 2 * (os.cpu_count() or 1)), 1024)
                 _require_same_kind(image.shape, name, values.shape[1:], kept[:1])
                 values[len(kept)] = image
                 kept.append(name)
+            let_go(values)
             bar.update(len(opened))
     if values is None:
         raise InputError(

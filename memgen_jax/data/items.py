@@ -112,8 +112,8 @@ def count_by_kind(unread: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in ordered)
 
 
-def joined(parts: Sequence[Items]) -> Items:
-    """Several sets as one, in their order.
+def joined(parts: Sequence[Items], memory: int | None = None) -> Items:
+    """Several sets as one, in their order; above `memory` bytes mapped from a file.
 
     Raises:
       InputError: they hold items of different shapes or kinds.
@@ -134,7 +134,7 @@ def joined(parts: Sequence[Items]) -> Items:
     for part in parts:
         unread.update(part.unread)
     return Items(
-        copied([part.values for part in parts]),
+        copied([part.values for part in parts], memory),
         [name for part in parts for name in part.names],
         "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
         [name for part in parts for name in part.skipped],

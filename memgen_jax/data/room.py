@@ -32,6 +32,14 @@ def free_memory() -> int:
     return max(min(free), 0)
 
 
+def own_memory() -> int:
+    """Bytes of memory that this process holds at present; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
 def allowed(memory: int | None) -> int:
     """Bytes that one set may take in memory, where `memory` says none."""
     return free_memory() // SHARE if memory is None else memory
@@ -80,6 +88,8 @@ def converted(
     out = make_room((len(array), *item_shape), dtype, memory)
     for rows in blocks(len(array), math.prod(array.shape[1:]) * max(array.dtype.itemsize, dtype.itemsize)):
         out[rows] = change(array[rows])
+        let_go(array)
+        let_go(out)
     return out
 
 
@@ -92,6 +102,16 @@ def in_memory(array: np.memmap) -> np.ndarray:
     return out
 
 
+def taken(array: np.ndarray, chosen: np.ndarray, memory: int | None = None) -> np.ndarray:
+    """Some items of an array, in their order."""
+    out = make_room((len(chosen), *array.shape[1:]), array.dtype, memory)
+    for rows in blocks(len(chosen), array[:1].nbytes):
+        out[rows] = array[chosen[rows]]
+        let_go(array)
+        let_go(out)
+    return out
+
+
 def copied(parts: Sequence[np.ndarray], memory: int | None = None) -> np.ndarray:
     """Arrays of one kind after one another."""
     if len(parts) == 1:
@@ -101,5 +121,7 @@ def copied(parts: Sequence[np.ndarray], memory: int | None = None) -> np.ndarray
     for part in parts:
         for rows in blocks(len(part), math.prod(part.shape[1:]) * part.dtype.itemsize):
             out[start + rows.start : start + rows.stop] = part[rows]
+            let_go(part)
+            let_go(out)
         start += len(part)
     return out

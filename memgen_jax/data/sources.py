@@ -146,7 +146,7 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
         for source in sources
         for part, _ in [read(source, **options)]
     ]
-    return joined(parts), None
+    return joined(parts, options.get("memory")), None
 
 
 def float_span(source: str | os.PathLike, layout: str | None = None) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped, UInt8
 from tqdm import tqdm
 
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
 
 Pictures = UInt8[np.ndarray, "item height width channel"]
@@ -71,6 +72,7 @@ class Encoder(Metric):
             for start in range(0, len(items), self.batch):
                 part = np.ascontiguousarray(items[start : start + self.batch])
                 parts.append(self._unit(part))
+                let_go(items)
                 bar.update(len(part))
         return np.concatenate(parts)
 

@@ -37,7 +37,8 @@ WORKING_SIDE = 32  # sides below this are resized up to it
 RESIZES = {"nearest_exact": "nearest", "bilinear": "bilinear"}
 
 IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
-BYTES_A_PIXEL = 200  # that embedding takes at most, measured
+LET_GO = 2**24  # bytes of mapped files that are held at a time
+BYTES_A_PIXEL = 150  # that embedding takes at most, measured
 
 # ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
 SHIFT = (-0.030, -0.088, -0.188)
@@ -217,7 +218,7 @@ def embedded(
     if memory is not None:
         step = max(1, min(step, memory // (bytes_a_pixel * math.prod(images.shape[1:3]) * devices)))
     step *= devices
-    out = None
+    out, held = None, 0
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
@@ -228,7 +229,9 @@ def embedded(
                 most = IN_MEMORY if memory is None else memory // 2
                 out = _make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
             out[start : start + len(part)] = rows
-            if start // step % 16 == 15:
+            held += rows.nbytes + part.nbytes
+            if held > LET_GO:
+                held = 0
                 for array in (images, out):
                     let_go(array)
             bar.update(len(part))

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Int, Int32, UInt8
 from scipy.sparse import coo_array
 
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric
 from memgen_jax.neighbors import Neighbors
 
@@ -203,8 +204,10 @@ def least_search(
     references: np.ndarray,
     *,
     k: int = 1,
+    exclude_self: bool = False,
+    exclude: Int[np.ndarray, " query"] | None = None,
+    memory: int | None = None,
     progress: str | None = None,
-    **options,
 ) -> Neighbors:
     """The k nearest references of every query, by the least distance over the references' versions, exactly.
 
@@ -216,18 +219,40 @@ def least_search(
     Args:
       queries, references: as vectors.
       items: the references as data sets hold them.
-      options: of `Metric.search`.
+      exclude_self, exclude, memory, progress: of `neighbors.search`; an eighth of the memory is for versions.
     """
-    found = metric.search(queries, references, k=k, progress=progress, **options)
+    if exclude_self:
+        exclude = np.arange(len(queries))
+    found = metric.search(queries, references, k=k, exclude=exclude, memory=memory, progress=progress)
     if orbit is None:
         return found
     count = len(orbit)
-    for number, version in enumerate(orbit.versions(items)):
-        if number:
-            name = f"{progress}, version {number + 1} of {count}" if progress else None
-            other = metric.search(queries, metric.vectors(version), k=k, progress=name, **options)
-            found = _nearest_of_both(found, other, k)
+    for block in _blocks(items, k, memory):
+        own = None if exclude is None else _inside(exclude, block)
+        for number, version in enumerate(orbit.versions(items[block])):
+            if number:
+                name = f"{progress}, version {number + 1} of {count}" if progress else None
+                other = metric.search(
+                    queries, metric.vectors(version), k=k, exclude=own, memory=memory, progress=name
+                )
+                moved = Neighbors(other.distance, other.index + block.start)
+                found = _nearest_of_both(found, moved, k)
+        let_go(items)
     return found
+
+
+def _blocks(items: Images, k: int, memory: int | None) -> list[slice]:
+    """Items whose versions fit in an eighth of the memory; in each block more than the k that are wanted."""
+    count = 1 if memory is None else math.ceil(8 * items.nbytes / max(memory, 1))
+    count = min(count, max(1, len(items) // (k + 1)))
+    edges = [len(items) * i // count for i in range(count + 1)]
+    return [slice(*both) for both in itertools.pairwise(edges)]
+
+
+def _inside(exclude: Int[np.ndarray, " query"], block: slice) -> Int[np.ndarray, " query"]:
+    """Rows to leave out, counted from the block's first; -1 where they lie in another."""
+    inside = (exclude >= block.start) & (exclude < block.stop)
+    return np.where(inside, exclude - block.start, -1)
 
 
 def _nearest_of_both(first: Neighbors, second: Neighbors, k: int) -> Neighbors:

@@ -20,6 +20,7 @@ from memgen_jax.neighbors.rows import (
     as_rows,
     local_mesh,
     padded,
+    point_amid,
     refuse_what_is_not_finite,
     rounding_constant,
     rows_per_tile,
@@ -114,8 +115,7 @@ class _Counter:
         self.squared, self.scale = squared, scale
         # Euclidean distances between rows as they are stored.
         self.euclidean = (np.sqrt(radii) if squared else radii) / scale
-        few = references[:: max(1, len(references) // 64)][:64]
-        self.centre = np.median(few.astype(np.float32), axis=0)
+        self.centre = point_amid(references)
         self.query_side, self.reference_side = tile_sides(memory, references.shape[1], memory)
 
     def __call__(

@@ -25,11 +25,13 @@ from tqdm import tqdm
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.rows import (
     as_rows,
     local_mesh,
     padded,
     place_of_references,
+    point_amid,
     refuse_what_is_not_finite,
     rounding_doubt,
     rows_per_tile,
@@ -178,8 +180,7 @@ class _Finder:
         self.references, self.memory, self.dtype, self.mesh = references, memory, dtype, mesh
         # Distances do not change when one point is taken from everything, and the Gram form loses
         # less to cancellation. Any point amid the items will do: the median of a few of them.
-        few = references[:: max(1, len(references) // 64)][:64]
-        self.centre = np.median(few.astype(np.float32), axis=0)
+        self.centre = point_amid(references)
         # Few references stay on the devices, ready, instead of coming again for each tile of queries.
         count, dim = references.shape
         place = place_of_references(count, dim, memory, mesh.devices.size)
@@ -225,6 +226,7 @@ class _Finder:
                     done, compared = under_way
                     found = self._fetch(queries[done], compared)
                     square[done], index[done], certain[done] = self._verify(queries[done], *found, k)
+                    let_go(queries)
                     bar.update(done.stop - done.start)
                 under_way = begun
         return square, index, certain
@@ -260,6 +262,7 @@ class _Finder:
                 self.prepared[first] = reference
             jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
             kept = compare(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
+            let_go(self.references)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
         if candidates == len(self.references):  # nothing is left out

@@ -7,12 +7,15 @@ from typing import Literal
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
+PIECE = 2**17  # numbers of items that are taken at a time on the host: they fit a processor's cache
+FEW = 8  # rows of which a tile is a multiple where a block of them has no room
 SMALL = (128, 192, 256, 384, 512, 768, 1024)  # rows of small tiles; multiples of a block
 
 
@@ -77,15 +80,18 @@ def squared_distances(
     reference: Int[np.ndarray, " pair"],
 ) -> Float[np.ndarray, " pair"]:
     """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
-    square = np.empty(len(query))
-    piece = max(1, 2**17 // queries.shape[1])  # fits a processor's cache
+    square = np.zeros(len(query))
+    dim = queries.shape[1]
+    piece = max(1, PIECE // dim)
 
     def compute(start: int) -> None:
         pairs = slice(start, start + piece)
-        difference = references[reference[pairs]].astype(np.float32, copy=False)
-        difference = difference - queries[query[pairs]].astype(np.float32, copy=False)
-        difference = difference.astype(np.float64)
-        square[pairs] = np.einsum("pd,pd->p", difference, difference)
+        for first in range(0, dim, PIECE):  # one, but for very long items
+            part = slice(first, first + PIECE)
+            difference = references[reference[pairs], part].astype(np.float32, copy=False)
+            difference = difference - queries[query[pairs], part].astype(np.float32, copy=False)
+            difference = difference.astype(np.float64)
+            square[pairs] += np.einsum("pd,pd->p", difference, difference)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(compute, range(0, len(query), piece)))
@@ -107,10 +113,19 @@ def tile_sides(memory: int, dim: int, most: int) -> tuple[int, int]:
     allows it.
     """
     room = 3 * memory // 4
-    queries = min(math.isqrt(dim**2 + room // 8) - dim, most)
-    queries = max(queries - queries % BLOCK, BLOCK)
-    references = (room - 8 * queries * dim) // (8 * (queries + dim))
-    return queries, max(references - references % BLOCK, BLOCK)
+    queries = _whole(min(math.isqrt(dim**2 + room // 8) - dim, most))
+    return queries, _whole((room - 8 * queries * dim) // (8 * (queries + dim)))
+
+
+def _whole(rows: int) -> int:
+    """So many rows or fewer, whole blocks where there is room for one; at least one row."""
+    multiple = _multiple(rows, BLOCK)
+    return max(rows - rows % multiple, 1)
+
+
+def _multiple(side: int, usual: int) -> int:
+    """Of what a tile's rows are a multiple where it has at most so many: items may be so long that few fit."""
+    return usual if side >= BLOCK else FEW if side >= FEW else 1
 
 
 def rows_per_tile(count: int, side: int, multiple: int) -> int:
@@ -118,10 +133,24 @@ def rows_per_tile(count: int, side: int, multiple: int) -> int:
 
     What a small tile has beyond its rows is compared too: at most half as many as there are.
     """
-    if count <= min(side, SMALL[-1]):
+    if side >= BLOCK and count <= min(side, SMALL[-1]):
         return min(next(size for size in SMALL if count <= size), side)
     per_tile = math.ceil(count / math.ceil(count / side))
+    multiple = _multiple(side, multiple)
     return math.ceil(per_tile / multiple) * multiple
+
+
+def point_amid(references: Shaped[np.ndarray, "reference dim"]) -> Float[np.ndarray, " dim"]:
+    """The median of a few of the items, of fewer where they are very long."""
+    dim = references.shape[1]
+    count = min(64, max(1, 128 * PIECE // dim))
+    few = references[:: max(1, len(references) // count)][:count]
+    middle = np.empty(dim, np.float32)
+    for first in range(0, dim, PIECE):
+        part = slice(first, first + PIECE)
+        middle[part] = np.median(few[:, part].astype(np.float32), axis=0)
+        let_go(references)
+    return middle
 
 
 def padded(rows: np.ndarray, count: int) -> np.ndarray:

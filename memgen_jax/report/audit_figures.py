@@ -1,6 +1,7 @@
 """Figures of an audit: how the answer hangs on the thresholds, and which samples to look at."""
 
 import typing
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -64,6 +65,38 @@ def sensitivity(
         axes.set_xlabel(f"δ$_m$ ({metric})")
     for axis in (left.xaxis, right.xaxis, right.yaxis):
         style.plain_log_ticks(axis)
+    return figure
+
+
+@style.settings()
+def over_sets(rows: Sequence[Mapping[str, typing.Any]]) -> "matplotlib.figure.Figure":
+    """The three shares of every set of samples, in the order of the rows.
+
+    Args:
+      rows: of sets.csv: set, and each phase with _low and _high.
+    """
+    figure = style.new_figure(max(5.0, min(11.0, 2.0 + 0.6 * len(rows))), 3.6)
+    axes = figure.subplots()
+    place = np.arange(len(rows))
+    for phase, plain in (("memorized", "copies"), ("spurious", "repeats"), ("generalized", "new")):
+        share, low, high = (style.column(rows, f"{phase}{end}") for end in ("", "_low", "_high"))
+        axes.errorbar(
+            place,
+            share,
+            yerr=np.maximum([share - low, high - share], 0),
+            color=style.PHASE_COLORS[phase],
+            marker=style.PHASE_MARKERS[phase],
+            capsize=2,
+            label=f"{plain} ({phase})",
+        )
+    names = [str(row["set"]) for row in rows]
+    long = sum(map(len, names)) > 60
+    shown = [name if len(name) <= 24 else f"…{name[-23:]}" for name in names]
+    axes.set_xticks(place, shown, rotation=45 if long else 0, ha="right" if long else "center")
+    axes.set_xlim(-0.4, len(rows) - 0.6)
+    style.percent_axis(axes, "share of samples")
+    axes.set_ylim(-0.03, 1.03)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

@@ -87,6 +87,38 @@ def render(
     )
 
 
+def render_sets(rows: Sequence[Mapping], summary: Mapping) -> str:
+    """The page of several sets of samples.
+
+    Args:
+      rows: of sets.csv.
+      summary: of one of the sets, for what all have in common.
+    """
+    most = max(rows, key=lambda row: row["memorized"])
+    share = percent(most["memorized"])
+    lead = (
+        f"The largest share of copies (memorized) is {share}, of {most['set']}; the smallest is "
+        f"{percent(min(row['memorized'] for row in rows))}, of {len(rows)} sets of samples against "
+        f"{summary['num_train']:,} training items."
+        if most["memorized"]
+        else f"In none of {len(rows)} sets of samples is there a copy (memorized) of the {summary['num_train']:,} "
+        "training items."
+    )
+    return page.render(
+        "audit_sets.html",
+        answer=lead,
+        rows=rows,
+        metric=summary["metric_phrase"],
+        metric_name=summary["metric_short"],
+        origin=_origin(summary),
+        curve=page.picture(
+            audit_figures.over_sets(rows),
+            "The shares of copies, repeats and new samples, a point for every set",
+            "Bars are 95% intervals (Wilson) of sampling alone, for one model each.",
+        ),
+    )
+
+
 def render_unlabelled(
     summary: Mapping,
     metric: typing.Any,
