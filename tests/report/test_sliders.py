@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from memgen_jax import phases
-from memgen_jax.report import audit_page, page, sliders, transition_page
+from memgen_jax.report import page, sliders, transition_page
 from tests.report import browser as browsers
 
 DELTA_M, DELTA_S = 1.3, 0.7
@@ -199,7 +199,7 @@ def test_moved_sliders_give_the_shares_of_their_thresholds(opened):
     assert opened.evaluate(READ) == expected
     words = opened.evaluate("document.getElementById('slider-words').textContent")
     assert words.startswith(
-        f"At δm = {page.measure(delta_m)} and δs = {page.measure(delta_s)}, memorized falls below"
+        f"At δₘ = {page.measure(delta_m)} and δₛ = {page.measure(delta_s)}, memorized falls below"
     )
     opened.evaluate("document.getElementById('slider-reset').click()")
     assert opened.evaluate("document.getElementById('slider-m').value") == "60"
