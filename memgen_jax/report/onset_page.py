@@ -59,13 +59,14 @@ def _turn(critical: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str
             else f" ({page.number(critical['low'])} – {page.number(critical['high'])})"
         )
         return f"from about n = {page.number(critical['num_train'])}{interval} training points on"
-    ordered = sorted(rows, key=lambda row: row["num_train"])
-    first, last = ordered[0], ordered[-1]
-    return (
-        f"at no single n found here (the chance of it, P(Δ > 0), goes from {first['p_delta_positive']:.2f} at "
-        f"n = {page.number(first['num_train'], 9)} to {last['p_delta_positive']:.2f} at "
-        f"n = {page.number(last['num_train'], 9)})"
-    )
+    sizes = [row["num_train"] for row in rows]
+    tried = f"from n = {page.number(min(sizes), 9)} to {page.number(max(sizes), 9)}"
+    chance = [row["p_delta_positive"] for row in rows]
+    if min(chance) > 0.5:
+        return f"at every n tried, {tried} (P(Δ > 0) is at least {min(chance):.2f})"
+    if max(chance) < 0.5:
+        return f"at no n tried, {tried} (P(Δ > 0) is at most {max(chance):.2f})"
+    return f"at no one n found here: {tried} P(Δ > 0) lies between {min(chance):.2f} and {max(chance):.2f}"
 
 
 def render_linear(

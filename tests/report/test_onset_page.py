@@ -27,8 +27,8 @@ SUMMARY = {"16": found(11.5, 11.3, 11.8), "100": found(None)}
 def test_the_linear_answer_is_where_it_turns_or_between_what_it_goes():
     assert onset_page.answer_linear(SUMMARY, ROWS) == (
         "The linear model comes closer to the truth than to its training set: in 16 dimensions from about n = 11.5 "
-        "(11.3 – 11.8) training points on; in 100 dimensions at no single n found here (the chance of it, P(Δ > 0), "
-        "goes from 0.00 at n = 2 to 0.40 at n = 64)."
+        "(11.3 – 11.8) training points on; in 100 dimensions at no n tried, from n = 2 to 64 (P(Δ > 0) is at most "
+        "0.40)."
     )
 
 
@@ -62,17 +62,25 @@ def test_a_reading_that_cannot_tell_its_controls_is_said_to_prove_little():
         "The network comes closer to the truth than to its training set from about n = 20 training"
     )
     assert "unseen data count as closer to the truth" in good
+    always = onset_page.answer_network(
+        found(None)["critical_num_train"], network_rows(model=(1.0, 0.8)), "whole"
+    )
+    assert "its training set at every n tried, from n = 10 to 40 (P(Δ > 0) is at least 0.80)." in always
     blind = onset_page.answer_network(turned, network_rows(copies=(0.0, 0.8)), "whole")
     assert "does not tell a perfect copier at every n" in blind
     both = onset_page.answer_network(turned, network_rows((0.5, 1.0), (0.0, 0.8)), "whole")
     assert "a perfect model or a perfect copier" in both
 
 
-def test_the_networks_page_has_a_row_for_each_n():
-    text = onset_page.render_network(
+def render_network():
+    return onset_page.render_network(
         rows=network_rows(),
         summary={"num_parameters": 41_609, "critical_num_train": {"whole": found(None)["critical_num_train"]}},
         reading="whole", picture=PICTURE, command="", settings={}, environment={},
     )  # fmt: skip
+
+
+def test_the_networks_page_has_a_row_for_each_n():
+    text = render_network()
     assert "41,609 parameters" in text and text.count('<th class="num" scope="row">') == 2
-    assert "goes from 0.20 at n = 10 to 0.90 at n = 40" in text
+    assert "at no one n found here: from n = 10 to 40 P(Δ &gt; 0) lies between 0.20 and 0.90" in text

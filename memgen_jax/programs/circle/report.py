@@ -123,7 +123,7 @@ WORDS = {
     ),
     "temperature": (
         "The exact energy along the ring against temperature, and where its minima and the learned ones lie.",
-        "As the temperature rises neighbouring minima merge, and what is left lies between the points.",
+        "Left, of one training set: merged minima lie between its points. Right: how many there are of every K.",
     ),
     "ring_radius": (
         "The radius at which descents end against inverse temperature: exact and learned energies, and in closed form.",

@@ -10,12 +10,12 @@ from memgen_jax import runs
 WORDS = {
     "probability": (
         "P(Δ > 0) against the number of training points: around n = d for every dimension, up to n = N for the first.",
-        "Bands are 95% intervals over the simulations; dotted: n = d. Near n = N it falls back: there the training set "
-        "is as large as the set that stands for the truth.",
+        "Bands are 95% intervals over the simulations; dotted: n = d. At n = N the training set is as large as the set "
+        "that stands for the truth.",
     ),
     "hellinger": (
         "The squared Hellinger distance between the generated and the true density against n, one curve a dimension.",
-        "It is 1 up to n = d and reaches its floor, the dashed line, as n grows.",
+        "Up to n = d it is 1 by theory; the dashed line is its floor.",
     ),
     "claim": (
         "For each model the sizes over which P(Δ > 0) rises, and where the errors begin to fall, on one axis.",
