@@ -13,7 +13,7 @@ EVERYWHERE: dict[str, str] = {
     "metrics.jsonl": "a line for each logged step and stage: loss, rate, speed",
     "figures/*.png": "the figures",
     "figures/*.pdf": "the figures, for print",
-    "report.html": "the page; opens offline",
+    "report.html": "the page: the answer first, the rest folds; opens offline",
     ".lock": "keeps a second process out while the program runs",
     ".at_work*": "the same, where the file system has no locks",
 }

@@ -127,7 +127,13 @@ def nearness(c_t: float | None) -> str:
     return "farther from S than unseen items: undertrained" if c_t > 3 else "as near to S as unseen items"
 
 
-def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:
+def answer(
+    name: str,
+    rows: Sequence[typing.Any],
+    critical: Sequence[CriticalSize] = (),
+    *,
+    spurious_are: str = "repeated samples that copy no training item",
+) -> str:
     """The result in one sentence, no stronger than the intervals allow.
 
     A transition is claimed where the intervals of the memorized fraction at the smallest and the largest
@@ -137,6 +143,7 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
       name: of the data set.
       rows: one row per K with the fields of `fractions.csv`.
       critical: the first that is reached and of phase "memorized" is quoted.
+      spurious_are: what the word means in this run.
     """
     turns, memorized = _memorized(rows, critical)
     if not turns:
@@ -150,7 +157,7 @@ def answer(name: str, rows: Sequence[typing.Any], critical: Sequence[CriticalSiz
         _value(first, "spurious_high"), _value(last, "spurious_high")
     )
     spurious = (
-        f"repeated samples that copy no training item (spurious) peak at {share}"
+        f"{spurious_are} (spurious) peak at {share}"
         if stands_out
         else f"no spurious peak stands out (largest share {share})"
     )

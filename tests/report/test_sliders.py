@@ -199,7 +199,7 @@ def test_moved_sliders_give_the_shares_of_their_thresholds(opened):
     assert opened.evaluate(READ) == expected
     words = opened.evaluate("document.getElementById('slider-words').textContent")
     assert words.startswith(
-        f"At δm = {page.measure(delta_m)} and δs = {page.measure(delta_s)}, memorized falls below"
+        f"At δₘ = {page.measure(delta_m)} and δₛ = {page.measure(delta_s)}, memorized falls below"
     )
     opened.evaluate("document.getElementById('slider-reset').click()")
     assert opened.evaluate("document.getElementById('slider-m').value") == "60"

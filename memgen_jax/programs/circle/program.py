@@ -1,6 +1,6 @@
 """The solvable world: networks on the unit circle beside the exact landscape (Pham et al. 2025, Fig. 1).
 
-  config -> training -> landscapes -> attractors -> the memory alone -> circle.csv -> figures
+  config -> training -> landscapes -> attractors -> the memory alone -> circle.csv -> figures -> report.html
 
 Each arrow is a stage that writes its own files in the workdir and is skipped where they are whole, so the
 same command continues an interrupted run. What the files hold:
@@ -42,9 +42,9 @@ from memgen_jax.programs.settings import plain
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = CircleRun(config)
     workdir = runs.Workdir(workdir_path, plain(run.settings), command=invocation.command)
-    if (workdir / "figures" / "landscapes.pdf").exists():
+    if (workdir / "report.html").exists():
         report.print_outcome(workdir)
-        print(f"This run is finished: {workdir / 'figures'}.")
+        print(f"This run is finished: {workdir / 'report.html'}.")
         return
     workdir.write_environment()
     landscapes_left = not all((workdir / name).exists() for name in landscape_files(run))
@@ -62,8 +62,11 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         [report.summarize(run, workdir, size) for size in (*run.settings.num_train, None)],
     )
     report.draw_figures(run, workdir)
+    report.write_page(run, workdir)
     report.print_outcome(workdir)
-    print(f"Figures: {workdir / 'figures'}; the table: {workdir / 'circle.csv'}.")
+    print(
+        f"Figures and the page: {workdir / 'figures'}, {workdir / 'report.html'}; the table: {workdir / 'circle.csv'}."
+    )
 
 
 def train(run: CircleRun, workdir: runs.Workdir) -> Any:

@@ -1,8 +1,9 @@
-"""From the circle's files to circle.csv, the figures and the lines on the screen."""
+"""From the circle's files to circle.csv, the figures, the page and the lines on the screen."""
 
 import csv
 import functools
 import io
+import json
 from typing import Any
 
 import jax
@@ -87,7 +88,7 @@ def summarize(run: CircleRun, workdir: runs.Workdir, num_train: int | None) -> d
 
 
 def draw_figures(run: CircleRun, workdir: runs.Workdir) -> None:
-    """Stage 6: figures/*.png and .pdf; landscapes last, as the sign that the run is finished."""
+    """Stage 6: figures/*.png and .pdf."""
     from memgen_jax.report import circle_figures, style
 
     sizes = run.settings.num_train
@@ -110,6 +111,59 @@ def draw_figures(run: CircleRun, workdir: runs.Workdir) -> None:
     }
     for name, figure in figures.items():
         style.save(figure, workdir / "figures" / name)
+
+
+# Of each figure what it shows, for who cannot see it, and how to read it.
+WORDS = {
+    "landscapes": (
+        "The learned energy of several K as contours with arrows of the score and the generated points, beside the "
+        "closed form's.",
+        "The energy that each network learned, its lines of equal height, its score as arrows, and generated points. "
+        "Numbers: exact energies, less the lowest one met, at the centroids of the nine largest clusters.",
+    ),
+    "temperature": (
+        "The exact energy along the ring against temperature, and where its minima and the learned ones lie.",
+        "Left, of one training set: merged minima lie between its points. Right: how many there are of every K.",
+    ),
+    "ring_radius": (
+        "The radius at which descents end against inverse temperature: exact and learned energies, and in closed form.",
+        "Line: the closed form of infinitely many points.",
+    ),
+    "phase_diagram": (
+        "Two maps over inverse temperature and number of random memories: minima at patterns, and minima off them.",
+        "Means over several draws of the points.",
+    ),
+    "critical_load": (
+        "How many points are half recalled, and how many minima are made up, where the points crowd together.",
+        "Left: the load against the share of the circle that holds the points. Right: minima off the points.",
+    ),
+}
+
+
+def write_page(run: CircleRun, workdir: runs.Workdir) -> None:
+    """Stage 7: report.html, from the tables and the figures; the last file, so the sign that the run is finished."""
+    from memgen_jax.report import circle_page, page
+
+    rows = [
+        {name: float(value) if value else None for name, value in row.items()}
+        for row in read_csv(workdir, "circle.csv")
+    ]
+    s = run.settings
+    html = circle_page.render(
+        rows=rows,
+        attractor_time=s.attractors.time,
+        delta=s.delta,
+        distance=s.attractors.distance,
+        flat_below=s.attractors.flat_below,
+        pictures={
+            name: page.picture(workdir / "figures" / f"{name}.png", *words) for name, words in WORDS.items()
+        },
+        num_steps=s.train.num_steps,
+        command=workdir.command,
+        settings=json.loads((workdir / "config.json").read_text()),
+        environment=json.loads((workdir / "environment.json").read_text()),
+    )
+    page.write(workdir / "report.html", html)
 
 
 def energy_along_the_ring(run: CircleRun, num_train: int) -> dict[str, np.ndarray]:

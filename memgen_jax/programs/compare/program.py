@@ -161,7 +161,7 @@ def draw(
     )
     html = page.render(
         "compare.html",
-        title="Transition runs compared",
+        title="Do these runs turn at the same K?",
         answer=answer,
         runs=runs,
         critical=critical_rows(curves),

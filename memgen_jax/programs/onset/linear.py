@@ -1,4 +1,4 @@
-"""The linear denoiser: simulations -> onset.csv and readings.csv -> figures (Onset 2024, section 3).
+"""The linear denoiser: simulations -> onset.csv and readings.csv -> figures -> report.html (Onset 2024, section 3).
 
 simulations/…npz   what blocks of simulations measured, one file each
 onset.csv          H², E_TG, E_OG and P(Δ > 0) under the chosen reading, one row for each d and n
@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from memgen_jax import onset, runs
 from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.onset import pages
 from memgen_jax.programs.settings import plain, settings_from
 
 BLOCK = 8  # simulations in one file and in memory at once, on each device
@@ -130,7 +131,9 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         workdir.write_json("onset.json", summary)
         draw(settings, workdir, rows, compared, summary)
     print_outcome(rows, summary)
-    print(f"Tables and figures: {workdir / 'onset.csv'}, {workdir / 'figures'}.")
+    print(
+        f"Table, figures and the page: {workdir / 'onset.csv'}, {workdir / 'figures'}, {workdir / 'report.html'}."
+    )
     workdir.close()  # a thread of the pool may hold it, and its lock, a little longer
 
 
@@ -250,7 +253,7 @@ def summarize(settings: LinearOnsetSettings, measured: dict[int, dict[int, onset
 def draw(
     settings: LinearOnsetSettings, workdir: runs.Workdir, rows, compared, summary: dict[str, Any]
 ) -> None:
-    """figures/*.png and .pdf."""
+    """figures/*.png and .pdf, and report.html."""
     from memgen_jax.report import claim_figures, onset_figures, style
 
     floors = {int(dim): found["hellinger2_floor"] for dim, found in summary.items()}
@@ -265,6 +268,8 @@ def draw(
         figures["readings"] = onset_figures.readings(compared, (settings.kernel_width, settings.covariance))
     for name, figure in figures.items():
         style.save(figure, workdir / "figures" / name)
+    reading = {name: getattr(settings, name) for name in ("num_original", "kernel_width", "covariance")}
+    pages.write_linear(workdir, rows, summary, tuple(figures), reading)
 
 
 def claim_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:

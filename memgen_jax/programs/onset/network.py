@@ -1,4 +1,4 @@
-"""A network on Gaussian pixels: members -> training -> samples -> onset.csv -> figures (Onset 2024, Fig. 4).
+"""A network on Gaussian pixels: members -> training -> samples -> onset.csv -> figures, page (Onset 2024, Fig. 4).
 
 checkpoints/, samples/, members.csv, metrics.jsonl   as `experiments.transition` writes them
 onset.csv     one row for each n, source and reading:
@@ -20,6 +20,7 @@ from memgen_jax import data, diffusion, onset, runs, sweep
 from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import DDPMSettings, UNetSettings
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.onset import pages
 from memgen_jax.programs.settings import plain, settings_from
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
@@ -189,8 +190,11 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     workdir.write_csv("onset.csv", rows)
     workdir.write_json("onset.json", summary)
     draw(run, workdir, rows)
+    pages.write_network(run.settings.metric.reading, workdir, rows, summary)
     print_outcome(run, rows)
-    print(f"Table and figures: {workdir / 'onset.csv'}, {workdir / 'figures'}.")
+    print(
+        f"Table, figures and the page: {workdir / 'onset.csv'}, {workdir / 'figures'}, {workdir / 'report.html'}."
+    )
 
 
 def train(run: NetworkOnsetRun, workdir: runs.Workdir, mesh) -> None:

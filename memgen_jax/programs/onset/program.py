@@ -3,7 +3,8 @@
   configs/onset_linear.py   the linear denoiser in closed form: Figs. 2 and 3
   configs/onset_unet.py     a U-Net on Gaussian pixels: Fig. 4
 
-Both write onset.csv, onset.json and figures/ in the workdir; the same command continues an interrupted run.
+Both write onset.csv, onset.json, figures/ and report.html in the workdir; the same command continues an interrupted
+run.
 """
 
 from ml_collections import ConfigDict

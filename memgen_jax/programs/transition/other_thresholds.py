@@ -83,7 +83,6 @@ def beside(
                 if of_train
                 else samples[found["synthetic_index"][own]]
             )
-            examples[i] = sliders.Example(
-                size, *(float(joined[name][i]) for name in NAMES), samples[own], neighbor
-            )
+            to_train, to_other = (float(joined[name][i]) for name in NAMES)
+            examples[i] = sliders.Example(size, to_train, to_other, samples[own], neighbor)
     return [examples[i] for i in chosen.tolist()]

@@ -118,7 +118,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             pictures["capacity"] = figure(workdir, "capacity", *densities.draw_capacity(workdir))
     environment = json.loads((workdir / "environment.json").read_text())
     shown_page = transition_page.TransitionPage(
-        title=f"How much data until a model stops copying? {run.name}",
+        title=f"How much data until a model of {run.name} stops copying?",
         dataset=sentences.dataset_phrase(run.dataset),
         answer=" ".join(
             [

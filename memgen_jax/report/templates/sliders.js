@@ -82,7 +82,7 @@
     const now = shares(at);
     const words = several
       ? "Shares of the three phases against K at these thresholds; the table below has the numbers. Dotted: at the thresholds in use."
-      : "Shares of the three phases against δm, at this δs; the line marks the slider's place.";
+      : "Shares of the three phases against δₘ, at this δₛ; the line marks the slider's place.";
     const [made, width] = drawing(part("curve"), 230, words);
     const [left, right, top, bottom] = [44, width - 14, 12, 190];
     const up = (share) => bottom - (bottom - top) * share;
@@ -115,7 +115,7 @@
       PHASES.forEach((_, phase) => line(along.map((found, m) => [x(m), up(found[phase])]), phase, "now"));
       made.append(svg("line", { x1: x(at.m), x2: x(at.m), y1: top, y2: bottom, class: "threshold" }));
       ends(made, left, right, bottom, "m");
-      made.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "δm"));
+      made.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "δₘ"));
     }
   }
 
@@ -169,7 +169,7 @@
         row.append(html("figure", {}, ...images, html("figcaption", {}, `${size}${one.distance}`, html("br", {}), badge)));
       }
       if (!chosen.length) row.append(html("p", { class: "muted" }, "no example there"));
-      return html("div", {}, html("p", { class: "heading" }, title), row);
+      return html("div", {}, html("p", { class: "muted" }, title), row);
     };
     place.replaceChildren(side("within", within), side("beyond", beyond));
   }
@@ -179,13 +179,13 @@
     body.replaceChildren(...sets.map((set, i) =>
       html("tr", {},
         html("th", { scope: "row", class: "num" }, grouped(set.size)),
-        html("td", { class: "num" }, grouped(set.total)),
+        html("td", { class: "num extra" }, grouped(set.total)),
         ...now[i].map((share) => html("td", { class: "num" }, percent(share))))));
   }
 
   // In words: where memorization ends, and where repeats peak.
   function sentence(at, now) {
-    const where = `At δm = ${given.m.at[at.m]} and δs = ${given.s.at[at.s]}`;
+    const where = `At δₘ = ${given.m.at[at.m]} and δₛ = ${given.s.at[at.s]}`;
     if (!several) {
       const [memorized, spurious, generalized] = now[0].map(percent);
       return `${where}: ${memorized} memorized, ${spurious} spurious, ${generalized} generalized.`;

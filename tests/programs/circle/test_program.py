@@ -245,5 +245,6 @@ def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
     for name in ("landscapes", "temperature", "ring_radius", "phase_diagram", "critical_load"):
         for kind in ("png", "pdf"):
             assert (tmp_path / "figures" / f"{name}.{kind}").stat().st_size > 0
+    assert "On the circle" in (tmp_path / "report.html").read_text()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and "This run is finished" in again.stdout

@@ -79,6 +79,8 @@ def test_figures_and_floor_are_there(finished):
     for name in ("hellinger", "probability", "distances", "readings"):
         for kind in ("png", "pdf"):
             assert (finished / "figures" / f"{name}.{kind}").stat().st_size > 5000
+    page = (finished / "report.html").read_text()
+    assert page.count('src="data:image/png') == 5 and "The linear model" in page
     floor = json.loads((finished / "onset.json").read_text())["3"]["hellinger2_floor"]
     assert floor < float(rows_of(finished)[-1]["hellinger2"]) < 1
 
@@ -145,6 +147,7 @@ def test_the_network_program_writes_its_table_with_both_controls(tmp_path):
     summary = json.loads((tmp_path / "run" / "onset.json").read_text())
     assert summary["num_steps"] == {"10": 2, "40": 6}  # 2 epochs of 1 and of 3 batches of 16
     assert (tmp_path / "run" / "figures" / "network.png").stat().st_size > 5000
+    assert "41,609 parameters" in (tmp_path / "run" / "report.html").read_text()
     whole = {(r["source"], r["num_train"]): r for r in rows if r["reading"] == "whole"}
     assert float(whole["fresh", "10"]["p_delta_positive"]) == 1
     assert float(whole["copies", "10"]["p_delta_positive"]) == 0

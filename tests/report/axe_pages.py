@@ -1,0 +1,61 @@
+"""Checks pages with axe-core, whole and unfolded, light and dark, on a desktop and on a phone.
+
+    npm install axe-core
+    python -m tests.report.axe_pages node_modules/axe-core/axe.min.js PAGE.html [PAGE.html …]
+
+Ends with 1 where a rule is broken. Needs a Chromium.
+"""
+
+import pathlib
+import sys
+
+from tests.report.browser import Browser
+
+VIEWS = tuple((width, dark) for width in (1280, 390) for dark in (False, True))
+RUN = """(async () => {
+  document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
+  await new Promise((done) => setTimeout(done, 100));
+  const found = await axe.run(document, {resultTypes: ['violations']});
+  return found.violations.map((one) => ({
+    id: one.id, help: one.help, impact: one.impact, nodes: one.nodes.map((node) => node.html.slice(0, 160)) }));
+})()"""
+
+
+def violations(browser: Browser, axe: str, page: pathlib.Path) -> list[dict]:
+    """The broken rules of a page in every view, each once, with `views` that show it.
+
+    Args:
+      axe: the text of axe.min.js.
+    """
+    found: dict[str, dict] = {}
+    for width, dark in VIEWS:
+        browser.size(width)
+        browser.dark(dark)
+        browser.open(page)
+        browser.evaluate(axe)
+        for broken in browser.evaluate(RUN):
+            first = found.setdefault(broken["id"], broken | {"views": []})
+            first["views"].append(f"{width} px, {'dark' if dark else 'light'}")
+    return list(found.values())
+
+
+def main() -> int:
+    axe, *pages = sys.argv[1:]
+    text = pathlib.Path(axe).read_text()
+    browser = Browser()
+    broken = 0
+    try:
+        for page in map(pathlib.Path, pages):
+            found = violations(browser, text, page)
+            broken += len(found)
+            print(f"{page}: {len(found)} rules broken in {len(VIEWS)} views")
+            for one in found:
+                print(f"  {one['id']} ({one['impact']}): {one['help']}; {'; '.join(one['views'])}")
+                print("".join(f"    {node}\n" for node in one["nodes"][:5]), end="")
+    finally:
+        browser.close()
+    return int(broken > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
