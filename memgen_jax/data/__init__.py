@@ -1,6 +1,7 @@
 """Data as arrays: uint8 images or float32 vectors, with nested subsets of growing size."""
 
 from memgen_jax.data.datasets import (
+    NAMED,
     Dataset,
     circle,
     decode,
@@ -8,6 +9,7 @@ from memgen_jax.data.datasets import (
     encode,
     gaussian_pixels,
     load,
+    set_aside,
 )
 from memgen_jax.data.foreseeing import foresee_shape
 from memgen_jax.data.items import Items, count_by_kind, legible
@@ -26,6 +28,7 @@ from memgen_jax.data.tfds import prepare_fashion_mnist
 from memgen_jax.data.variety import require_variety
 
 __all__ = [
+    "NAMED",
     "ORDERS",
     "SUBSET_SEED",
     "Dataset",
@@ -48,6 +51,7 @@ __all__ = [
     "read",
     "read_sets",
     "require_variety",
+    "set_aside",
     "subset_order",
     "torch_randperm",
 ]

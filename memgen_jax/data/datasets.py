@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,9 +11,13 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from memgen_jax.data.items import Items
 from memgen_jax.data.sources import KINDS, of_arrays, read
+from memgen_jax.data.spread import SCALES, centre_and_spread, scaled
 from memgen_jax.errors import InputError
 
+NAMED = ("digits", "circle", "gaussian_pixels")
+"""Data sets that are made, not read."""
 SPLIT_SEED = 0  # of the split that sets items aside where a data set comes without one
 
 Pixels = TypeVar("Pixels", np.ndarray, jax.Array)
@@ -160,6 +165,7 @@ def load(
     skip_bad: bool = False,
     value_range: str | None = None,
     layout: str | None = None,
+    scale: str = "",
     arrays: tuple[np.ndarray, ...] = (),
 ) -> Dataset:
     """Loads a data set by its name or from where it is stored.
@@ -170,6 +176,9 @@ def load(
       data_dir, size, channels, skip_bad, value_range, layout: see `read`; they apply to stored data sets only.
       arrays: the items themselves, and held-out items if there are any, in place of what is stored under the name;
         see `read_array` for what they may be.
+      scale: "spread" centres vectors and divides them by their standard deviation over all coordinates together,
+        both of the items that are read (held-out ones of a source's own are brought to the same units); "" takes them
+        as they are.
       num_held_out: items to set aside, chosen by `SPLIT_SEED`, where a source has none of its own. At 0
         such a data set has no held-out items.
     Raises:
@@ -180,12 +189,14 @@ def load(
     >>> digits.train.shape, digits.train.dtype.name, len(digits.held_out)
     ((1437, 8, 8, 1), 'uint8', 360)
     """
-    named = {"digits": digits, "circle": circle, "gaussian_pixels": gaussian_pixels}
-    if name in named and not arrays:
-        if size is not None or channels is not None or num_held_out:
+    named: dict[str, Callable[[], Dataset]] = dict(zip(NAMED, (digits, circle, gaussian_pixels), strict=True))
+    if scale not in SCALES:
+        raise InputError.setting("scale", scale, "spread, or nothing")
+    if name in NAMED and not arrays:
+        if size is not None or channels is not None or num_held_out or scale:
             raise InputError(
-                f"data set {name} comes as it is: leave out size, channels and num_held_out, which apply "
-                "to stored images"
+                f"data set {name} comes as it is: leave out size, channels, scale and num_held_out, which apply "
+                "to stored items"
             )
         return named[name]()
     if not arrays and not re.search(r"[:/.]", name) and not (name and Path(name).exists()):
@@ -204,6 +215,8 @@ def load(
             value_range=value_range,
             layout=layout,
         )
+    if scale:
+        items, held_out = _in_units_of_spread(items, held_out, name)
     if held_out is not None:
         if num_held_out:
             raise InputError(
@@ -222,6 +235,32 @@ def load(
         both = [part for part in (train, rest) if len(part)]
         interval = (float(min(p.min() for p in both)), float(max(p.max() for p in both)))
     return Dataset(_short_name(name), train, rest, interval, items.note)
+
+
+def set_aside(dataset: Dataset, num_held_out: int) -> Dataset:
+    """A data set without held-out items, with so many of its training items set aside: as `load` does it.
+
+    Args:
+      num_held_out: from 1 up to one less than there are training items.
+    Raises:
+      InputError: there are held-out items already, or too few training items.
+    """
+    if len(dataset.held_out):
+        raise InputError(f"{dataset.name} has {len(dataset.held_out)} held-out items already")
+    if not 1 <= num_held_out < dataset.num_train:
+        raise InputError.setting("num_held_out", num_held_out, f"in 1..{dataset.num_train - 1}")
+    train, held_out = _set_aside(dataset.train, num_held_out)
+    return dataclasses.replace(dataset, train=train, held_out=held_out)
+
+
+def _in_units_of_spread(items: Items, held_out: Items | None, name: str) -> tuple[Items, Items | None]:
+    if items.values.dtype == np.uint8:
+        raise InputError("{0}=spread applies to vectors, not to images: leave it out", "scale")
+    centre, spread = centre_and_spread(items.values, name)
+    told = f"centred and divided by their spread, {spread:.6g}"
+    note = f"{items.note}; {told}" if items.note else told
+    own = held_out and held_out._replace(values=scaled(held_out.values, centre, spread))
+    return items._replace(values=scaled(items.values, centre, spread), note=note), own
 
 
 def _short_name(name: str) -> str:

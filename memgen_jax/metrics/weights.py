@@ -74,6 +74,7 @@ RELEASED: Mapping[str, Released] = {
         "memgen fetch-weights stlpips",
     ),
 }
+"""Where the weights of each learned distance come from."""
 
 
 class Head(NamedTuple):

@@ -32,6 +32,7 @@ class DataSettings:
       skip_bad: leave out unreadable images and count them.
       value_range: of float images, "0,1", "-1,1" or "0,255", where it cannot be told from the values.
       layout: "nhwc" or "nchw", of arrays in which the channels may be first or last.
+      scale: "spread" centres vectors and divides them by their standard deviation, one number for all coordinates.
       order: of which every training set is a prefix: "numpy" (ours), "torch" (that of the networks which the paper's
         authors released: `torch.randperm` with seed 3407) or "given" (the items as they are stored).
     """
@@ -44,6 +45,7 @@ class DataSettings:
     skip_bad: bool = False
     value_range: str | None = None
     layout: str | None = None
+    scale: str = ""
     order: str = "numpy"
 
     def __post_init__(self):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from memgen_jax import diffusion, runs, sweep
+from memgen_jax import data, diffusion, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.rows import place_of_references
 from memgen_jax.programs.launcher import AT_HAND, Machine
@@ -54,9 +54,13 @@ class Stage(NamedTuple):
     balance: float
 
 
-def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
-    """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
-    plan = make_plan(config)
+def dry_run(config: ConfigDict, machine: Machine = AT_HAND, dataset: data.Dataset | None = None) -> None:
+    """Prints the costs; the data are read only where `expect` does not say their shape, or takes any.
+
+    Args:
+      dataset: the data, where they have been read.
+    """
+    plan = make_plan(config, dataset)
     hosts = machine.hosts or 1
     share = Share(plan, hosts)
     print(describe(plan, share.costs))
@@ -78,11 +82,11 @@ def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
         print(compare_plans(plan, devices, hosts))
 
 
-def make_plan(config: ConfigDict) -> TransitionPlan:
+def make_plan(config: ConfigDict, dataset: data.Dataset | None = None) -> TransitionPlan:
     settings = settings_from(TransitionSettings, config)
     known = settings.expect
     if known.num_train is None or known.item_shape is None:
-        return TransitionRun(config)
+        return TransitionRun(config, dataset=dataset)
     if not known.strict:  # other data will do: those that are there count
         try:
             return TransitionRun(config)

@@ -100,11 +100,14 @@ class OwnSets:
         return data.read(own.path, **self._options)[0]
 
 
-def load_items(settings: Any) -> tuple[data.Dataset, dict[int, np.ndarray] | None]:
+def load_items(
+    settings: Any, known: data.Dataset | None = None
+) -> tuple[data.Dataset, dict[int, np.ndarray] | None]:
     """The data of a run; and K -> the places of its training items in them, where `train_sets` says them.
 
     Args:
       settings: `TransitionSettings`; its `num_train` are the sizes that have samples.
+      known: the data, where they have been read.
     Raises:
       InputError: the items cannot be read, or no two of the settings fit each other.
     """
@@ -128,12 +131,17 @@ def load_items(settings: Any) -> tuple[data.Dataset, dict[int, np.ndarray] | Non
             "data.name",
             "train_sets",
         )
+    if settings.data.scale and (settings.sets or settings.held_out):
+        raise InputError(
+            "{0} brings the items of data.name alone into other units: bring all to one, and leave it out.",
+            "data.scale",
+        )
     options, places = settings.data.reading, None
     if settings.train_sets:
         items, places = read_training_sets(settings.train_sets, options, settings.num_train)
         dataset = data.Dataset(epath.Path(settings.train_sets).name, items, items[:0])
     else:
-        dataset = settings.data.load()
+        dataset = known or settings.data.load()
     if settings.held_out:
         if len(dataset.held_out):
             raise InputError(f"{dataset.name} has held-out items of its own: leave out {{0}}.", "held_out")

@@ -24,6 +24,7 @@ from memgen_jax.programs import columns, launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.settings import flat, plain, settings_from
 from memgen_jax.programs.transition import (
+    chosen,
     copying,
     cost,
     denoising,
@@ -40,7 +41,7 @@ from memgen_jax.programs.transition.settings import TransitionRun, TransitionSet
 from memgen_jax.sweep import grid
 
 # Settings that say where and how a run is done, not what it is.
-FREE_SETTINGS = ("shard", "data.data_dir", "denoising_steps")
+FREE_SETTINGS = ("shard", "data.data_dir", "denoising_steps", "choose")
 # Settings of the labels alone: with others the same samples are labelled and reported anew.
 LABEL_SETTINGS = tuple(
     f"phases.{name}"
@@ -56,7 +57,10 @@ DRAWN = ".drawn.json"  # of what the tables, figures and the page were made
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     refuse_idle_sizes(config, invocation)
-    run = TransitionRun(config, growth.look(workdir_path))
+    before = growth.look(workdir_path)
+    choice = chosen.choose(config, invocation.given, before)
+    config = choice.config
+    run = TransitionRun(config, before, choice.dataset)
     if run.settings.matmul_precision != "default":
         jax.config.update("jax_default_matmul_precision", run.settings.matmul_precision)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
@@ -76,6 +80,8 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         runs.require_shared_folder(workdir.path)
         if run.before and (stays := growth.sentence(run.settings, settings_from(TransitionSettings, config))):
             print(stays, flush=True)
+        if said := chosen.sentence(choice):
+            print(said, flush=True)
         if is_finished(run, workdir):
             report.print_outcome(workdir)
             print(f"This run is finished: {workdir_path}/report.html.")
@@ -135,7 +141,10 @@ def refuse_idle_sizes(config: ConfigDict, invocation: Invocation) -> None:
 
 def dry_run(config: ConfigDict, invocation: Invocation) -> None:
     refuse_idle_sizes(config, invocation)
-    cost.dry_run(config, invocation.machine)
+    choice = chosen.choose(config, invocation.given)
+    if said := chosen.sentence(choice):
+        print(said)
+    cost.dry_run(choice.config, invocation.machine, choice.dataset)
 
 
 def state_of(run: TransitionRun) -> dict[str, Any]:

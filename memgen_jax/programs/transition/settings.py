@@ -24,54 +24,13 @@ from memgen_jax.programs.transition import growth
 from memgen_jax.programs.transition.expected import ExpectSettings
 from memgen_jax.programs.transition.own_sets import OwnSets, load_items
 from memgen_jax.programs.transition.phase_settings import ControlSettings, PhaseSettings
+from memgen_jax.programs.transition.sampler_settings import SamplerSettings
 from memgen_jax.programs.transition.start_from import StartFrom
 from memgen_jax.sweep import grid
 
 SUBSETS = ("nested", "own")
+KINDS_OF_DATA = ("", "grey", "colour", "images", "vectors")
 PRECISIONS = ("default", "high", "highest")
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerSettings:
-    """How synthetic sets are drawn.
-
-    Attributes:
-      name, num_steps, eta, variance: see `diffusion.make_step`; eta is DDIM's, variance the ancestral one's.
-      clipped_noise: whether DDIM's noise is that of the clipped image or (diffusers' default) the network's own.
-      spacing: of the times, "uniform", "quadratic" or "karras"; see `diffusion.time_grid`.
-      clip: clip the predicted clean image to [-1, 1] (Ho et al. 2020).
-      per_train: samples per training item (the paper: 4), but
-      at_least, at_most: never fewer or more than these; 0 for no limit.
-      snapshot_at_most: the same for the sets of earlier training steps (`train.num_snapshots`).
-      chunk_size: samples that a device draws at once; changes rounding, hence single samples, only.
-      steps_per_call: sampler steps in one compiled call; 0 chooses as in training.
-    """
-
-    name: str = "ancestral"
-    num_steps: int = 1000
-    eta: float = 0.0
-    clipped_noise: bool = True
-    variance: str = "posterior"
-    spacing: str = "uniform"
-    clip: bool = True
-    per_train: int = 4
-    at_least: int = 0
-    at_most: int = 0
-    snapshot_at_most: int = 1024
-    chunk_size: int = 256
-    steps_per_call: int = 0
-
-    def __post_init__(self):
-        require_at_least("sampler", self, per_train=1, at_least=0, at_most=0, snapshot_at_most=2)
-        require_at_least("sampler", self, chunk_size=1, steps_per_call=0)
-        if not 0 <= self.eta <= 1:
-            allowed = "in 0..1: 0 is deterministic, 1 ancestral sampling"
-            raise InputError.setting("sampler.eta", self.eta, allowed)
-
-    def size(self, num_train: int) -> int:
-        """Number of samples of a member: per_train * K within the limits."""
-        size = max(self.per_train * num_train, self.at_least)
-        return min(size, self.at_most) if self.at_most else size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +62,8 @@ class TransitionSettings:
       grid_first: the smallest size of the search.
       widths: widths of the network, each with all sizes; empty for that of `model` alone.
       denoising_steps: training steps of the losses in denoising.csv: the last, half of it, a quarter, …, so many.
+      choose: what kind of data are to decide settings that nobody gives, "grey", "colour", "images" or "vectors"; see
+        `chosen`.
       onset_items: of each kind, at most so many are compared in onset.csv; its cost grows with their square.
       expect: what the data must turn out to be; with all of it, a dry run does without the data.
     """
@@ -130,6 +91,7 @@ class TransitionSettings:
     grid_first: int = 500
     widths: tuple = ()
     denoising_steps: int = 6
+    choose: str = ""
     onset_items: int = 4096
     expect: ExpectSettings = dataclasses.field(default_factory=ExpectSettings)
 
@@ -145,6 +107,8 @@ class TransitionSettings:
             raise InputError.setting("matmul_precision", self.matmul_precision, allowed)
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
+        if self.choose not in KINDS_OF_DATA:
+            raise InputError.setting("choose", self.choose, f"one of {', '.join(KINDS_OF_DATA[1:])}")
         for width in self.widths:
             if width < 1:
                 raise InputError(f"widths={width} is not a positive whole number.")
@@ -318,7 +282,14 @@ class TransitionRun(TransitionPlan):
     own_sets: OwnSets | None
     places: dict[int, np.ndarray] | None
 
-    def __init__(self, config: ConfigDict, before: growth.Before | None = None):
+    def __init__(
+        self, config: ConfigDict, before: growth.Before | None = None, dataset: data.Dataset | None = None
+    ):
+        """
+        Args:
+          before: what the run's workdir has already, which stays.
+          dataset: of the config, where it has been read; see `chosen`.
+        """
         settings = settings_from(TransitionSettings, config)
         self.own_sets, self.places = None, None
         if settings.sets:
@@ -326,7 +297,7 @@ class TransitionRun(TransitionPlan):
             settings = dataclasses.replace(
                 settings, num_train=self.own_sets.sizes, seeds=self.own_sets.seeds, grid="given"
             )
-        self.dataset, self.places = load_items(settings)
+        self.dataset, self.places = load_items(settings, dataset)
         order = None if self.places else data.subset_order(self.dataset.num_train, settings.data.order)
         self.train = self.dataset.train if order is None else self.dataset.train[order]
         settings.expect.check(self.dataset)
