@@ -57,12 +57,11 @@ class Stage(NamedTuple):
 def dry_run(config: ConfigDict, machine: Machine = AT_HAND) -> None:
     """Prints the costs; the data are read only where `expect` does not say their shape, or takes any."""
     plan = make_plan(config)
-    hosts = machine.hosts or 1
+    hosts, devices = machine.hosts or 1, count_devices(plan, machine)
     share = Share(plan, hosts)
     print(describe(plan, share.costs))
     if hosts > 1:
         print(f"counted is the share of one of {hosts} hosts: {len(share.members)} members")
-    devices = count_devices(plan, machine)
     stages = [
         stage
         for stage in (share.train(devices), share.sample(devices), share.control(), share.compare())
