@@ -1,6 +1,20 @@
 """Every test runs with shapes checked at run time, strict dtypes and no silent broadcasting."""
 
+import os
+import shutil
+import tempfile
+
 from jaxtyping import install_import_hook
+
+# What one process has compiled, the others of a session find on disk, those that tests start included: compiling is
+# most of the time. The folder goes with the session, unless the environment names one that stays.
+_OWN_PROGRAMS = (
+    "" if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="memgen-programs-")
+)
+if _OWN_PROGRAMS:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _OWN_PROGRAMS
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # An int counts as a float, as it does for type checkers.
 install_import_hook("memgen_jax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
@@ -10,6 +24,11 @@ import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_unconfigure(config):
+    if _OWN_PROGRAMS:
+        shutil.rmtree(_OWN_PROGRAMS, ignore_errors=True)
 
 
 def pytest_addoption(parser):
@@ -36,3 +55,23 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def undrawn():
+    """Figures are put together but not drawn, most of the time of a small run: where others check the pictures."""
+    import io
+
+    from PIL import Image
+
+    from memgen_jax.report import style
+
+    def blank(figure, kind):
+        size = (figure.get_size_inches() * style.DOTS_PER_INCH).astype(int)
+        file = io.BytesIO()
+        Image.new("L", tuple(size), 255).save(file, kind)
+        return file.getvalue()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "_bytes", blank)
+        yield

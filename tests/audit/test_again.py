@@ -12,6 +12,8 @@ from memgen_jax.audit.folder import FILES
 from memgen_jax.audit.stored import read_compared
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation", "undrawn")
+
 
 @pytest.fixture
 def folder(tmp_path):

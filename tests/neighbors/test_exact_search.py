@@ -16,6 +16,8 @@ from memgen_jax.neighbors.exact_search import _Finder, local_mesh
 from memgen_jax.neighbors.rows import place_of_references, rows_per_tile
 from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def brute_force(queries, references, k, exclude_self=False):
     queries = np.asarray(queries, np.float64).reshape(len(queries), -1)

@@ -17,6 +17,8 @@ from memgen_jax.programs import outputs
 from memgen_jax.programs.transition import program
 from memgen_jax.report import schema
 
+pytestmark = pytest.mark.usefixtures("quick_compilation", "undrawn")
+
 
 def no_constant(word):
     raise ValueError(f"{word} is no JSON")

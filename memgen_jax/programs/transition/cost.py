@@ -61,12 +61,11 @@ def dry_run(config: ConfigDict, machine: Machine = AT_HAND, dataset: data.Datase
       dataset: the data, where they have been read.
     """
     plan = make_plan(config, dataset)
-    hosts = machine.hosts or 1
+    hosts, devices = machine.hosts or 1, count_devices(plan, machine)
     share = Share(plan, hosts)
     print(describe(plan, share.costs))
     if hosts > 1:
         print(f"counted is the share of one of {hosts} hosts: {len(share.members)} members")
-    devices = count_devices(plan, machine)
     stages = [
         stage
         for stage in (share.train(devices), share.sample(devices), share.control(), share.compare())

@@ -119,9 +119,17 @@ def test_a_deadline_and_the_time_allow_for_places_that_stay_empty(capsys):
     assert "; 2.0 h on 4 devices" in capsys.readouterr().out
 
 
+def cifar10_of_a_narrow_network():
+    """The paper's members and steps; a network that is traced at once, and steps for as many hours all the same."""
+    config = importlib.import_module("configs.cifar10").get_config()
+    config.model.update({"width": 32, "multipliers": (1,), "num_blocks": 1, "attention_sides": ()})
+    config.train.num_steps *= 1000
+    return config
+
+
 def test_a_dry_run_compares_plans_for_several_hosts(capsys):
     """38 members on 16 devices of 4 hosts: a host's 10 take 3 rounds of 4 places, or 5 of 2."""
-    config = importlib.import_module("configs.cifar10").get_config()
+    config = cifar10_of_a_narrow_network()
     with jax.numpy_dtype_promotion("standard"):  # as optax needs it
         transition_cost.dry_run(config, Machine(devices=16, hosts=4))
         said = capsys.readouterr().out
@@ -132,7 +140,7 @@ def test_a_dry_run_compares_plans_for_several_hosts(capsys):
 
 
 def test_a_dry_run_without_a_speed_tells_what_common_devices_would_take(capsys):
-    config = importlib.import_module("configs.cifar10").get_config()
+    config = cifar10_of_a_narrow_network()
     with jax.numpy_dtype_promotion("standard"):
         transition_cost.dry_run(config, Machine(devices=8))
     said = capsys.readouterr().out

@@ -51,7 +51,10 @@ def test_networks_that_make_the_same_new_items_agree_and_favour_neither_set(rows
 
 def test_a_run_with_halves_is_told_to_its_end(tmp_path):
     config = settings(num_train=(2, 16))
-    config.update_from_flattened_dict({"train.num_steps": 100, "train.log_every": 50, "model.width": 16})
+    config.onset_items, config.model.width = 32, 16
+    config.train.update({"num_steps": 20, "warmup_steps": 5, "steps_per_call": 10, "schedule": "constant"})
+    config.sampler.update({"num_steps": 3, "at_least": 8, "chunk_size": 16})
+    config.phases.num_bootstrap = 5
     with jax.numpy_dtype_promotion("standard"):  # optax's schedule divides a count by a float
         transition.main(config, str(tmp_path / "run"))
     assert (tmp_path / "run/figures/halves.png").exists() and (tmp_path / "run/halves.csv").exists()

@@ -18,11 +18,12 @@ from PIL import Image
 from configs import digits
 from memgen_jax import data, runs, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.programs import outputs
+from memgen_jax.programs import launcher, outputs
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import sentences
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.report import schema
+from memgen_jax.runs import interrupts
 
 ROOT = pathlib.Path(__file__).parents[3]
 SMOKE = "--config=configs/digits.py:smoke"
@@ -43,6 +44,23 @@ def command(*arguments):
 
 def run(*arguments):
     return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture
+def run_here(capsys, monkeypatch):
+    """As `run`, in this process, whose signals and hooks stay: for what ends before or after all computing."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(interrupts, "interrupt_at_once", lambda: None)
+    monkeypatch.setattr(launcher, "_only_main_thread_reports_errors", lambda: None)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left, jax.numpy_dtype_promotion("standard"):
+            launcher.enter(transition.PROGRAM, [*map(str, arguments)], "python -m experiments.transition")
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, left.value.code, said.out, said.err)
+
+    return run
 
 
 def table(path):
@@ -144,7 +162,7 @@ def test_a_model_of_two_images_memorizes_them(smoke):
 
 def test_the_terminal_shows_stages_the_table_and_where_the_pictures_are(smoke):
     _, done = smoke
-    assert re.search(r"train: 2,400 model-steps in \d+ s", done.stdout)
+    assert re.search(r"train: 2,400 model-steps in \d+ (s|min|h)", done.stdout)
     assert re.search(r"\n\s+2\s+32\s+\d\.\d{3} \(", done.stdout)
     assert "digits/report.html" in done.stdout
 
@@ -157,25 +175,25 @@ def test_a_finished_run_says_so_and_changes_nothing(smoke):
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
-def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke):
+def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke, run_here):
     folder, _ = smoke
-    refused = run(SMOKE, f"--workdir={folder}", "--config.train.num_steps=801")
+    refused = run_here(SMOKE, f"--workdir={folder}", "--config.train.num_steps=801")
     assert refused.returncode == 2
     assert "train.num_steps (800 there, 801 now)" in refused.stderr
 
 
-def test_another_rule_labels_the_samples_that_are_there(smoke, tmp_path):
+def test_another_rule_labels_the_samples_that_are_there(smoke, tmp_path, run_here):
     """A rule that finds no thresholds strands nobody: the first one again ends with the first bytes."""
     finished, _ = smoke
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     before = (folder / "fractions.csv").read_bytes()
-    valley = run(SMOKE, "--config.phases.rule=valley", f"--workdir={folder}")
+    valley = run_here(SMOKE, "--config.phases.rule=valley", f"--workdir={folder}")
     assert valley.returncode == 2 and valley.stderr.count("\n") == 1
     assert "no valley" in valley.stderr and "Nothing is lost" in valley.stderr
     assert json.loads((folder / "config.json").read_text())["phases"]["rule"] == "valley"
     assert not (folder / "fractions.csv").exists()
-    again = run(SMOKE, f"--workdir={folder}")
+    again = run_here(SMOKE, f"--workdir={folder}")
     assert again.returncode == 0 and "phases.rule (valley there, held_out now)" in again.stdout
     assert (folder / "fractions.csv").read_bytes() == before
     for kind in ("samples", "neighbors", "checkpoints"):
@@ -207,8 +225,8 @@ def test_the_page_stands_alone(smoke):
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
-    refused = run(*arguments, f"--workdir={tmp_path}/run")
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, run_here, arguments, words):
+    refused = run_here(*arguments, f"--workdir={tmp_path}/run")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1 and words in refused.stderr
     assert not (tmp_path / "run").exists()
@@ -265,8 +283,9 @@ def test_missing_lpips_weights_are_told_before_anything_is_trained(tmp_path, mon
 
 
 @pytest.mark.parametrize("workdir", [(), ("--workdir=",)])
-def test_no_workdir_is_a_mistake_of_one_sentence(workdir):
-    refused = run(SMOKE, *workdir)
+def test_no_workdir_is_a_mistake_of_one_sentence(workdir, run_here):
+    start = run_here if workdir else run  # one of all mistakes as a shell sees it
+    refused = start(SMOKE, *workdir)
     assert refused.returncode == 2 and "--workdir" in refused.stderr and refused.stderr.count("\n") == 1
 
 
