@@ -96,7 +96,7 @@ def test_another_kind_of_data_is_refused_before_it_is_read(tmp_path):
 
 
 def test_too_few_items_to_calibrate_are_refused(tmp_path):
-    with pytest.raises(InputError, match="has 40 items, of which 8 are held out.*at least 45 items"):
+    with pytest.raises(InputError, match=r"has 40 items, of which 8 are held out.*at least 45 items"):
         chosen.choose(config_for("grey", stored(tmp_path, 40, (16, 16))))
 
 
