@@ -57,8 +57,8 @@ def quick_compilation():
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.fixture(scope="module")
-def undrawn():
+@pytest.fixture
+def undrawn(monkeypatch):
     """Figures are put together but not drawn, most of the time of a small run: where others check the pictures."""
     import io
 
@@ -72,6 +72,4 @@ def undrawn():
         Image.new("L", tuple(size), 255).save(file, kind)
         return file.getvalue()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "_bytes", blank)
-        yield
+    monkeypatch.setattr(style, "_bytes", blank)

@@ -182,7 +182,7 @@ def test_another_config_on_the_same_workdir_is_refused_with_the_difference(smoke
     assert "train.num_steps (800 there, 801 now)" in refused.stderr
 
 
-def test_another_rule_labels_the_samples_that_are_there(smoke, tmp_path, run_here):
+def test_another_rule_labels_the_samples_that_are_there(smoke, tmp_path, run_here, undrawn):
     """A rule that finds no thresholds strands nobody: the first one again ends with the first bytes."""
     finished, _ = smoke
     folder = tmp_path / "run"
