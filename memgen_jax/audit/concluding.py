@@ -68,27 +68,14 @@ def require_apart(own: Float[np.ndarray, " train"] | None, delta_m: float) -> No
         )
 
 
-def with_grouped_repeats(
-    fractions: phases.Fractions, labels: Int[np.ndarray, " sample"], distances: Distances
-) -> phases.Fractions:
-    """The intervals of repeats as wide as their coming in groups makes them."""
+def grouped_shares(
+    labels: Int[np.ndarray, " sample"], distances: Distances, delta_s: float
+) -> phases.PhaseShares:
+    """`phases.grouped_shares` of an audit's distances."""
     second = distances.synthetic_second
     if second is None:  # every repeat may then hang on its nearest alone
         second = np.full_like(distances.synthetic, np.inf)
-    wider = {}
-    for phase, repeated in (("spurious", True), ("generalized", False)):
-        share = statistics.share_by_nearest(
-            labels != phases.MEMORIZED,
-            distances.synthetic_index,
-            distances.synthetic,
-            second,
-            fractions.delta_s,
-            repeated=repeated,
-        )
-        low, high = share.interval()
-        wider[f"{phase}_low"] = min(getattr(fractions, f"{phase}_low"), low)
-        wider[f"{phase}_high"] = max(getattr(fractions, f"{phase}_high"), high)
-    return dataclasses.replace(fractions, **wider)
+    return phases.grouped_shares(labels, distances.synthetic_index, distances.synthetic, second, delta_s)
 
 
 def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distances, num_train: int) -> Result:
@@ -96,8 +83,9 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
     thresholds = choose_thresholds(settings, metric, distances)
     nearest = distances.train[:, 0]
     labels = phases.classify(nearest, distances.synthetic, thresholds.delta_m, thresholds.delta_s)
-    fractions = with_grouped_repeats(
-        phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s), labels, distances
+    fractions = phases.with_grouped_repeats(
+        phases.fractions(labels, num_train, thresholds.delta_m, thresholds.delta_s),
+        grouped_shares(labels, distances, thresholds.delta_s),
     )
     summary = {"schema": schema.identifier("summary")} | dataclasses.asdict(fractions)
     summary |= {

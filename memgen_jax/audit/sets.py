@@ -20,7 +20,7 @@ class SetsResult:
     Attributes:
       thresholds: one pair for all sizes.
       labels: K -> those of `phases.classify`, int32 [sample].
-      fractions: one for each K, smallest first, with Wilson intervals.
+      fractions: one for each K, smallest first, with 95% intervals; those of repeats know that these come in groups.
       critical: see `phases.critical_sizes`.
     """
 
@@ -88,7 +88,7 @@ def audit_sets(
     chosen = metrics.make_metric(metric, train.shape[1:])
     items = train[subset_order(len(train), order)]
     references = chosen.vectors(items)
-    distances = {}
+    distances, others = {}, {}
     for size, samples in sorted(sets.items()):
         if not (1 <= size <= len(train) and len(samples) > 1):
             raise InputError(
@@ -97,18 +97,27 @@ def audit_sets(
             )
         vectors = chosen.vectors(samples)
         near = chosen.search(vectors, references[:size]).distance[:, 0]
-        distances[size] = near, chosen.search(vectors, vectors, exclude_self=True).distance[:, 0]
+        other = chosen.search(vectors, vectors, k=min(2, len(vectors) - 1), exclude_self=True)
+        distances[size] = near, other.distance[:, 0]
+        second = other.distance[:, 1] if len(vectors) > 2 else np.full(2, np.inf, np.float32)
+        others[size] = other.index[:, 0], other.distance[:, 0], second
     name = rule or ("given" if delta_m or delta_s else "valley" if held_out is None else "held_out")
     unseen = None if held_out is None else chosen.vectors(held_out)
     asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)
     thresholds = phases.choose_thresholds(asked, _Evidence(distances, references, unseen, chosen))
     deltas = thresholds.delta_m, thresholds.delta_s
     labels = {size: phases.classify(*own, *deltas) for size, own in distances.items()}
+    shares = {
+        size: phases.grouped_shares(own, *others[size], thresholds.delta_s) for size, own in labels.items()
+    }
     return SetsResult(
         thresholds,
         labels,
-        tuple(phases.fractions(own, size, *deltas) for size, own in labels.items()),
-        phases.critical_sizes(list(labels), [[own] for own in labels.values()]),
+        tuple(
+            phases.with_grouped_repeats(phases.fractions(own, size, *deltas), shares[size])
+            for size, own in labels.items()
+        ),
+        phases.critical_from_shares(list(labels), [[own] for own in shares.values()]),
     )
 
 

@@ -13,8 +13,10 @@ from memgen_jax.phases.critical import (
     PhaseShares,
     critical_from_shares,
     critical_sizes,
+    grouped_shares,
     half_crossing,
     plain_shares,
+    with_grouped_repeats,
 )
 from memgen_jax.phases.labels import (
     GENERALIZED,
@@ -57,6 +59,7 @@ __all__ = [
     "find_valleys",
     "fractions",
     "given",
+    "grouped_shares",
     "half_crossing",
     "held_out",
     "held_out_rate",
@@ -64,4 +67,5 @@ __all__ = [
     "plain_shares",
     "sensitivity",
     "valley",
+    "with_grouped_repeats",
 ]

@@ -4,6 +4,7 @@ Three things do, each named in the result: *sampling* (other samples of the same
 calibrated on finitely many items) and *trainings* (other networks, where there are several).
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from scipy.optimize import isotonic_regression
 
 from memgen_jax.arrays_in import as_array, takes_arrays
 from memgen_jax.errors import InputError
-from memgen_jax.phases.transition import count_labels
-from memgen_jax.statistics import Share, student_interval
+from memgen_jax.phases.labels import MEMORIZED
+from memgen_jax.phases.transition import Fractions, count_labels
+from memgen_jax.statistics import Share, share_by_nearest, student_interval
 
 Ends = tuple[float, float]
 
@@ -82,6 +84,33 @@ def plain_shares(labels: Any, name: str = "labels") -> PhaseShares:
     counts = count_labels(name, labels)
     labels, values = np.asarray(labels).reshape(-1), counts / counts.sum()
     return PhaseShares(*(Share(float(p), float(p * (1 - p)) / len(labels), len(labels)) for p in values))
+
+
+def grouped_shares(
+    labels: np.ndarray, nearest_index: np.ndarray, nearest: np.ndarray, second: np.ndarray, delta_s: float
+) -> PhaseShares:
+    """The shares of labels, of which those of repeats know that these come in groups.
+
+    Args:
+      labels: `classify`'s, [sample].
+      nearest_index, nearest: the nearest other sample of each, and its distance.
+      second: distance to the second nearest other sample; see `statistics.share_by_nearest`.
+      delta_s: the threshold of the labels.
+    """
+    found = nearest_index, nearest, second, delta_s
+    new = labels != MEMORIZED
+    repeats = (share_by_nearest(new, *found, repeated=whether) for whether in (True, False))
+    return PhaseShares(plain_shares(labels).memorized, *repeats)
+
+
+def with_grouped_repeats(fractions: Fractions, shares: PhaseShares) -> Fractions:
+    """The fractions with intervals of repeats as wide as their coming in groups makes them, and never narrower."""
+    wider = {}
+    for phase in ("spurious", "generalized"):
+        low, high = getattr(shares, phase).interval()
+        wider[f"{phase}_low"] = min(getattr(fractions, f"{phase}_low"), low)
+        wider[f"{phase}_high"] = max(getattr(fractions, f"{phase}_high"), high)
+    return dataclasses.replace(fractions, **wider)
 
 
 def critical_from_shares(

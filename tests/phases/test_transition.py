@@ -161,3 +161,16 @@ def test_students_interval_over_five_trainings_covers_where_a_bootstrap_does_not
     random = np.random.default_rng(0)
     hits = [low <= 0 <= high for low, high in map(statistics.student_interval, random.normal(size=(2000, 5)))]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
+
+
+def test_intervals_of_repeats_that_come_in_pairs_are_wider_than_of_independent_ones():
+    own = np.repeat([phases.SPURIOUS, phases.GENERALIZED], 100)
+    pair, nearest = np.arange(200) ^ 1, np.where(own == phases.SPURIOUS, 0.5, 5.0)
+    plain = phases.fractions(own, 64, 1.0, 1.0)
+    shares = phases.grouped_shares(own, pair, nearest, np.full(200, 9.0), 1.0)
+    found = phases.with_grouped_repeats(plain, shares)
+    assert (found.spurious, found.memorized_high) == (plain.spurious, plain.memorized_high)
+    for phase in ("spurious", "generalized"):
+        # As sure as 50 samples one by one instead of 200: twice as wide.
+        width = [getattr(row, f"{phase}_high") - getattr(row, f"{phase}_low") for row in (found, plain)]
+        assert width[0] == pytest.approx(2 * width[1], rel=0.05)

@@ -1,6 +1,7 @@
 """What the shares mean: at which set size, by which rule, and how sure they are.
 
 fractions.csv     one row for each K and rule (and width): the rule of the settings first, and then "held_out_rate"
+fractions_by_member.csv   with several seeds: the shares of each network by itself, by the first rule
 repeats.csv       the spurious and generalized shares in sets of the same size at every K, and of the set as it is
 transition.json   gains "critical", "critical_by_rule" and "critical_at_common_size" (of each width under by_width)
 
@@ -78,6 +79,9 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> list[Group]:
     if can_hold_rate(run):
         thresholds[RATE_RULE] = rate_thresholds(run, workdir)
     groups = {rule: make_groups(run, workdir, own) for rule, own in thresholds.items()}
+    if len(run.settings.seeds) > 1:
+        by_member = [member_row(run, workdir, member, fixed) for member in run.members]
+        write_rows(run, workdir, "fractions_by_member.csv", by_member)
     moved = {rule: shifted_groups(run, workdir, own) for rule, own in thresholds.items()}
     results = json.loads((workdir / "transition.json").read_text())
     by_width = each_width(run, results)
@@ -146,18 +150,23 @@ def make_groups(
     """Widths in the config's order, sizes ascending."""
     groups = []
     for width, size in itertools.product(run.widths, sizes_of(run)):
-        own, labels, near = thresholds[size], [], []
-        for member in run.members:
-            if (member.width, member.num_train) == (width, size):
-                found = distances_of(workdir, member)
-                labels.append(
-                    phases.classify(
-                        found["train_distance"], found["synthetic_distance"], own.delta_m, own.delta_s
-                    )
-                )
-                near.append(count_neighbors(run, workdir, member, own))
-        groups.append(Group(width, size, own, labels, near))
+        own = [m for m in run.members if (m.width, m.num_train) == (width, size)]
+        groups.append(make_group(run, workdir, own, thresholds[size]))
     return groups
+
+
+def make_group(
+    run: TransitionRun, workdir: runs.Workdir, members: Sequence[sweep.Member], own: phases.Thresholds
+) -> Group:
+    """Of members of one K and width, at one step."""
+    labels, near = [], []
+    for member in members:
+        found = distances_of(workdir, member)
+        labels.append(
+            phases.classify(found["train_distance"], found["synthetic_distance"], own.delta_m, own.delta_s)
+        )
+        near.append(count_neighbors(run, workdir, member, own))
+    return Group(members[0].width, members[0].num_train, own, labels, near)
 
 
 def shifted_groups(
@@ -209,6 +218,14 @@ def fraction_row(rule: str, group: Group) -> dict[str, Any]:
         row[f"{phase}_high"] = max(row[f"{phase}_high"], high)
     row["rule"] = rule
     return row if group.width is None else row | {"width": group.width}
+
+
+def member_row(
+    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds
+) -> dict[str, Any]:
+    """One member's row of fractions_by_member.csv."""
+    row = fraction_row("", make_group(run, workdir, [member], thresholds))
+    return {"member": member.name, "seed": member.seed} | {k: v for k, v in row.items() if k != "rule"}
 
 
 def repeat_rows(rule: str, group: Group, common: int) -> list[dict[str, Any]]:

@@ -3,20 +3,17 @@
 Needs `train.num_snapshots`. Writes fractions_by_step.csv and training_time.json.
 """
 
-import dataclasses
 import json
 from typing import Any
 
 import numpy as np
 
 from memgen_jax import phases, runs, sweep
-from memgen_jax.programs.transition import copying
+from memgen_jax.programs.transition import copying, estimates
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
-    across_seeds,
     each_width,
     join_widths,
-    labels_of,
     make_thresholds,
     of_width,
     read_table,
@@ -39,10 +36,9 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     size_covered = min(map(run.num_samples, (*run.members, *run.snapshots(run.members))))
     rows = []
     for (width, size, step), group in by_step(run).items():
-        labels = [labels_of(workdir, member, thresholds) for member in group]
         distances = [workdir.read_npz(f"neighbors/{m.name}.npz")["train_distance"] for m in group]  # type: ignore[index]
-        fractions = dataclasses.asdict(across_seeds(labels, size, thresholds))
-        row = {"num_train": size, "step": step} | fractions
+        fractions = estimates.fraction_row("", estimates.make_group(run, workdir, group, thresholds))
+        row = {"num_train": size, "step": step} | {k: v for k, v in fractions.items() if k != "rule"}
         row["sample_distance"] = float(np.median(np.concatenate(distances)))
         row["held_out_distance"] = held_out.get(size)
         found = [balls.coverage(workdir, member, size_covered).coverage for member in group] if balls else []

@@ -147,12 +147,9 @@ def interval_phrase(run: TransitionRun) -> str:
 
 
 def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """Stage 4: fractions_by_member.csv, control.csv and the first part of transition.json."""
+    """Stage 4: control.csv and the first part of transition.json."""
     thresholds = make_thresholds(run, workdir)
     deltas = (thresholds.delta_m, thresholds.delta_s)
-    if len(run.settings.seeds) > 1:
-        by_member = [member_row(m, workdir, thresholds) for m in run.members]
-        write_rows(run, workdir, "fractions_by_member.csv", by_member)
     controls: list[phases.Fractions] = []
     if run.controls:
         controls = [
@@ -183,15 +180,6 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         "thresholds": dataclasses.asdict(thresholds),
     } | join_widths(run, results)
     workdir.write_json("transition.json", outcome)
-
-
-def member_row(member: sweep.Member, workdir: runs.Workdir, thresholds: phases.Thresholds) -> dict[str, Any]:
-    """One member's row of fractions_by_member.csv."""
-    row = phases.fractions(
-        labels_of(workdir, member, thresholds), member.num_train, thresholds.delta_m, thresholds.delta_s
-    )
-    width = {} if member.width is None else {"width": member.width}
-    return {"member": member.name, "seed": member.seed} | dataclasses.asdict(row) | width
 
 
 def sensitivity(
