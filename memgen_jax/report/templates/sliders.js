@@ -13,6 +13,7 @@
     total: set.total,
     cells: Uint8Array.from(atob(set.cells), (letter) => letter.charCodeAt(0)),
   }));
+  const space = part("curve").firstElementChild.namespaceURI; // that of SVG
   const start = { m: given.m.start, s: given.s.start };
 
   // Label of a sample by its two places: as phases.classify.
@@ -40,7 +41,7 @@
   const grouped = (value) => value.toLocaleString("en-US");
 
   function svg(kind, attributes, text) {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    const made = document.createElementNS(space, kind);
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     if (text !== undefined) made.textContent = text;
     return made;
