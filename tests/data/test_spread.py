@@ -12,7 +12,9 @@ def test_vectors_in_units_of_their_spread_are_centred_and_keep_their_proportions
     every = np.concatenate([found.train, found.held_out])
     np.testing.assert_allclose(every.mean(axis=0), 0, atol=1e-4)
     assert np.mean(every**2) == pytest.approx(1, rel=1e-4)  # over both coordinates together
-    assert every[:, 0].std() / every[:, 1].std() == pytest.approx(points[:, 0].std() / points[:, 1].std(), rel=1e-3)
+    assert every[:, 0].std() / every[:, 1].std() == pytest.approx(
+        points[:, 0].std() / points[:, 1].std(), rel=1e-3
+    )
     assert found.value_range == (every.min(), every.max())
     spread = np.sqrt(np.mean((points - points.mean(axis=0)) ** 2))
     assert float(found.note.rpartition(" ")[2]) == pytest.approx(spread, rel=1e-4)
