@@ -25,7 +25,7 @@ from memgen_jax.data.subsets import (
     torch_randperm,
 )
 from memgen_jax.data.tfds import prepare_fashion_mnist
-from memgen_jax.data.variety import require_variety
+from memgen_jax.data.variety import require_novelty, require_variety
 
 __all__ = [
     "NAMED",
@@ -50,6 +50,7 @@ __all__ = [
     "prepare_fashion_mnist",
     "read",
     "read_sets",
+    "require_novelty",
     "require_variety",
     "set_aside",
     "subset_order",

@@ -22,7 +22,7 @@ from memgen_jax.onset.linear_denoiser import (
 )
 from memgen_jax.onset.simulations import LinearModel, Outcome, simulate
 from memgen_jax.onset.small_sets import INTEGRALS, SmallSets, compare_small_sets
-from memgen_jax.onset.views import VIEWS, Comparison, bootstrap_delta, compare
+from memgen_jax.onset.views import VIEWS, Comparison, Unseen, bootstrap_delta, compare
 from memgen_jax.onset.widths import KERNEL_WIDTHS, kernel_width, mixing_time
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "LogOverlaps",
     "Outcome",
     "SmallSets",
+    "Unseen",
     "bootstrap_delta",
     "compare",
     "compare_small_sets",

@@ -7,6 +7,7 @@ Two views of data in many dimensions: the densities of all single coordinates, a
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -119,54 +120,121 @@ def compare(
     Raises:
       InputError: on an unknown view, on fewer than 2 items of a kind, or on items that do not match.
     """
-    if view not in VIEWS:
-        raise InputError.setting("view", view, f"one of {', '.join(VIEWS)}")
-    for name, items in (("train", train), ("synthetic", synthetic), ("held_out", held_out)):
+    unseen = Unseen(held_out, view=view, num_components=num_components, max_items=max_items)
+    return unseen.compare(train, synthetic, width=width, width_at=width_at, resamples=resamples, seed=seed)
+
+
+class Unseen:
+    """Held-out items, beside which many training sets and samples are compared: what depends on them alone is kept.
+
+    The kernels between all pairs of them are most of the work of a `compare`, which says what everything means.
+
+    Attributes:
+      items: float32 [held_out, coordinate or component], as the view has them.
+    """
+
+    def __init__(
+        self,
+        held_out: Float[np.ndarray, "num_held_out dim"],
+        *,
+        view: str = "coordinates",
+        num_components: int = 8,
+        max_items: int = 4096,
+    ):
+        """
+        Args:
+          held_out, view, num_components, max_items: see `compare`.
+        Raises:
+          InputError: an unknown view, or fewer than 2 items.
+        """
+        if view not in VIEWS:
+            raise InputError.setting("view", view, f"one of {', '.join(VIEWS)}")
+        self._require_items("held_out", held_out)
+        self.view, self._max_items, self._raw = view, max_items, held_out
+        own = held_out[:max_items].astype(np.float64)
+        if view == "coordinates":
+            self._project, self._dim = standardize(own), 1
+            self._kernels: Callable[..., jax.Array] = coordinate_kernels
+        else:
+            self._project, self._dim = leading_components(own, num_components)
+            self._kernels = joint_kernels
+        self.items = np.asarray(self._project(own), np.float32)
+        self._kept: dict[str, tuple[Any, Any]] = {}
+
+    def compare(
+        self,
+        train: Float[np.ndarray, "num_train dim"],
+        synthetic: Float[np.ndarray, "num_synthetic _"],
+        *,
+        width: str = "silverman",
+        width_at: int | None = None,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> Comparison:
+        """`compare` with these held-out items."""
+        for name, items in (("train", train), ("synthetic", synthetic)):
+            self._require_items(name, items)
+        for name, items in (("synthetic", synthetic), ("held_out", self._raw)):
+            if items.shape[1] != train.shape[1]:
+                raise InputError(
+                    f"{name} items have {items.shape[1]} numbers, training items {train.shape[1]}."
+                )
+        require_one_scale(train=train, synthetic=synthetic, held_out=self._raw)
+        t, g = (
+            np.asarray(self._project(items[: self._max_items].astype(np.float64)), np.float32)
+            for items in (train, synthetic)
+        )
+        o = self.items
+        epsilon = kernel_width(width, width_at or len(t), self._dim)
+        # Rows are filled up to round numbers: few compiled programs then serve a whole sweep.
+        t_filled, g_filled = (np.pad(rows, ((0, -len(rows) % 256), (0, 0))) for rows in (t, g))
+        from_t = self._overlaps(t_filled, np.concatenate([t_filled, o, g_filled]), epsilon)[: len(t)]
+        unseen = slice(len(t_filled), len(t_filled) + len(o))
+        made = slice(unseen.stop, unseen.stop + len(g))
+        tt, to = (from_t[:, columns].mean(dtype=np.float64) for columns in (slice(len(t)), unseen))
+        tg = from_t[:, made].mean(0, dtype=np.float64)
+        of_unseen = self._once("oo", epsilon, lambda: self._overlaps(o, o, epsilon))
+        gg = self._once(
+            "gg",
+            (epsilon, g),
+            lambda: self._overlaps(g_filled, g_filled, epsilon)[: len(g), : len(g)].mean(dtype=np.float64),
+        )
+        og = self._once("og", (epsilon, g), lambda: self._overlaps(o, g_filled, epsilon)[:, : len(g)])
+        oo, og = of_unseen.astype(np.float64), og.astype(np.float64)
+        of_pairs = (oo.sum() - np.trace(oo)) / (len(o) * (len(o) - 1))
+        return Comparison(
+            view=self.view,
+            e_tg=float(tt - 2 * tg.mean() + gg),
+            e_og=float(of_pairs - 2 * og.mean() + gg),
+            e_to=float(tt - 2 * to + of_pairs),
+            replicates=bootstrap_delta(float(tt), tg, oo, og, resamples, seed),
+            width=epsilon,
+            num_train=len(t),
+            num_synthetic=len(g),
+            num_held_out=len(o),
+        )
+
+    def _overlaps(
+        self, a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"], epsilon: float
+    ) -> Float[np.ndarray, "left right"]:
+        return np.asarray(self._kernels(jnp.asarray(a), jnp.asarray(b), jnp.float32(2 * epsilon**2)))
+
+    def _once(self, name: str, of: Any, make: Callable[[], Any]) -> Any:
+        """What `make` gave when it was last asked for with the same width and samples."""
+        kept = self._kept.get(name)
+        if kept is None or not _same(kept[0], of):
+            kept = self._kept[name] = (of, make())
+        return kept[1]
+
+    def _require_items(self, name: str, items: np.ndarray) -> None:
         if len(items) < 2:
             raise InputError(f"{name} holds {len(items)} item(s); a density needs at least 2.")
-        if items.shape[1] != train.shape[1]:
-            raise InputError(f"{name} items have {items.shape[1]} numbers, training items {train.shape[1]}.")
-    require_one_scale(train=train, synthetic=synthetic, held_out=held_out)
-    sets = [items[:max_items].astype(np.float64) for items in (train, synthetic, held_out)]
-    if view == "coordinates":
-        project, dim, kernels = standardize(sets[2]), 1, coordinate_kernels
-    else:
-        project, dim = leading_components(sets[2], num_components)
-        kernels = joint_kernels
-    t, g, o = (np.asarray(project(items), np.float32) for items in sets)
-    epsilon = kernel_width(width, width_at or len(t), dim)
 
-    def overlaps(a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"]) -> np.ndarray:
-        return np.asarray(kernels(jnp.asarray(a), jnp.asarray(b), jnp.float32(2 * epsilon**2)))
 
-    # Training and unseen items of one data set are as many at every K, and samples are filled up to round
-    # numbers: two compiled programs then serve a whole sweep.
-    g_filled = np.pad(g, ((0, -len(g) % 256), (0, 0)))
-    of_real = overlaps(np.concatenate([t, o]), np.concatenate([t, o, g_filled]))
-    from_t, from_o = of_real[: len(t)], of_real[len(t) :]
-    unseen, made = slice(len(t), len(t) + len(o)), slice(len(t) + len(o), len(t) + len(o) + len(g))
-    tt, to, gg = (
-        block.mean(dtype=np.float64)
-        for block in (
-            from_t[:, : len(t)],
-            from_t[:, unseen],
-            overlaps(g_filled, g_filled)[: len(g), : len(g)],
-        )
-    )
-    tg = from_t[:, made].mean(0, dtype=np.float64)
-    oo, og = from_o[:, unseen].astype(np.float64), from_o[:, made].astype(np.float64)
-    of_pairs = (oo.sum() - np.trace(oo)) / (len(o) * (len(o) - 1))
-    return Comparison(
-        view=view,
-        e_tg=float(tt - 2 * tg.mean() + gg),
-        e_og=float(of_pairs - 2 * og.mean() + gg),
-        e_to=float(tt - 2 * to + of_pairs),
-        replicates=bootstrap_delta(float(tt), tg, oo, og, resamples, seed),
-        width=epsilon,
-        num_train=len(t),
-        num_synthetic=len(g),
-        num_held_out=len(o),
-    )
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(map(_same, one, other))
+    return np.array_equal(one, other)
 
 
 def bootstrap_delta(

@@ -275,7 +275,7 @@ def phase_diagram(rows: Sequence[Mapping[str, str]]) -> "matplotlib.figure.Figur
     table = {(int(r["num_patterns"]), float(r["beta"])): r for r in rows}
     titles = {
         "recalled": "a  minima at patterns, per pattern",
-        "spurious": "b  minima off the patterns, number",
+        "spurious_minima": "b  minima off the patterns, number",
     }
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         values = np.array([[float(table[size, beta][name]) for beta in betas] for size in sizes])
@@ -350,7 +350,7 @@ def critical_load(
         ]
         size = style.column(own, "num_patterns")
         right.plot(
-            size, style.column(own, "spurious") / size, color=_shade(index, len(shares)),
+            size, style.column(own, "spurious_minima") / size, color=_shade(index, len(shares)),
             linestyle=SIZE_LINES[index % len(SIZE_LINES)],
             label=f"share {share:g}, correlation {abs(float(own[0]['correlation'])):.2f}",
         )  # fmt: skip

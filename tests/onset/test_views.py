@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from memgen_jax.errors import InputError
-from memgen_jax.onset import VIEWS, bootstrap_delta, compare
+from memgen_jax.onset import VIEWS, Unseen, bootstrap_delta, compare
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -21,6 +21,16 @@ def real(count):
 
 
 TRAIN, HELD_OUT, FRESH = real(K), real(600), real(8 * K)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_is_kept_of_unseen_items_changes_no_bit(view):
+    unseen = Unseen(HELD_OUT[:100], view=view)
+    for train, samples in ((TRAIN, FRESH), (TRAIN[:9], FRESH), (TRAIN, FRESH[:50])):
+        found = unseen.compare(train, samples, width_at=20, resamples=5)
+        alone = compare(train, samples, HELD_OUT[:100], view=view, width_at=20, resamples=5)
+        assert found.row() == alone.row()
+        np.testing.assert_array_equal(found.replicates, alone.replicates)
 
 
 @pytest.mark.parametrize("view", VIEWS)

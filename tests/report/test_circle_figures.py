@@ -86,7 +86,7 @@ def test_the_phase_diagram_prints_every_cell():
             "num_patterns": str(size),
             "beta": str(beta),
             "recalled": str(size / 10),
-            "spurious": str(beta),
+            "spurious_minima": str(beta),
         }
         for size in (2, 9)
         for beta in (0.5, 20.0)
@@ -105,7 +105,7 @@ def test_the_critical_load_is_drawn_for_every_arrangement_and_its_middle_tempera
             "correlation": c,
             "beta": "80",
             "num_patterns": str(k),
-            "spurious": str(k / 8),
+            "spurious_minima": str(k / 8),
         }
         for a, s, c in where
         for k in (2, 8)

@@ -1,7 +1,7 @@
 """The circle's memory without any network: what E_AM of K stored points still recalls, and what it makes up.
 
 phase_diagram.csv   K random points of the whole circle, against beta and K:
-  num_patterns,beta,minima,spurious,recalled,draws
+  num_patterns,beta,minima,spurious_minima,recalled,draws
 correlation.csv     the same where points crowd on a share of the circle, in one arc or in several; more columns:
   arcs,share,correlation
 critical_load.csv   arcs,share,correlation,beta,load,load_low,load_high,spurious_peak,spurious_peak_at: the K at which
@@ -172,7 +172,7 @@ def means(num_patterns: int, beta: float, minima: np.ndarray, off: np.ndarray) -
         "num_patterns": num_patterns,
         "beta": beta,
         "minima": minima.mean(),
-        "spurious": off.mean(),
+        "spurious_minima": off.mean(),
         "recalled": (minima - off).mean() / num_patterns,
         "draws": len(minima),
     }

@@ -21,12 +21,23 @@ SIDE = 16  # pixels, to which larger images are brought
 SHARE, MOST_HELD_OUT = 5, 500  # a fifth of the items, and never more
 NUM_SIZES, LARGEST = 6, 2048
 RATES = (0.01, 0.02, 0.05, 0.1)  # of false positives, the first that the held-out items can show
+# In so few dimensions the nearest of many items is often nearer than a network is exact.
+PLANE, RATE_IN_PLANE = 4, 0.1
 # Of the network, by how many numbers an item has: up to 16, up to 1,024, more.
-WIDTHS = {16: 128, 1024: 256, math.inf: 512}
+FEW = 16
+WIDTHS = {FEW: 128, 1024: 256, math.inf: 512}
+# A network much wider than its items carries the noise easily, and predicting velocity is exact at small noise;
+# else it is to predict the clean item.
+OF_FEW = {
+    "train.prediction": "velocity",
+    "train.num_steps": 8000,
+    "sampler.spacing": "quadratic",
+    "sampler.num_steps": 30,
+}
 
 NAMES = (
     *("data.size", "data.scale", "data.num_held_out", "num_train"),
-    *("phases.false_positive_rate", "model.width"),
+    *("phases.false_positive_rate", "model.width", *OF_FEW),
 )
 
 
@@ -154,13 +165,16 @@ def _of_count(
                 "data.name",
                 "held_out",
             )
-        found["phases.false_positive_rate"] = rate
+        in_plane = math.prod(dataset.item_shape) <= PLANE
+        found["phases.false_positive_rate"] = RATE_IN_PLANE if in_plane else rate
     if "num_train" in free:
         most = dataset.num_train // 2 if settings.halves else dataset.num_train
         found["num_train"] = sizes(min(most, LARGEST))
     if "model.width" in free and settings.model.name == "mlp":
         numbers = math.prod(dataset.item_shape)
         found["model.width"] = next(width for most, width in WIDTHS.items() if numbers <= most)
+        if numbers <= FEW:
+            found |= {name: value for name, value in OF_FEW.items() if name in free}
     return found, loaded
 
 
@@ -198,7 +212,8 @@ def _phrases(settings: TransitionSettings, dataset: data.Dataset | None, free: S
     if "data.scale" in free and s.data.scale:
         told.append("vectors centred and in units of their spread")
     if "model.width" in free and (width := getattr(s.model, "width", None)):
-        told.append(f"{s.model.name} of width {width}, {s.train.num_steps:,} steps of {s.train.batch_size}")
+        told.append(f"{s.model.name} of width {width} that predicts {s.train.prediction}")
+        told.append(f"{s.train.num_steps:,} steps of {s.train.batch_size}")
     if "phases.false_positive_rate" in free and s.phases.rule == "held_out":
         told.append(f"thresholds that {100 * s.phases.false_positive_rate:g}% of unseen items pass")
     return told

@@ -301,9 +301,9 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
     limit = known if machine.device_memory_gb is None else machine.device_memory_gb * 1e9
     if share.plan.metric.embeds:
         place = "in memory, or of a set above 2.1 GB in a file in TMPDIR"
-        on_devices = f"; {share.where_compared(devices, limit)}" if limit else ""
+        compared = f"; {share.where_compared(devices, limit)}" if limit else ""
         lines.append(
-            f"{share.plan.metric.short} embeddings: {in_bytes(share.embeddings())} at once, {place}{on_devices}"
+            f"{share.plan.metric.short} embeddings: {in_bytes(share.embeddings())} at once, {place}{compared}"
         )
 
     need = max(stage.memory for stage in stages)
@@ -315,19 +315,21 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
         lines.append(f"memory: {in_bytes(need)} of the {in_bytes(limit)} on a device: {fits}")
 
     speed, source = machine.flops_per_second, "given"
+    hosts = machine.hosts or 1
+    a_host = " a host" if hosts > 1 else ""
     dtype = getattr(share.settings.model, "dtype", "float32")
     if speed is None and first.device_kind in PEAK_FLOPS:
         speed = ASSUMED_SHARE[dtype] * PEAK_FLOPS[first.device_kind]
         source = f"assumed: {ASSUMED_SHARE[dtype]:.0%} of the bfloat16 peak of {first.device_kind}"
     if speed is None:
         lines.append("time: say the flops_per_second of one device; benchmarks/unet_step.py measures it")
-        lines += device_table(stages, devices, machine.hosts or 1, ASSUMED_SHARE[dtype])
+        lines += device_table(stages, devices, hosts, ASSUMED_SHARE[dtype])
     else:
         hours = [stage.flops / speed / 3600 for stage in stages]
         wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
         lines.append(
-            f"time: {sum(hours):,.1f} device-hours at {speed:.3g} FLOP/s a device ({source}); "
-            f"{wall:,.1f} h on {devices} devices"
+            f"time: {_hours(sum(hours))} device-hours{a_host} at {speed:.3g} FLOP/s a device ({source}); "
+            f"{_hours(wall)} h on {on_devices(devices, hosts)}"
         )
     if machine.deadline_hours is not None and share.costs:
         waited = [stage.flops / stage.balance for stage in stages]  # with what idle places could have done
@@ -348,11 +350,26 @@ def device_table(stages: list[Stage], devices: int, hosts: int, assumed: float) 
     for kind in COMMON_DEVICES:
         speed = assumed * PEAK_FLOPS[kind]
         hours, wall = total / speed / 3600, waited / speed / 3600 / devices
-        rows.append((kind, f"{speed:.2g}", f"{hours:,.1f}", f"{wall:,.1f}"))
-    on = f"{_count(devices, 'device')}{' a host' if hosts > 1 else ''}"
-    header = ("device", "FLOP/s assumed", f"device-hours{' a host' if hosts > 1 else ''}", f"hours on {on}")
+        rows.append((kind, f"{speed:.2g}", _hours(hours), _hours(wall)))
+    on, a_host = on_devices(devices, hosts), " a host" if hosts > 1 else ""
+    header = ("device", "FLOP/s assumed", f"device-hours{a_host}", f"hours on {on}")
     said = f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on the paper's CIFAR10 U-Net"
     return [runs.table(header, rows), said]
+
+
+def on_devices(devices: int, hosts: int) -> str:
+    """The devices that a time is told for: those of all hosts, which share the members.
+
+    Args:
+      devices: of one host.
+    """
+    if hosts == 1:
+        return _count(devices, "device")
+    return f"{hosts * devices} devices, {devices} on each of {hosts} hosts"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -45,11 +45,14 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     critical: dict[int | None, dict[str, Any]] = {}
     sizes = sorted({member.num_train for member in run.members})
     at = width_at(run, workdir)
-    fresh = {view: {size: compare_fresh(run, size, view, at) for size in sizes} for view in onset.VIEWS}
+    known = UnseenSets(run.settings.onset_items)
+    fresh = {
+        view: {size: compare_fresh(run, size, view, at, known) for size in sizes} for view in onset.VIEWS
+    }
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
-        found = {view: compare_sizes(run, workdir, members, view, at) for view in onset.VIEWS}
-        placebo = {view: compare_placebo(run, workdir, members, view, at) for view in onset.VIEWS}
+        found = {view: compare_sizes(run, workdir, members, view, at, known) for view in onset.VIEWS}
+        placebo = {view: compare_placebo(run, workdir, members, view, at, known) for view in onset.VIEWS}
         for view, comparisons in found.items():
             for size, seeds in comparisons.items():
                 row = pooled_row(seeds, over_sets(run)) | {"num_train": size, "num_seeds": len(seeds)}
@@ -71,8 +74,40 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     write_rows(run, workdir, "onset.csv", rows)
 
 
+class UnseenSets:
+    """Sets of unseen items as densities: what depends on them alone is worked out once where they stay the same.
+
+    Of more than `most` items the first of those held out are taken, and then the last to train on: the same at
+    every K that leaves so many.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: dict[tuple[str, str], tuple[np.ndarray, onset.Unseen]] = {}
+
+    def of(self, view: str, role: str, held_out: np.ndarray, beyond: np.ndarray) -> onset.Unseen:
+        """The density of these items.
+
+        Args:
+          role: whose sets follow each other: "samples" or "fresh".
+          held_out, beyond: items as stored.
+        """
+        first = held_out[: self._most]
+        items = np.concatenate([first, beyond[max(0, len(beyond) + len(first) - self._most) :]])
+        there = self._kept.get((view, role))
+        if there is None or not np.array_equal(there[0], items):
+            made = onset.Unseen(as_vectors(items), view=view, max_items=self._most)
+            there = self._kept[view, role] = (items, made)
+        return there[1]
+
+
 def compare_sizes(
-    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str, at: int
+    run: TransitionRun,
+    workdir: runs.Workdir,
+    members: list[sweep.Member],
+    view: str,
+    at: int,
+    known: UnseenSets,
 ) -> dict[int, list[onset.Comparison]]:
     """K -> the comparison of every seed. Unseen are the held-out items and the training items beyond K."""
     found: dict[int, list[onset.Comparison]] = {}
@@ -80,13 +115,10 @@ def compare_sizes(
         if min(size, len(run.dataset.held_out) + len(run.train) - size) < 2:
             continue
         found[size] = [
-            onset.compare(
+            known.of(view, "samples", run.dataset.held_out, run.beyond(member)).compare(
                 as_vectors(run.train_of(member)),
                 as_vectors(load_samples(workdir, member)),
-                as_vectors(np.concatenate([run.dataset.held_out, run.beyond(member)])),
-                view=view,
                 width_at=at,
-                max_items=run.settings.onset_items,
                 resamples=num_resamples(run),
                 seed=size,  # so that sizes are resampled independently
             )
@@ -95,20 +127,19 @@ def compare_sizes(
     return found
 
 
-def compare_fresh(run: TransitionRun, size: int, view: str, at: int) -> dict[str, float | None]:
+def compare_fresh(
+    run: TransitionRun, size: int, view: str, at: int, known: UnseenSets
+) -> dict[str, float | None]:
     """The control's columns: held-out items as samples, against S and the training items beyond K."""
     columns = ("relative_delta", "p_delta_positive", "p_delta_positive_low", "p_delta_positive_high")
     member = run.one_a_subset(size)[0]
-    held_out, beyond = as_vectors(run.dataset.held_out), as_vectors(run.beyond(member))
+    held_out, beyond = run.dataset.held_out, run.beyond(member)
     if min(size, len(held_out), len(beyond)) < 2:
         return {f"fresh_{name}": None for name in columns}
-    found = onset.compare(
+    found = known.of(view, "fresh", held_out[:0], beyond).compare(
         as_vectors(run.train_of(member)),
-        held_out,
-        beyond,
-        view=view,
+        as_vectors(held_out),
         width_at=at,
-        max_items=run.settings.onset_items,
         resamples=num_resamples(run),
         seed=size,
     )
@@ -117,22 +148,25 @@ def compare_fresh(run: TransitionRun, size: int, view: str, at: int) -> dict[str
 
 
 def compare_placebo(
-    run: TransitionRun, workdir: runs.Workdir, members: list[sweep.Member], view: str, at: int
+    run: TransitionRun,
+    workdir: runs.Workdir,
+    members: list[sweep.Member],
+    view: str,
+    at: int,
+    known: UnseenSets,
 ) -> dict[int, list[onset.Comparison]]:
     """K -> the comparison of every seed with K unseen items in place of S; none where so many are not unseen."""
     found: dict[int, list[onset.Comparison]] = {}
     for member in members:
         beyond, size = run.beyond(member), member.num_train
-        rest = np.concatenate([run.dataset.held_out, beyond[size:]])
-        if min(size, len(rest)) < 2 or len(beyond) < size:
+        rest = len(run.dataset.held_out) + len(beyond) - size
+        if min(size, rest) < 2 or len(beyond) < size:
             continue
-        sets = (beyond[:size], load_samples(workdir, member), rest)
         found.setdefault(size, []).append(
-            onset.compare(
-                *map(as_vectors, sets),
-                view=view,
+            known.of(view, "samples", run.dataset.held_out, beyond[size:]).compare(
+                as_vectors(beyond[:size]),
+                as_vectors(load_samples(workdir, member)),
                 width_at=at,
-                max_items=run.settings.onset_items,
                 resamples=num_resamples(run),
                 seed=size,
             )

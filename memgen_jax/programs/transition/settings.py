@@ -459,6 +459,7 @@ class TransitionRun(TransitionPlan):
                 )
             unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
             phases.held_out(unseen, real, s.false_positive_rate)
+            data.require_novelty(self.train, self.dataset.held_out, s.false_positive_rate, self.dataset.name)
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

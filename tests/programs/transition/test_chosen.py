@@ -37,7 +37,7 @@ def stored(folder, count, shape, seed=0):
     [
         ("grey", 600, (16, 16), {"num_train": (2, 6, 18, 54, 160, 480), "held": 120, "width": 256, "rate": 0.01}),
         ("colour", 4000, (20, 24, 3), {"num_train": (2, 8, 32, 128, 512, 2048), "size": 16, "held": 500}),
-        ("vectors", 200, (2,), {"num_train": (2, 5, 12, 28, 67, 160), "held": 40, "width": 128, "rate": 0.05}),
+        ("vectors", 200, (2,), {"num_train": (2, 5, 12, 28, 67, 160), "held": 40, "width": 128, "rate": 0.1}),
         ("vectors", 100, (2000,), {"num_train": (2, 4, 9, 18, 38, 80), "held": 20, "width": 512, "rate": 0.05}),
     ],
 )  # fmt: skip
@@ -50,8 +50,10 @@ def test_sizes_share_width_and_rate_follow_from_the_data(tmp_path, variant, coun
         "held": s.data.num_held_out,
         "width": s.model.width,
         "rate": s.phases.false_positive_rate,
+        "prediction": s.train.prediction,
     }
     assert {name: found[name] for name in wanted} == wanted
+    assert found["prediction"] == ("velocity" if shape == (2,) else "denoised")
     assert len(choice.dataset.held_out) == wanted["held"]
     assert str(s.num_train[-1]) in chosen.sentence(choice).replace(",", "")
     run = TransitionRun(choice.config, dataset=choice.dataset)  # which reads nothing again

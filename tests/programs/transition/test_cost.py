@@ -137,6 +137,7 @@ def test_a_dry_run_compares_plans_for_several_hosts(capsys):
             transition_cost.dry_run(config, Machine(devices=16, hosts=3))
     assert "79% with 1, 95% with 2, 95% with 4; best is 2" in said
     assert "counted is the share of one of 4 hosts: 10 members" in said
+    assert "device-hours a host  hours on 16 devices, 4 on each of 4 hosts" in said
 
 
 def test_a_dry_run_without_a_speed_tells_what_common_devices_would_take(capsys):

@@ -147,3 +147,15 @@ def test_unseen_items_in_place_of_the_training_set_are_never_copied(folder):
             assert float(row["placebo_relative_delta"]) > 0.4 and float(row["placebo_p_delta_positive"]) > 0.9
         elif row["num_train"] == "900":
             assert row["placebo_relative_delta"] == ""
+
+
+def test_unseen_items_stay_the_same_set_while_enough_are_left_beyond_the_training_set():
+    held_out, train = real(3), real(12)
+    known = transition_densities.UnseenSets(6)
+    first = known.of("coordinates", "samples", held_out, train[2:])
+    assert known.of("coordinates", "samples", held_out, train[8:]) is first
+    wanted = onset.Unseen(transition_densities.as_vectors(np.concatenate([held_out, train[9:]])))
+    np.testing.assert_array_equal(first.items, wanted.items)
+    fewer = known.of("coordinates", "samples", held_out, train[10:])  # all there are, in their order
+    wanted = onset.Unseen(transition_densities.as_vectors(np.concatenate([held_out, train[10:]])))
+    np.testing.assert_array_equal(fewer.items, wanted.items)
