@@ -14,7 +14,12 @@ from tests.report.browser import Browser
 VIEWS = tuple((width, dark) for width in (1280, 390) for dark in (False, True))
 RUN = """(async () => {
   document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
-  await new Promise((done) => setTimeout(done, 100));
+  const still = {textContent: '* { transition: none !important }'};
+  document.head.append(Object.assign(document.createElement('style'), still));
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const site = document.body.dataset;  // the site keeps the scheme that it was last seen in
+  if (site.mdColorScheme) site.mdColorScheme = dark ? 'slate' : 'default';
+  await new Promise((done) => setTimeout(done, 150));
   const found = await axe.run(document, {resultTypes: ['violations']});
   return found.violations.map((one) => ({
     id: one.id, help: one.help, impact: one.impact, nodes: one.nodes.map((node) => node.html.slice(0, 160)) }));
