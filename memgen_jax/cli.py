@@ -56,10 +56,10 @@ or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
 
   --train PATH     the images that the model was trained on
   --samples PATH   the images that it made; or have them drawn from a model,
-    --each         every PATH is a set of its own, such as epochs or models:
-                   one table and one curve; a set may be NAME=PATH
     --pipeline DIR --num-samples N [--prompts FILE: one a line]
     [--guidance W (7.5)] [--steps N (50)] [--seed N (0)]
+  --each           every PATH of --samples is a set of its own, such as epochs
+                   or models: one table and one curve; a set may be NAME=PATH
   --out DIR        gets labels.csv, summary.json and report.html
   --holdout PATH   real images that it has not seen: the thresholds are such
     [--fpr F]      that this share of them would count as copies (0.01)
@@ -215,7 +215,9 @@ def audit(argv: Sequence[str]) -> int:
         return exits.DONE
     from memgen_jax import audit
 
-    arguments["out"] = os.path.expanduser(arguments["out"])
+    arguments["out"] = os.path.expanduser(given := arguments["out"])
+    if given.startswith("~") and arguments["out"] == given:
+        raise InputError(f"--out {given}: there is no such user; write ./{given} for a folder of that name")
     for name in ("train", "samples", "holdout"):
         if len(arguments.get(name, ())) == 1:
             (arguments[name],) = arguments[name]

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from etils import epath
 
@@ -73,6 +74,11 @@ def _lives(process: int) -> bool:
     except (OSError, OverflowError):  # another user's; no number that a process can have
         pass
     return True
+
+
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with `~` as the user's folder; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))
 
 
 def absolute(path: epath.PathLike) -> epath.Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 # Values that a config can hold, and a flag can give.
 PLAIN = (bool, int, float, str, tuple, list, type(None))
@@ -83,7 +84,7 @@ def load_function(name: str, given: int, field: str) -> UserFunction:
       InputError: there is no such file or function, its code fails, or an argument has no plain default.
     """
     place, _, function_name = name.rpartition(":")
-    path = Path(os.path.abspath(Path(place).expanduser()))
+    path = Path(os.path.abspath(expanded(place)))
     if not path.is_file():
         raise InputError(f"{{0}}={name!r}: there is no file {path}.", field)
     module = _run(path, field)

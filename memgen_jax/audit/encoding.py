@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from memgen_jax import bridges, metrics
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_whole
+from memgen_jax.files import expanded, write_whole
 from memgen_jax.mapped import let_go
 
 AT_ONCE = 16  # pictures: at 288 pixels a side a ResNet-50 takes some 30 MB for each
@@ -25,7 +25,7 @@ def open_encoder(file: str, batch: int) -> metrics.Encoder:
     Raises:
       InputError: there is no such file, it is of another kind, or its package is missing.
     """
-    path = Path(file).expanduser()
+    path = expanded(file)
     if not path.is_file():
         raise InputError(
             f"{{0}} {file}: there is no such file; give an .onnx or a TorchScript .pt", "encoder"

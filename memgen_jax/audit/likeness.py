@@ -11,6 +11,7 @@ from memgen_jax.mapped import let_go
 LOOKED_AT = 1000  # items of each set, evenly spaced
 FAR = 4.0  # standard deviations between the sets' means, of their items' own means
 LEVELS = 20.0  # and as many of 255
+FEW = 2  # levels of pictures in black and white, beside others with many
 REACH = 0.6  # a set that goes no farther than this part of the other's range from its dark or bright end
 
 
@@ -48,6 +49,7 @@ class _Look:
                 let_go(values)
         lows, highs, own, within = np.array(looks, np.float64).T
         self.low, self.high = float(lows.min()), float(highs.max())
+        self.levels = int((np.bincount(np.ravel(some[:32]).astype(np.uint8), minlength=256) > 0).sum())
         self.mean, self.between = float(own.mean()), float(own.std())
         self.spread = float(np.sqrt(within.mean() + own.var()))
 
@@ -58,6 +60,8 @@ def _pictures_differ(train: _Look, other: _Look) -> str:
         return f"the brightest pixels are {train.high:.0f} and {other.high:.0f} of 255"
     if 255 - max(lows) < REACH * (255 - min(lows)):
         return f"the darkest pixels are {train.low:.0f} and {other.low:.0f} of 255"
+    if min(train.levels, other.levels) <= FEW and max(train.levels, other.levels) >= 8 * FEW:
+        return f"they have {train.levels} and {other.levels} different levels of 256"
     if abs(train.mean - other.mean) > max(LEVELS, FAR * max(train.between, other.between)):
         return f"their mean levels are {train.mean:.0f} and {other.mean:.0f} of 255"
     return ""

@@ -24,7 +24,7 @@ from memgen_jax.audit.reading import choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_whole
+from memgen_jax.files import expanded, write_whole
 from memgen_jax.mapped import let_go
 
 FOLDER = ".parts"  # in the output folder, until the merge
@@ -154,7 +154,7 @@ def _mark(
     )
     mark = hashlib.blake2b(repr(asked).encode(), digest_size=16)
     if settings.encoder is not None:
-        mark.update(Path(settings.encoder).expanduser().read_bytes())
+        mark.update(expanded(settings.encoder).read_bytes())
     for items in (train, samples, holdout):
         if items is None:
             continue

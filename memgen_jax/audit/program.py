@@ -14,7 +14,7 @@ from memgen_jax.audit import parts
 from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
-from memgen_jax.audit.reading import Read, choose_metric, foresee, load, require_comparable
+from memgen_jax.audit.reading import Read, brought_together, choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
 from memgen_jax.audit.stored import Compared, read_compared
 from memgen_jax.audit.writing import Sides, write, write_unlabelled
@@ -142,7 +142,9 @@ def audit_arrays(
       train, samples, holdout: uint8 images [item, height, width, channel], or float vectors [item, dim].
       settings: further fields of `AuditSettings`, such as `metric`, `delta_m`, `delta_s`.
     Returns:
-      The answer; its `sentences` say it, its `labels` are those of `phases.classify`.
+      The answer; its `sentences` say it, its `labels` are those of `phases.classify`, its `summary` is what
+      `summary.json` would hold. Held-out items that are in the training set, identical, leave the calibration;
+      `summary["remarks"]` says so, and what else should be known first.
     Raises:
       InputError: arrays of another kind, or settings that cannot work.
 
@@ -159,11 +161,15 @@ def audit_arrays(
     check(asked)
     given = {"train": train, "samples": samples} | ({} if holdout is None else {"holdout": holdout})
     items = {name: _items(name, values) for name, values in given.items()}
-    require_comparable(asked, items)
-    metric = choose_metric(asked, items["train"].values.shape[1:])
-    sides = [Side(items[name].values, metric.vectors(items[name].values)) for name in ("train", "samples")]
-    distances = compare(asked, metric, sides[0], sides[1], items.get("holdout"))
-    return conclude(asked, metric, distances, len(train))
+    sets = brought_together(asked, items, {}, lambda _: None)
+    metric = choose_metric(asked, sets.train.values.shape[1:])
+    train_side, samples_side = (
+        Side(one.values, metric.vectors(one.values)) for one in (sets.train, sets.samples)
+    )
+    distances = compare(asked, metric, train_side, samples_side, sets.holdout)
+    result = conclude(asked, metric, distances, len(train))
+    result.summary.update(compared_of(asked, metric, sets, distances).told)
+    return result
 
 
 def _items(name: str, values: np.ndarray) -> Items:

@@ -68,13 +68,29 @@ def load(
     samples = read("samples")[0] if draw is None else draw()
     if before is None and settings.holdout is not None:
         holdout, _ = read("holdout")
-    whole_holdout = holdout
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
         if before is not None and name != "samples":
             continue
         note = f" ({items.note})" if items.note else ""
         say(legible(f"{name}: {_count(items)} from {settings.called(name)}{note}"))
+    return brought_together(settings, sets, ranges, say)
+
+
+def brought_together(
+    settings: AuditSettings,
+    sets: Mapping[str, Items],
+    ranges: Mapping[str, str],
+    say: Callable[[str], object],
+) -> Read:
+    """Sets at hand, with what they share counted and left out of the calibration.
+
+    Args:
+      sets: "train", "samples" and perhaps "holdout".
+      ranges: of those that were floats.
+    Raises:
+      InputError: they cannot be compared.
+    """
     require_comparable(settings, sets)
     found, inside = shared.find(sets)
     remarks = [one.sentence(settings.false_positive_rate) for one in found]
@@ -86,13 +102,14 @@ def load(
     remarks += likeness.warnings(sets)
     for remark in remarks:
         say(remark)
+    holdout = whole_holdout = sets.get("holdout")
     if holdout is not None and inside is not None and inside.any():
         holdout = holdout._replace(
             values=room.taken(holdout.values, np.flatnonzero(~inside), budget.of(settings.memory).items),
             names=[name for name, own in zip(holdout.names, inside, strict=True) if not own],
         )
-        require_comparable(settings, {"train": train, "samples": samples, "holdout": holdout})
-    return Read(train, samples, holdout, found, remarks, whole_holdout)
+        require_comparable(settings, {**sets, "holdout": holdout})
+    return Read(sets["train"], sets["samples"], holdout, found, remarks, whole_holdout)
 
 
 def decided_ranges(settings: AuditSettings, drawn: bool = False) -> dict[str, str]:
@@ -132,6 +149,12 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
                 name,
                 "channels",
             )
+        if len(shape) != 3 or len(expected) != 3:
+            raise InputError(
+                f"{{0}} items are {_kind(expected)} and {{1}} items {_kind(shape)}; give sets of one kind and length",
+                "train",
+                name,
+            )
         raise InputError(
             f"{{0}} items are {_shape(expected)} and {{1}} items {_shape(shape)}; bring images to one "
             "size with {2}=N",
@@ -156,6 +179,10 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
 def _count(items: Items) -> str:
     kind = "images" if items.values.ndim == 4 else "vectors"
     return f"{len(items.values):,} {kind} {_shape(items.values.shape[1:])}"
+
+
+def _kind(shape: tuple[int, ...]) -> str:
+    return f"{'images' if len(shape) == 3 else 'vectors'} {_shape(shape)}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

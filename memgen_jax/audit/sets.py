@@ -9,6 +9,7 @@ from jaxtyping import Int, Shaped
 
 from memgen_jax import metrics, phases
 from memgen_jax.arrays_in import as_array, takes_arrays
+from memgen_jax.audit.shared import identical_in
 from memgen_jax.data import subset_order
 from memgen_jax.errors import InputError
 
@@ -59,7 +60,7 @@ def audit_sets(
       sets: K -> samples of the network that saw K training items: uint8 images [sample, height, width, channel], or
         float vectors [sample, dim].
       train: the training items likewise; those of size K are the first K of them.
-      held_out: real items that no network has seen.
+      held_out: real items that no network has seen; those that are in `train`, identical, are left out.
       order: "given" (`train` as it lies), or "numpy" or "torch" as in data.order.
       metric: "l2", or "lpips" for images of at least 28 pixels a side.
       rule: "held_out" (the default with held-out items), "valley" (without) or "given", which takes `delta_m` and
@@ -101,6 +102,12 @@ def audit_sets(
         distances[size] = near, other.distance[:, 0]
         second = other.distance[:, 1] if len(vectors) > 2 else np.full(2, np.inf, np.float32)
         others[size] = other.index[:, 0], other.distance[:, 0], second
+    if held_out is not None:
+        held_out = held_out[~identical_in(train, held_out)]
+        if not len(held_out):
+            raise InputError(
+                "every held_out item is in train, identical: give items that no network has seen"
+            )
     name = rule or ("given" if delta_m or delta_s else "valley" if held_out is None else "held_out")
     unseen = None if held_out is None else chosen.vectors(held_out)
     asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)

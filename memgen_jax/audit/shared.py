@@ -89,6 +89,13 @@ def find(sets: Mapping[str, Items]) -> tuple[list[Shared], Bool[np.ndarray, " ho
     return found, inside
 
 
+def identical_in(
+    train: Shaped[np.ndarray, "train ..."], held_out: Shaped[np.ndarray, "item ..."]
+) -> Bool[np.ndarray, " item"]:
+    """Which held-out items are in the training set, number for number."""
+    return np.isin(_fingerprints(held_out), _fingerprints(train))
+
+
 def _fingerprints(values: Shaped[np.ndarray, "item ..."]) -> Int[np.ndarray, " item"]:
     """Eight bytes an item, equal for equal items; one pair in 10^19 of others agrees by chance."""
     digests = []

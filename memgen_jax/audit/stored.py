@@ -6,7 +6,6 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from memgen_jax import metrics
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.folder import DISTANCES
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_compared(path: str) -> Compared:
     Raises:
       InputError: there is none, or it is not what an audit wrote.
     """
-    place = Path(path).expanduser()
+    place = expanded(path)
     place = place / DISTANCES if place.is_dir() else place
     try:
         with np.load(place, allow_pickle=False) as file:
@@ -100,6 +100,7 @@ def read_compared(path: str) -> Compared:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        reason = "it is no .npz, or holds Python objects" if "pickle" in reason else reason
         raise InputError(f"{{0}} {path} is not what an audit wrote ({reason})", "distances") from None
     return compared
 

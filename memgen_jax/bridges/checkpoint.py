@@ -15,6 +15,7 @@ import numpy as np
 
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 from memgen_jax.models import Model, unet
 
 WEIGHTS = ("ema", "model")
@@ -59,7 +60,7 @@ def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint
     """
     if weights not in WEIGHTS:
         raise InputError.setting("weights", weights, f"one of {' or '.join(WEIGHTS)}")
-    path = Path(path).expanduser()
+    path = expanded(path)
     stored, settings = _stored(path, weights)
     options = _model_options(settings, len(stored[weights]), path)
     own, item_shape = _network(options, path)
@@ -115,7 +116,7 @@ def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
     Raises:
       InputError: there is no such folder, no such file, one without a number in its name, or two of one K.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     files = sorted(folder.glob("*.pt")) if folder.is_dir() else []
     if not files:
         raise InputError(

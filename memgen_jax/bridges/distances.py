@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Float, Int
 
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 # their arrays -> ours
 NAMES = {
@@ -45,7 +45,7 @@ def read_distances(path: str | os.PathLike) -> ReleasedDistances:
     Raises:
       InputError: the file lacks one of the four arrays, or they do not fit together.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     stored = NumpyFile(path)
     missing = [name for name in NAMES if name not in stored.headers]
     if missing:

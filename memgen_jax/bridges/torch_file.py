@@ -19,6 +19,7 @@ import ml_dtypes
 import numpy as np
 
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 DTYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -126,7 +127,7 @@ def load(path: str | os.PathLike) -> Any:
     Raises:
       InputError: it is no such file, is damaged, older than PyTorch 1.6, or written on a big-endian machine.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}: give a checkpoint of torch.save.")
     if not zipfile.is_zipfile(path):

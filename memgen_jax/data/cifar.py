@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
@@ -21,7 +22,7 @@ def read_cifar_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray
     Raises:
       InputError: a batch is missing, damaged, or holds something else.
     """
-    place = Path(folder).expanduser()
+    place = expanded(folder)
     hundred = not (place / "data_batch_1").exists() and (place / "meta").exists()
     return np.concatenate([read_batch(place / name) for name in ((split,) if hundred else BATCHES[split])])
 

@@ -86,9 +86,9 @@ def stack(
     Raises:
       InputError: names the first image at fault, or the setting.
     """
-    if channels not in (None, 1, 3) or (size is not None and size < 1):
-        field, value = ("channels", channels) if channels not in (None, 1, 3) else ("size", size)
-        raise InputError.setting(field, value, "1 or 3" if field == "channels" else "positive")
+    require_side(size)
+    if channels not in (None, 1, 3):
+        raise InputError.setting("channels", channels, "1 or 3")
 
     shown: collections.Counter[str] = collections.Counter()
 
@@ -176,7 +176,7 @@ def pixels(
                 f"it has {num_pixels:,} pixels, and more than {MOST:,} are not decoded; shrink it"
             )
         if image.mode.startswith(("I", "F")):
-            raise ValueError("it has more than 8 bits per channel")
+            raise ValueError("it has more than 8 bits per channel; save it with 8")
         with _one_large if num_pixels > LARGE else contextlib.nullcontext():
             return _as_shown(image, size, channels, shown)
 
@@ -238,6 +238,7 @@ def resize(
     """Crops decoded images to their central square and resizes it to size × size (bicubic)."""
     from PIL import Image
 
+    require_side(size)
     if images.shape[1:3] == (size, size):
         return images
     grey = images.shape[-1] == 1
@@ -278,6 +279,12 @@ def _fit(image: "Image.Image", size: int | None) -> "Image.Image":
     if size is None or image.size == (size, size):
         return image
     return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def require_side(size: int | None) -> None:
+    """Refuses a side to which no image can be brought."""
+    if size is not None and not 1 <= size <= math.isqrt(MOST):
+        raise InputError.setting("size", size, f"a side of 1..{math.isqrt(MOST)} pixels")
 
 
 def decodable() -> frozenset[str]:

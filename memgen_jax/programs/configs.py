@@ -16,6 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
+from memgen_jax.files import expanded
 from memgen_jax.programs.exits import OneLineParser
 
 NOT_CONFIGS = ("__init__", "parts", "paper")
@@ -29,7 +30,7 @@ def load_config(where: str) -> ConfigDict:
       InputError: there is none, it has no such variant, or its own code fails.
     """
     name, _, variant = where.partition(":")
-    file = pathlib.Path(name).expanduser() if name.endswith(".py") else file_of(name)
+    file = expanded(name) if name.endswith(".py") else file_of(name)
     try:
         specification = importlib.util.spec_from_file_location("config_file", file)
         assert specification and specification.loader
@@ -134,7 +135,7 @@ def copy(name: str, to: str = ".") -> pathlib.Path:
       InputError: there is no such config, or the file exists.
     """
     source = file_of(name)
-    target = pathlib.Path(to).expanduser()
+    target = expanded(to)
     if target.suffix != ".py":
         target = target / source.name
     if target.exists():

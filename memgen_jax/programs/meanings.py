@@ -89,7 +89,7 @@ OF_PROGRAM: dict[str, dict[str, str]] = {
         "data.scale": "spread: vectors are centred and divided by their standard deviation over all coordinates",
         "data.order": "of which every training set is a prefix: numpy (ours), torch (the released networks'), given",
         "phases.rule": "where the thresholds come from: held_out, valley, paper or given",
-        "phases.metric": "l2, lpips (images of at least 28 pixels a side), lpips_bilinear, or FILE.py:FUNCTION",
+        "phases.metric": "l2, lpips (at least 28 pixels a side), lpips_bilinear, stlpips, or FILE.py:FUNCTION",
         "phases.metric_code": _OWN_CODE,
         "phases.table": "whose thresholds the rule paper takes: cifar10, lsun_church, fashion_mnist or mnist",
         "phases.delta_m": "δ_m of the rule given",

@@ -84,6 +84,7 @@ FILES: dict[str, dict[str, str]] = {
         "summary.json": "the answer and all numbers; see report/schemas/summary.json",
         "distances.npz": "all that searching found; `memgen audit --distances` labels it again",
         "skipped.csv": "what was not read, and why",
+        "sets.csv": "with --each: one row for each set of samples, beside a folder with the other files for each",
         "pairs/*": "with --save-pairs: a picture of every copy beside its original",
     },
 }

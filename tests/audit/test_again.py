@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memgen_jax import audit, load
+from memgen_jax import audit, cli, load
 from memgen_jax.audit.folder import FILES
 from memgen_jax.audit.stored import read_compared
 from memgen_jax.errors import InputError
@@ -273,3 +273,36 @@ def test_what_can_be_known_first_is_said_before_anything_is_read(folder, monkeyp
 def test_no_memory_and_endless_memory_are_refused(folder, memory):
     with pytest.raises(InputError, match="a positive number of gigabytes"):
         run(folder, delta_m=1.0, delta_s=1.0, memory=memory)
+
+
+def test_arrays_get_what_files_get_though_the_holdout_shares_items_with_the_training_set(folder):
+    digits = load("digits").train
+    train, shared = digits[:600], digits[:5]
+    holdout = np.concatenate([digits[600:795], shared])
+    copies = np.minimum(train[50:80].astype(int) + 2, 255).astype(np.uint8)
+    samples = np.concatenate([copies, digits[800:870]])
+    for name, images in (("train", train), ("holdout", holdout), ("samples", samples)):
+        np.savez(folder / f"{name}.npz", images=images)
+    result = audit.audit_arrays(train, samples, holdout)
+    whole = run(folder, holdout=str(folder / "holdout.npz"))
+    np.testing.assert_array_equal(result.labels, whole.labels)
+    assert result.summary["memorized"] >= 0.3  # 0 where the five of the training set calibrate
+    assert result.summary.keys() == whole.summary.keys()
+    assert result.summary["remarks"] == whole.summary["remarks"] != []
+    assert result.summary["called"] == {"train": "train", "samples": "samples", "holdout": "holdout"}
+
+
+@pytest.mark.parametrize("given", ["train", "out"])
+def test_the_folder_of_a_user_who_is_not_there_is_no_folder(folder, given, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    paths = {"train": "train.npz", "samples": "samples.npz", "out": "out"} | {given: "~nosuchuser/x"}
+    line = [f"--{name}={path}" for name, path in paths.items()]
+    assert cli.main(["audit", *line, "--delta-m=1", "--delta-s=1"]) == 2
+    assert "~nosuchuser/x" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["samples.npz", "train.npz"]
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_side_to_which_nothing_can_be_brought_is_refused_before_anything_is_resized(folder, size):
+    with pytest.raises(InputError, match=r"must be a side of 1..\d+ pixels"):
+        run(folder, size=size, delta_m=1.0, delta_s=1.0)

@@ -83,6 +83,7 @@ def test_two_files_of_one_set_share_one_range(tmp_path):
         (lambda x: x // 255, "brightest pixels are 255 and 1"),
         (lambda x: 128 + x // 2, "darkest pixels are 0 and 128"),
         (lambda x: 255 - x, "mean levels"),
+        (lambda x: 255 * (x > 127).astype(np.uint8), "2 different levels"),
     ],
 )
 def test_sets_whose_pixels_cannot_be_of_one_kind_are_warned_of(change, words):

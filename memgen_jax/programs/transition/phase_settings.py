@@ -13,7 +13,7 @@ class PhaseSettings:
     Attributes:
       rule: "given", "paper", "valley" or "held_out".
       metric: "l2", or "lpips" for images of at least 28 pixels a side, those below 32 brought to 32 as in the paper's
-        code, or "lpips_bilinear"; or FILE.py:FUNCTION, see `metrics.make_metric`.
+        code, or "lpips_bilinear"; "stlpips"; or FILE.py:FUNCTION, see `metrics.make_metric`.
       metric_code: what that file does, recorded by the run; not to be given.
       table: whose thresholds "paper" takes: cifar10, lsun_church, fashion_mnist or mnist.
     """
