@@ -18,7 +18,7 @@ def test_a_benchmark_starts_again_without_variables_that_choose_a_contestants_ke
         env=os.environ | chosen,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     first = done.stderr.splitlines()[0]

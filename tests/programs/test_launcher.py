@@ -83,7 +83,7 @@ def start(code, *arguments, **options):
         "launcher.enter(program, sys.argv[1:])\n"
     )
     arguments = [sys.executable, "-c", whole, "--config=configs/digits.py:smoke", *arguments]
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
 
 @pytest.mark.parametrize(

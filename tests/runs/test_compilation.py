@@ -15,7 +15,7 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()
 
 def files_after(environment, folder):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "MEMGEN_JAX"))}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=kept | environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", PROGRAM], env=kept | environment, check=True, timeout=300)
     return sorted(os.listdir(folder)) if folder.exists() else []
 
 

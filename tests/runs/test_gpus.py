@@ -121,6 +121,6 @@ def test_jax_shows_a_slurm_task_what_it_asked_for(tasks, rank, visible, tmp_path
         env=os.environ | layout,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert f"visible: {visible}" in done.stdout, done.stderr[-2000:]

@@ -9,7 +9,7 @@ from memgen_jax import runs
 
 runs.interrupt_at_once()
 number = signal.Signals[sys.argv[1]]
-other = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+other = threading.Thread(target=time.sleep, args=(600,), daemon=True)
 other.start()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 # The system may give a signal for the process to any of its threads: here it is the other one.
@@ -18,15 +18,17 @@ start = time.monotonic()
 try:
     {wait}
 except KeyboardInterrupt:
-    print("interrupted", time.monotonic() - start < 20)
+    print("interrupted", time.monotonic() - start < 150)
 """
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("wait", ["time.sleep(30)", "os.read(os.pipe()[0], 1)", "threading.Event().wait(30)"])
+@pytest.mark.parametrize(
+    "wait", ["time.sleep(300)", "os.read(os.pipe()[0], 1)", "threading.Event().wait(300)"]
+)
 def test_a_signal_that_another_thread_got_wakes_the_main_thread(number, wait):
     code = SLEEPER.replace("{wait}", wait)
-    done = subprocess.run([sys.executable, "-c", code, number], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, number], capture_output=True, text=True, timeout=300)
     assert done.stdout == "interrupted True\n", done.stdout + done.stderr
 
 
@@ -43,9 +45,9 @@ with runs.deferred_interrupts() as asked:
     print("asked", asked.is_set())
     try:
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(30)
+        time.sleep(300)
     except KeyboardInterrupt:
         print("stopped")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "asked True\nstopped\n", done.stdout + done.stderr

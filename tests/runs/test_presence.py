@@ -18,7 +18,7 @@ import time
 from memgen_jax.runs.presence import Presence
 there = Presence({!r})
 print("in", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

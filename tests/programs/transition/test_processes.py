@@ -171,7 +171,7 @@ def test_a_port_in_use_ends_the_program_with_one_sentence(tmp_path):
 def test_a_part_of_a_run_shared_among_processes_is_refused_before_they_are_waited_for(tmp_path):
     where = f"127.0.0.1:{free_port()},1/2"
     process = start(f"--workdir={tmp_path}/run", f"--processes={where}", "--config.shard=1/2")
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 2 and len(said.splitlines()) == 1
     assert "shard=1/2 beside processes" in said and "give one of the two" in said
 
@@ -180,7 +180,7 @@ def test_sigterm_interrupts_a_process_that_was_joined(tmp_path):
     """Promptly, whichever thread the system gives the signal to."""
     code = (
         "import sys, time; from memgen_jax.programs import launcher\n"
-        "def main(config, workdir, invocation): print('begun', flush=True); time.sleep(100)\n"
+        "def main(config, workdir, invocation): print('begun', flush=True); time.sleep(600)\n"
         "launcher.enter(launcher.Program('trial', main, before_joining=lambda config: None), sys.argv[1:])"
     )
     arguments = (f"--workdir={tmp_path}", f"--processes=127.0.0.1:{free_port()},0/1")
@@ -194,5 +194,5 @@ def test_sigterm_interrupts_a_process_that_was_joined(tmp_path):
     while process.stdout.readline() != "begun\n":
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=50)  # half of what it would sleep
+    said, _ = process.communicate(timeout=300)  # half of what it would sleep
     assert process.returncode == 130 and "the same command continues" in said
