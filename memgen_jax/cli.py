@@ -206,11 +206,11 @@ def audit(argv: Sequence[str]) -> int:
     refuse_repeated(argv)
     arguments = vars(parser().parse_args(argv))
     if arguments.pop("command") == "fetch-weights":
-        from memgen_jax import metrics
+        from memgen_jax.metrics import weights
 
         which = arguments["which"]
-        called = metrics.RELEASED[which].called
-        where = metrics.fetch_weights(arguments["source"], which)
+        called = weights.RELEASED[which].called
+        where = weights.fetch_weights(arguments["source"], which)
         print(f"{called[0].upper()}{called[1:]} weights are in {where}")
         return exits.DONE
     from memgen_jax import audit

@@ -16,11 +16,10 @@ from memgen_jax.metrics.onnx_file import load_onnx
 from memgen_jax.metrics.orbit import Orbit, least_search, parse_orbit
 from memgen_jax.metrics.pixels import Pixels
 from memgen_jax.metrics.stlpips import ShiftTolerantLpips
-from memgen_jax.metrics.weights import RELEASED, cache_folder, fetch_weights, load_weights, weights_path
+from memgen_jax.metrics.weights import cache_folder, fetch_weights, load_weights, weights_path
 
 __all__ = [
     "METRICS",
-    "RELEASED",
     "Embedding",
     "Encoder",
     "Lpips",

@@ -136,3 +136,16 @@ def test_items_that_have_no_such_versions_are_refused():
             metrics.parse_orbit(text).require_shape(shape)
     with pytest.raises(InputError, match="makes all distances smaller"):
         audit.audit_arrays(*[np.zeros((3, 28, 28, 1), np.uint8)] * 2, up_to="flip", thresholds="mnist")
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_versions_made_a_few_references_at_a_time_give_the_same_neighbours(k):
+    images = np.random.default_rng(0).integers(0, 256, (30, 6, 6, 1), dtype=np.uint8)
+    metric, orbit = metrics.make_metric("l2", (6, 6, 1)), metrics.parse_orbit("flip,shift=1")
+    rows = metric.vectors(images)
+    whole, few = (
+        metrics.least_search(metric, orbit, rows, images, rows, k=k, exclude_self=True, memory=memory)
+        for memory in (None, 8 * 7 * images[0].nbytes)
+    )
+    np.testing.assert_array_equal(few.index, whole.index)
+    np.testing.assert_array_equal(few.distance, whole.distance)
