@@ -37,3 +37,23 @@ def test_a_table_names_the_processor_and_the_kernel_of_each_blas():
     np.ones((2, 2)) @ np.ones((2, 2))  # loads NumPy's
     assert "cores" in machine.describe("numpy") and "numpy " in machine.describe("numpy")
     assert any("numpy" in line and "threads" in line for line in machine.kernels())
+
+
+def test_the_study_of_intervals_counts_how_often_they_hold_the_mean_over_sets():
+    import numpy as np
+
+    from benchmarks import interval_coverage
+    from memgen_jax import phases
+    from memgen_jax.programs.transition import estimates
+
+    random, thresholds = np.random.default_rng(0), phases.Thresholds(1.0, 1.0, "given")
+    sets = []
+    for _ in range(60):  # three in ten are copies, the others new: memorized is binomial, nothing repeats
+        labels = np.where(random.random(100) < 0.3, phases.MEMORIZED, phases.GENERALIZED)
+        sets.append(estimates.Group(None, 16, thresholds, [labels], [np.zeros(100, int)]))
+    rows = {(row["table"], row["estimate"]): row for row in interval_coverage.share_rows(sets)}
+    memorized = rows["fractions.csv", "memorized"]
+    assert abs(memorized["truth"] - 0.3) < 0.03 and memorized["coverage"] >= 0.85
+    assert memorized["standard_deviation"] == np.std([np.mean(s.labels[0] == 0) for s in sets], ddof=1)
+    assert rows["fractions.csv", "spurious"]["truth"] == 0
+    assert rows["repeats.csv", "generalized"]["num_sets"] == 60
