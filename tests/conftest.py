@@ -1,6 +1,8 @@
 """Every test runs with shapes checked at run time, strict dtypes and no silent broadcasting."""
 
+import gc
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -47,6 +49,19 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+MOST_HELD = 1.5e9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_let_go():
+    """Compiled programs of earlier modules are given up where they come to gigabytes: each of four workers has some."""
+    yield
+    pages = pathlib.Path("/proc/self/statm")
+    if not pages.exists() or int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST_HELD:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -228,6 +228,6 @@ def test_the_schema_refuses_a_summary_with_a_key_too_many_or_too_few(sets):
     found = audit.audit_arrays(train, samples, delta_m=0.5, delta_s=0.5).summary
     found = strict(json.dumps(found)) | {"called": {}, "left_out": {}}
     assert errors("summary", found) == []
-    for key in found:
+    for key in found.keys() - {"remarks", "shared", "unread"}:
         assert errors("summary", {k: v for k, v in found.items() if k != key})
     assert errors("summary", found | {"another": 1})
