@@ -89,9 +89,13 @@ def pytorch_lpips() -> Any:
     models: Any = types.ModuleType("torchvision.models")
     vision: Any = types.ModuleType("torchvision")
     models.alexnet, vision.models = alexnet, models
-    sys.modules.setdefault("torchvision", vision)
-    sys.modules.setdefault("torchvision.models", models)
+    stubs = {"torchvision": vision, "torchvision.models": models}
+    stubs = {name: stub for name, stub in stubs.items() if name not in sys.modules}
+    sys.modules |= stubs
     import lpips
+
+    for name in stubs:  # others ask whether there is a torchvision, and there is none
+        del sys.modules[name]
 
     model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
     convolutions = [m for m in model.net.modules() if isinstance(m, torch.nn.Conv2d)]
