@@ -24,6 +24,8 @@ from memgen_jax.shapes import Scalar
 VIEWS = ("coordinates", "components")
 """How items become densities: single coordinates, or the leading principal components."""
 
+TILE = 512, 1024  # pairs of items in one call
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -186,20 +188,11 @@ class Unseen:
         )
         o = self.items
         epsilon = kernel_width(width, width_at or len(t), self._dim)
-        # Rows are filled up to round numbers: few compiled programs then serve a whole sweep.
-        t_filled, g_filled = (np.pad(rows, ((0, -len(rows) % 256), (0, 0))) for rows in (t, g))
-        from_t = self._overlaps(t_filled, np.concatenate([t_filled, o, g_filled]), epsilon)[: len(t)]
-        unseen = slice(len(t_filled), len(t_filled) + len(o))
-        made = slice(unseen.stop, unseen.stop + len(g))
-        tt, to = (from_t[:, columns].mean(dtype=np.float64) for columns in (slice(len(t)), unseen))
-        tg = from_t[:, made].mean(0, dtype=np.float64)
+        tt, to = (self._overlaps(t, items, epsilon).mean(dtype=np.float64) for items in (t, o))
+        tg = self._overlaps(t, g, epsilon).mean(0, dtype=np.float64)
         of_unseen = self._once("oo", epsilon, lambda: self._overlaps(o, o, epsilon))
-        gg = self._once(
-            "gg",
-            (epsilon, g),
-            lambda: self._overlaps(g_filled, g_filled, epsilon)[: len(g), : len(g)].mean(dtype=np.float64),
-        )
-        og = self._once("og", (epsilon, g), lambda: self._overlaps(o, g_filled, epsilon)[:, : len(g)])
+        gg = self._once("gg", (epsilon, g), lambda: self._overlaps(g, g, epsilon).mean(dtype=np.float64))
+        og = self._once("og", (epsilon, g), lambda: self._overlaps(o, g, epsilon))
         oo, og = of_unseen.astype(np.float64), og.astype(np.float64)
         of_pairs = (oo.sum() - np.trace(oo)) / (len(o) * (len(o) - 1))
         return Comparison(
@@ -217,7 +210,16 @@ class Unseen:
     def _overlaps(
         self, a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"], epsilon: float
     ) -> Float[np.ndarray, "left right"]:
-        return np.asarray(self._kernels(jnp.asarray(a), jnp.asarray(b), jnp.float32(2 * epsilon**2)))
+        """In tiles of one shape, the last ones filled up: one compiled program serves a whole sweep."""
+        variance = jnp.float32(2 * epsilon**2)
+        lefts, rights = (_tiles(items, size) for items, size in zip((a, b), TILE, strict=True))
+        overlaps = np.empty((len(a), len(b)), np.float32)
+        for i, left in enumerate(lefts):
+            row = [self._kernels(left, right, variance) for right in rights]
+            for j, tile in enumerate(row):
+                place = overlaps[i * TILE[0] : (i + 1) * TILE[0], j * TILE[1] : (j + 1) * TILE[1]]
+                place[:] = np.asarray(tile)[: place.shape[0], : place.shape[1]]
+        return overlaps
 
     def _once(self, name: str, of: Any, make: Callable[[], Any]) -> Any:
         """What `make` gave when it was last asked for with the same width and samples."""
@@ -229,6 +231,11 @@ class Unseen:
     def _require_items(self, name: str, items: np.ndarray) -> None:
         if len(items) < 2:
             raise InputError(f"{name} holds {len(items)} item(s); a density needs at least 2.")
+
+
+def _tiles(items: Float[np.ndarray, "item dim"], size: int) -> list[jax.Array]:
+    parts = (items[start : start + size] for start in range(0, len(items), size))
+    return [jnp.asarray(np.pad(part, ((0, size - len(part)), (0, 0)))) for part in parts]
 
 
 def _same(one: Any, other: Any) -> bool:
