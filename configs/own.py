@@ -12,7 +12,7 @@ shape, the number and the spread of the items; what it chose is printed before t
 - A fifth of the items is held out, at most 500, where the source has none of its own.
 - Six sizes K, even in log K, from 2 to all that is there, at most 2,048.
 - An MLP of width 256 for items of up to 1,024 numbers, 512 above, which predicts the clean item in 2,000 steps; of
-  width 128 for items of up to 16 numbers, which predicts velocity in 8,000 and is sampled in 30 quadratic steps.
+  width 128 for items of up to 16 numbers, which takes 8,000 steps and is sampled in 30 quadratic ones.
 - Thresholds that 1% of the held-out items pass; 2, 5 or 10% where fewer than 99, 49 or 19 are held out, and 10% for
   items of up to 4 numbers: among many points of a plane the nearest is often nearer than a network is exact.
 

@@ -53,7 +53,7 @@ def test_sizes_share_width_and_rate_follow_from_the_data(tmp_path, variant, coun
         "prediction": s.train.prediction,
     }
     assert {name: found[name] for name in wanted} == wanted
-    assert found["prediction"] == ("velocity" if shape == (2,) else "denoised")
+    assert found["prediction"] == "denoised"
     assert len(choice.dataset.held_out) == wanted["held"]
     assert str(s.num_train[-1]) in chosen.sentence(choice).replace(",", "")
     run = TransitionRun(choice.config, dataset=choice.dataset)  # which reads nothing again
