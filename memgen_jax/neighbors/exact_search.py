@@ -47,7 +47,6 @@ from memgen_jax.neighbors.tiles import (
     nothing_kept,
     prepare,
     step,
-    step_of_shares,
 )
 from memgen_jax.shapes import Scalar
 
@@ -244,7 +243,6 @@ class _Finder:
         everywhere = NamedSharding(self.mesh, PartitionSpec())
         of_queries, of_references = (everywhere, split) if self.spread else (split, everywhere)
         lists = self.mesh.devices.size if self.spread else 1  # of candidates, for each query
-        compare = step_of_shares if self.spread else step
         centre = jax.device_put(self.centre, everywhere)
         tile = prepare(
             jax.device_put(padded(queries, query_tile), of_queries), centre, len(queries), self.dtype
@@ -261,7 +259,9 @@ class _Finder:
             if self.keep:
                 self.prepared[first] = reference
             jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
-            kept = compare(kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh)
+            kept = step(
+                kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh, self.spread
+            )
             let_go(self.references)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())

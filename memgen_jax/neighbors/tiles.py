@@ -89,7 +89,9 @@ _centred_in_place = jax.jit(_centred_rows, static_argnames="dtype", donate_argnu
 COMPILED_SOON = {"xla_gpu_enable_triton_gemm": False}
 
 
-@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0, compiler_options=COMPILED_SOON)
+@functools.partial(
+    jax.jit, static_argnames=("mesh", "spread"), donate_argnums=0, compiler_options=COMPILED_SOON
+)
 def step(
     kept: Kept,
     queries: Array,
@@ -98,6 +100,7 @@ def step(
     norms: Array,
     first: int | Array,
     mesh: Mesh,
+    spread: bool = False,
 ) -> Kept:
     """One tile of queries against one tile of references; each device has its own queries.
 
@@ -107,46 +110,28 @@ def step(
       ignored: [query] row of the references that is no neighbour, -1 for none.
       references: [reference, dim], without the centre, and their `norms` [reference], squared.
       first: row number of the tile's first reference.
+      spread: each device has its own references instead, in order, and all queries come to it. `kept` then has what
+        each device found among its own, one device after another: [device * query, ...].
     """
     split, whole = PartitionSpec("query"), PartitionSpec()
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return jax.shard_map(
-        _compare_in_pieces if on_cpu else _compare,
-        mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole),
-        out_specs=split,
-    )(kept, queries, ignored, references, norms, first)  # type: ignore[arg-type]
-
-
-@functools.partial(jax.jit, static_argnames="mesh", donate_argnums=0, compiler_options=COMPILED_SOON)
-def step_of_shares(
-    kept: Kept,
-    queries: Array,
-    ignored: Array,
-    references: Array,
-    norms: Array,
-    first: int | Array,
-    mesh: Mesh,
-) -> Kept:
-    """As `step`, where each device has its own references, in order, and all queries come to it.
-
-    `kept` has the candidates that each device found among its own, one device after another: [device * query, ...].
-    """
-    split, whole = PartitionSpec("query"), PartitionSpec()
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    of_queries, of_references = (whole, split) if spread else (split, whole)
+    compare_rows = _compare_in_pieces if mesh.devices.flat[0].platform == "cpu" else _compare
 
     def compare(kept, queries, ignored, references, norms, first):
-        own_first = first + jax.lax.axis_index("query").astype(jnp.int32) * len(norms)
-        compare_rows = _compare_in_pieces if on_cpu else _compare
-        return compare_rows(kept, queries, ignored, references, norms, own_first)
+        if spread:
+            first = first + jax.lax.axis_index("query").astype(jnp.int32) * len(norms)
+        return compare_rows(kept, queries, ignored, references, norms, first)
 
     return jax.shard_map(
-        compare, mesh=mesh, in_specs=(split, whole, whole, split, split, whole), out_specs=split
+        compare,
+        mesh=mesh,
+        in_specs=(split, of_queries, of_queries, of_references, of_references, whole),
+        out_specs=split,
     )(kept, queries, ignored, references, norms, first)
 
 
 def joined_shares(kept: Kept, devices: int) -> Kept:
-    """What `step_of_shares` kept on each device as one list of candidates a query, as NumPy arrays."""
+    """What `step` kept of spread references on each device as one list of candidates a query, as NumPy arrays."""
 
     def side_by_side(part: np.ndarray | Array) -> np.ndarray:
         apart = np.asarray(part).reshape(devices, -1, part.shape[1])
