@@ -109,7 +109,6 @@ def render_sets(rows: Sequence[Mapping], summary: Mapping) -> str:
         answer=lead,
         rows=rows,
         metric=summary["metric_phrase"],
-        metric_name=summary["metric_short"],
         origin=_origin(summary),
         curve=page.picture(
             audit_figures.over_sets(rows),

@@ -3,13 +3,14 @@
 import base64
 import html.parser
 import io
+import json
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from memgen_jax import phases
+from memgen_jax import cli, load, phases
 from memgen_jax.report import page, sliders, transition_page
 from tests.report import browser as browsers
 
@@ -148,7 +149,7 @@ class Rows(html.parser.HTMLParser):
 
 def table_of(text):
     rows = Rows()
-    rows.feed(re.search(r"Share of each phase among.*?</table>", text, re.DOTALL).group())
+    rows.feed(re.search(r"Share of each (phase|kind) among.*?</table>", text, re.DOTALL).group())
     return [row[:5] for row in rows.rows[1:]]
 
 
@@ -239,6 +240,42 @@ def test_the_keyboard_moves_a_slider_and_says_where_it_is(opened):
     opened.press("Home", 36)
     assert opened.evaluate(f"{slider}.value") == "0"
     assert opened.evaluate("document.getElementById('slider-words').getAttribute('aria-live')") == "polite"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_on_the_page_of_an_audit_the_sliders_start_where_it_ended_and_name_anew_what_it_named(
+    browser, tmp_path
+):
+    """One half of the digits as training set and unseen items, and of the other copies, repeats and new ones."""
+    digits = load("digits").train
+    repeats = np.clip(digits[900:920].astype(int) + 5, 0, 255).astype(np.uint8)
+    made = np.concatenate([digits[:25], digits[900:920], repeats, digits[920:960]])
+    for name, images in {"train": digits[:300], "unseen": digits[300:700], "samples": made}.items():
+        np.savez(tmp_path / f"{name}.npz", images=images)
+    sets = [f"--{flag}={tmp_path}/{flag}.npz" for flag in ("train", "samples")]
+    out = tmp_path / "out"
+    assert cli.main(["audit", *sets, f"--holdout={tmp_path}/unseen.npz", f"--out={out}"]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    browser.open(out / "report.html")
+    browser.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+
+    def shown(shares):
+        return [["300", str(len(made)), *map(page.percent, shares)]]
+
+    assert 0.2 < summary["memorized"] < 0.4 and summary["spurious"] > 0.2
+    assert browser.evaluate(READ) == shown(summary[name] for name in phases.NAMES)
+    assert browser.evaluate(READ) == table_of((out / "report.html").read_text())
+    for which in ("m", "s"):
+        value = browser.evaluate(f"document.getElementById('slider-value-{which}').textContent")
+        assert value == f"{page.measure(summary[f'delta_{which}'])} (in use)"
+    distances = np.load(out / "distances.npz")
+    places = [sliders.places(summary[f"delta_{which}"], distances["train"][:, 0])[0] for which in ("m", "s")]
+    for m, s in ((100, 60), (60, 10), (100, 110)):
+        move(browser, "m", m)
+        move(browser, "s", s)
+        thresholds = (float(places[0][m]), float(places[1][s]))
+        labels = phases.classify(distances["train"][:, 0], distances["synthetic"], *thresholds)
+        assert browser.evaluate(READ) == shown(np.bincount(labels, minlength=3) / len(made))
 
 
 def test_a_tie_is_rounded_as_the_table_rounds_it(browser, tmp_path):

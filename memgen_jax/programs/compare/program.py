@@ -49,7 +49,7 @@ def compare(folders: Sequence[str], out: str) -> str:
       folders: workdirs of at least two finished transition runs.
       out: a new folder, or one that a comparison wrote before.
     Returns:
-      The answer, one sentence a critical size.
+      The answer in sentences.
     Raises:
       InputError: fewer than two runs, one that is not finished, or a folder with files of others.
     """
@@ -112,8 +112,8 @@ def difference_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
 
 
 def answer_of(differences: Sequence[dict[str, Any]]) -> str:
-    """What differs, in words; one sentence per critical size."""
-    sentences = []
+    """What differs, in words: first what does, then what does not, then what is not reached."""
+    differing, alike, open_ones = [], [], []
     for quantity, words in QUANTITIES.items():
         own = [row for row in differences if row["quantity"] == quantity]
         apart = [
@@ -122,14 +122,18 @@ def answer_of(differences: Sequence[dict[str, Any]]) -> str:
             for row in own
             if row["differs"]
         ]
-        where = f"The K at which {words}"
         if not own:
-            sentences.append(f"{where} is not reached by two of the runs.")
+            open_ones.append(f"The K at which {words} is not reached by two of the runs.")
         elif apart:
-            sentences.append(f"{where} is {'; '.join(apart)}.")
+            differing.append(f"The K at which {words} is {'; '.join(apart)}.")
         else:
-            sentences.append(f"{where} does not differ beyond the intervals.")
-    return " ".join(sentences)
+            alike.append(words)
+    same = (
+        [f"No difference beyond the intervals is found in the K at which {', or '.join(alike)}."]
+        if alike
+        else []
+    )
+    return " ".join([*differing, *same, *open_ones])
 
 
 def require_own_folder(out: str) -> None:

@@ -67,7 +67,7 @@ def read_run(folder: str, name: str) -> FinishedRun:
         rows = list(csv.DictReader(file.read_text().splitlines()))
         numbers = [{k: _number(v) for k, v in row.items()} for row in rows]
         deltas = outcome["thresholds"]
-        thresholds = f"{deltas['rule']}: δ_m = {deltas['delta_m']:.3g}, δ_s = {deltas['delta_s']:.3g}"
+        thresholds = f"{deltas['rule']}: δₘ = {deltas['delta_m']:.3g}, δₛ = {deltas['delta_s']:.3g}"
         critical_of = outcome.get("critical_by_width") or {"": outcome["critical"]}
         first_rule = numbers[0].get("rule")
         curves = []

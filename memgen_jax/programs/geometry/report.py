@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -128,10 +129,17 @@ def draw(
                 list(np.clip(shown["shown_back"], -1, 1)),
                 times,
             ),
-            f"Samples of {name}, their noised copies and what came back.",
-            name,
+            f"Samples of {_words(name)}, their noised copies and what came back.",
+            f"Samples of {_words(name)}.",
         )
     return figures
+
+
+def _words(group: str) -> str:
+    """The name of a group for readers: "num_train=000002" is the model of K = 2."""
+    return re.sub(
+        r"num_train=0*(\d+)", lambda found: f"the model of K = {int(found[1]):,}", group.replace(",", ", ")
+    )
 
 
 def _galleries(measured: Measured, count: int = 3) -> dict[str, dict[str, np.ndarray]]:

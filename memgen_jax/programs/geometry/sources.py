@@ -342,7 +342,7 @@ def _first(found: neighbors.Neighbors) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:
-    return f"{metric}, δ_m = {delta_m:.3g}, δ_s = {delta_s:.3g}"
+    return f"{metric}, δₘ = {delta_m:.3g}, δₛ = {delta_s:.3g}"
 
 
 def _draw(items: np.ndarray, count: int, parts: tuple[int, ...]) -> np.ndarray:

@@ -227,13 +227,14 @@ def answer(rows: list[dict[str, Any]], main_time: float) -> str:
         else:
             outcomes["no"].append(quantity.title)
     says = {
-        "yes": "Both steps of memorized > spurious > generalized stand out (p < 0.05 each, corrected for "
-        "the number of tests) for",
-        "partly": "The order as a whole, but not each of its steps, stands out for",
-        "no": "No order memorized > spurious > generalized stands out for",
-        "open": "There are not enough phases within a model to test",
+        "yes": "Memorized attractors are the deepest and generalized ones the shallowest, spurious ones between, by "
+        "{}: both steps stand out (p < 0.05 each, corrected for the number of tests).",
+        "partly": "By {} that order stands out as a whole (memorized > spurious > generalized), but not each of its "
+        "steps.",
+        "no": "By {} no order memorized > spurious > generalized stands out.",
+        "open": "There are not enough phases within a model to test {}.",
     }
-    sentences = [f"{says[key]} {', '.join(names)}." for key, names in outcomes.items() if names]
+    sentences = [says[key].format(", ".join(names)) for key, names in outcomes.items() if names]
     return " ".join([*sentences, f"Curvature is taken at t = {main_time:g}."])
 
 

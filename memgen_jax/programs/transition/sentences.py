@@ -44,7 +44,7 @@ def sensitivity(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) ->
     for width, own in rows.items():
         parts = [
             f"{100 * row['spurious_peak']:.0f}% at K = {row['spurious_peak_num_train']:,} "
-            f"for δ_s = {row['delta_s']:.3g}"
+            f"for δₛ = {row['delta_s']:.3g}"
             for row in own
             if row["delta_m"] == delta_m
         ]
@@ -61,7 +61,7 @@ def promise(run: TransitionRun) -> str:
     counts = [run.num_samples(member) for member in run.members]
     both = real + len(run.dataset.held_out)
     said = (
-        f"δ_s of the first rule lets {rate:.3g}% of honest items pass for repeats in sets of {real:,}, the number of "
+        f"δₛ of the first rule lets {rate:.3g}% of honest items pass for repeats in sets of {real:,}, the number of "
         "real items that it comes from: fewer in smaller sets, more in larger ones."
     )
     if max(counts) > both:

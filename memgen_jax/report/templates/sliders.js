@@ -66,7 +66,7 @@
     for (const share of [0, 0.5, 1].map((part) => part * highest)) {
       const y = bottom - ((bottom - top) * share) / highest;
       made.append(svg("line", { x1: left, x2: right, y1: y, y2: y, class: "grid" }));
-      const digits = highest < 0.1 && share > 0 ? 1 : 0;
+      const digits = highest < 0.3 && share > 0 ? 1 : 0;
       made.append(svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, `${(100 * share).toFixed(digits)}%`));
     }
   }

@@ -42,7 +42,10 @@ def test_runs_whose_intervals_lie_apart_differ_by_the_ratio_of_their_sizes(tmp_p
     answer = compare(runs, str(tmp_path / "out"))
     assert outputs.undocumented("compare", tmp_path / "out") == []
     assert "memorized falls to 50% is 2.00 times as large in b as in a" in answer
-    assert "spurious share is largest does not differ beyond the intervals" in answer
+    assert (
+        "No difference beyond the intervals is found in the K at which the spurious share is largest."
+        in answer
+    )
     assert "generalized rises to 50% is not reached by two of the runs" in answer
     rows = list(csv.DictReader((tmp_path / "out/differences.csv").open()))
     assert [row["differs"] for row in rows] == ["True", "False"]
@@ -55,6 +58,9 @@ def test_runs_whose_intervals_lie_apart_differ_by_the_ratio_of_their_sizes(tmp_p
 
 def test_a_run_beside_itself_does_not_differ(tmp_path):
     answer = compare([write_run(tmp_path / "a", 40), write_run(tmp_path / "b", 40)], str(tmp_path / "out"))
+    assert answer.startswith(
+        "No difference beyond the intervals is found in the K at which memorized falls to 50%, or the spurious"
+    )
     assert "times as large" not in answer
 
 
