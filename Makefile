@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 PEERS := .venv-peers/bin/python
 DOCS := .venv-docs/bin/python
 
-.PHONY: demo test test-slow test-peers lint format lock wheel reference docs clean
+.PHONY: demo test test-slow test-peers test-pages lint format lock wheel reference docs clean
 
 demo: .venv/.installed
 	$(RUN) -m memgen_jax demo --workdir=runs/digits
@@ -22,6 +22,13 @@ test-peers: .venv-peers/.installed
 	$(PEERS) -m memgen_jax fetch-weights
 	$(PEERS) -m pytest --none-skipped -n auto --maxprocesses=4 --dist=loadscope tests/bridges tests/metrics \
 	  tests/diffusion/test_diffusers_schedulers.py tests/models
+
+# Pages in a Chromium: their sliders, and the rules of axe-core, over the site too where `make docs` has built it.
+AXE := build/node_modules/axe-core/axe.min.js
+test-pages: .venv/.installed $(AXE)
+	.ci/browser
+	$(RUN) -m pytest --none-skipped tests/report/test_axe.py tests/report/test_sliders.py
+	if [ -d site ]; then $(RUN) -m tests.report.axe_pages $(AXE) $$(find site -name '*.html' | sort); fi
 
 lint: .venv/.installed
 	$(RUN) -m ruff format --check .
@@ -75,6 +82,11 @@ clean:
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-peers.txt
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-torch.txt
 	$(PEERS) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(AXE): Makefile
+	.ci/browser
+	npm install --silent --prefix build --no-save --no-package-lock axe-core@4.14.1
 	@touch $@
 
 .venv-docs/.installed: requirements-docs.txt pyproject.toml

@@ -66,8 +66,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Takes the one script that would come from elsewhere from here, and lets no other through."""
+    """Takes the one script that would come from elsewhere from here, and lets no other through.
+
+    The page for wrong addresses goes: its links hold only at the root of a server, and from disk it is never met.
+    """
     site = pathlib.Path(config.site_dir)
+    (site / "404.html").unlink(missing_ok=True)
     for file in site.rglob("*.html"):
         text = file.read_text()
         here = posixpath.relpath(SHIM, file.parent.relative_to(site).as_posix())

@@ -1,7 +1,7 @@
 """Checks pages with axe-core, whole and unfolded, light and dark, on a desktop and on a phone.
 
-    npm install axe-core
-    python -m tests.report.axe_pages node_modules/axe-core/axe.min.js PAGE.html [PAGE.html …]
+    make test-pages     # fetches axe-core; its own pages and the site
+    python -m tests.report.axe_pages build/node_modules/axe-core/axe.min.js PAGE.html [PAGE.html …]
 
 Ends with 1 where a rule is broken. Needs a Chromium.
 """

@@ -242,25 +242,29 @@ def test_the_keyboard_moves_a_slider_and_says_where_it_is(opened):
     assert opened.evaluate("document.getElementById('slider-words').getAttribute('aria-live')") == "polite"
 
 
-@pytest.mark.usefixtures("undrawn")
-def test_on_the_page_of_an_audit_the_sliders_start_where_it_ended_and_name_anew_what_it_named(
-    browser, tmp_path
-):
-    """One half of the digits as training set and unseen items, and of the other copies, repeats and new ones."""
+def write_sets(folder):
+    """Digits to train on, unseen ones, and samples: copies, repeats and new ones. Gives flag → option."""
     digits = load("digits").train
     repeats = np.clip(digits[900:920].astype(int) + 5, 0, 255).astype(np.uint8)
     made = np.concatenate([digits[:25], digits[900:920], repeats, digits[920:960]])
-    for name, images in {"train": digits[:300], "unseen": digits[300:700], "samples": made}.items():
-        np.savez(tmp_path / f"{name}.npz", images=images)
-    sets = [f"--{flag}={tmp_path}/{flag}.npz" for flag in ("train", "samples")]
-    out = tmp_path / "out"
-    assert cli.main(["audit", *sets, f"--holdout={tmp_path}/unseen.npz", f"--out={out}"]) == 0
+    sets = {"train": digits[:300], "holdout": digits[300:700], "samples": made}
+    for name, images in sets.items():
+        np.savez(folder / f"{name}.npz", images=images)
+    return {name: f"--{name}={folder}/{name}.npz" for name in sets}
+
+
+@pytest.mark.usefixtures("quick_compilation", "undrawn")
+def test_on_the_page_of_an_audit_the_sliders_start_where_it_ended_and_name_anew_what_it_named(
+    browser, tmp_path
+):
+    out, made = tmp_path / "out", 105
+    assert cli.main(["audit", *write_sets(tmp_path).values(), f"--out={out}"]) == 0
     summary = json.loads((out / "summary.json").read_text())
     browser.open(out / "report.html")
     browser.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
 
     def shown(shares):
-        return [["300", str(len(made)), *map(page.percent, shares)]]
+        return [["300", str(made), *map(page.percent, shares)]]
 
     assert 0.2 < summary["memorized"] < 0.4 and summary["spurious"] > 0.2
     assert browser.evaluate(READ) == shown(summary[name] for name in phases.NAMES)
@@ -275,7 +279,7 @@ def test_on_the_page_of_an_audit_the_sliders_start_where_it_ended_and_name_anew_
         move(browser, "s", s)
         thresholds = (float(places[0][m]), float(places[1][s]))
         labels = phases.classify(distances["train"][:, 0], distances["synthetic"], *thresholds)
-        assert browser.evaluate(READ) == shown(np.bincount(labels, minlength=3) / len(made))
+        assert browser.evaluate(READ) == shown(np.bincount(labels, minlength=3) / made)
 
 
 def test_a_tie_is_rounded_as_the_table_rounds_it(browser, tmp_path):

@@ -128,11 +128,8 @@ def answer_of(differences: Sequence[dict[str, Any]]) -> str:
             differing.append(f"The K at which {words} is {'; '.join(apart)}.")
         else:
             alike.append(words)
-    same = (
-        [f"No difference beyond the intervals is found in the K at which {', or '.join(alike)}."]
-        if alike
-        else []
-    )
+    listed = " or ".join(filter(None, (", ".join(alike[:-1]), *alike[-1:])))
+    same = [f"No difference beyond the intervals is found in the K at which {listed}."] if alike else []
     return " ".join([*differing, *same, *open_ones])
 
 

@@ -59,7 +59,7 @@ def test_runs_whose_intervals_lie_apart_differ_by_the_ratio_of_their_sizes(tmp_p
 def test_a_run_beside_itself_does_not_differ(tmp_path):
     answer = compare([write_run(tmp_path / "a", 40), write_run(tmp_path / "b", 40)], str(tmp_path / "out"))
     assert answer.startswith(
-        "No difference beyond the intervals is found in the K at which memorized falls to 50%, or the spurious"
+        "No difference beyond the intervals is found in the K at which memorized falls to 50% or the spurious"
     )
     assert "times as large" not in answer
 
