@@ -3,8 +3,10 @@
 import argparse
 import pathlib
 import re
+import tomllib
 
 import pytest
+import yaml
 
 from memgen_jax import cli
 from memgen_jax.programs import configs, reference
@@ -48,6 +50,14 @@ def test_flags_of_an_audit_that_a_page_names_exist(page):
     known = {option for action in choices["audit"]._actions for option in action.option_strings}
     used = {flag for line in commands(page.read_text(), "audit") for flag in re.findall(r"--[a-z-]+", line)}
     assert used - known == set()
+
+
+def test_the_citation_is_of_this_version_and_names_both_papers():
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= found.keys()
+    assert found["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert [one["type"] for one in found["references"]] == ["article", "article"]
+    assert all(one["title"] and one["authors"] for one in found["references"])
 
 
 def test_a_flag_that_does_not_exist_would_be_found():
