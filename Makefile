@@ -86,7 +86,7 @@ clean:
 
 $(AXE): Makefile
 	.ci/browser
-	npm install --silent --prefix build --no-save --no-package-lock axe-core@4.14.1
+	npm install --loglevel=error --prefix build --no-save --no-package-lock axe-core@4.14.1
 	@touch $@
 
 .venv-docs/.installed: requirements-docs.txt pyproject.toml

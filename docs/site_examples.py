@@ -7,6 +7,9 @@ import griffe
 
 EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*$).*)*", re.MULTILINE)  # Markdown takes `>>>` for a quotation
 ITEM = re.compile(r"- \S")
+SEVERAL = re.compile(
+    r"^ +\w+(?:, \w+)+(?=: )", re.MULTILINE
+)  # names that one entry of a section describes together
 
 
 def apart(text: str) -> str:
@@ -32,4 +35,5 @@ class Examples(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called for everything that is read."""
         if obj.docstring is not None:
-            obj.docstring.value = EXAMPLE.sub(r"```pycon\n\g<0>\n```", apart(obj.docstring.value))
+            text = SEVERAL.sub(lambda names: names[0].replace(", ", ",\u00a0"), apart(obj.docstring.value))
+            obj.docstring.value = EXAMPLE.sub(r"```pycon\n\g<0>\n```", text)
