@@ -28,7 +28,8 @@ AXE := build/node_modules/axe-core/axe.min.js
 test-pages: .venv/.installed $(AXE)
 	.ci/browser
 	$(RUN) -m pytest --none-skipped tests/report/test_axe.py tests/report/test_sliders.py
-	if [ -d site ]; then $(RUN) -m tests.report.axe_pages $(AXE) $$(find site -name '*.html' | sort); fi
+	if [ -d site ]; then find site -name '*.html' -print0 | \
+	  xargs -0 -n 20 -P 2 $(RUN) -m tests.report.axe_pages --crossed $(AXE); fi
 
 lint: .venv/.installed
 	$(RUN) -m ruff format --check .

@@ -3,7 +3,8 @@
     make test-pages     # fetches axe-core; its own pages and the site
     python -m tests.report.axe_pages build/node_modules/axe-core/axe.min.js PAGE.html [PAGE.html …]
 
-Ends with 1 where a rule is broken. Needs a Chromium.
+Ends with 1 where a rule is broken. With --crossed as the first argument each page is seen twice only, light on a
+desktop and dark on a phone, for the many pages of the site. Needs a Chromium.
 """
 
 import pathlib
@@ -12,6 +13,7 @@ import sys
 from tests.report.browser import Browser
 
 VIEWS = tuple((width, dark) for width in (1280, 390) for dark in (False, True))
+CROSSED = ((1280, False), (390, True))
 RUN = """(async () => {
   document.querySelectorAll('details').forEach((fold) => { fold.open = true; });
   const still = {textContent: '* { transition: none !important }'};
@@ -26,14 +28,15 @@ RUN = """(async () => {
 })()"""
 
 
-def violations(browser: Browser, axe: str, page: pathlib.Path) -> list[dict]:
-    """The broken rules of a page in every view, each once, with `views` that show it.
+def violations(browser: Browser, axe: str, page: pathlib.Path, views=VIEWS) -> list[dict]:
+    """The broken rules of a page, each once, with the `views` that show it.
 
     Args:
       axe: the text of axe.min.js.
+      views: width and whether dark, of each.
     """
     found: dict[str, dict] = {}
-    for width, dark in VIEWS:
+    for width, dark in views:
         browser.size(width)
         browser.dark(dark)
         browser.open(page)
@@ -45,15 +48,16 @@ def violations(browser: Browser, axe: str, page: pathlib.Path) -> list[dict]:
 
 
 def main() -> int:
-    axe, *pages = sys.argv[1:]
+    views = CROSSED if sys.argv[1:2] == ["--crossed"] else VIEWS
+    axe, *pages = sys.argv[2:] if views is CROSSED else sys.argv[1:]
     text = pathlib.Path(axe).read_text()
     browser = Browser()
     broken = 0
     try:
         for page in map(pathlib.Path, pages):
-            found = violations(browser, text, page)
+            found = violations(browser, text, page, views)
             broken += len(found)
-            print(f"{page}: {len(found)} rules broken in {len(VIEWS)} views")
+            print(f"{page}: {len(found)} rules broken in {len(views)} views")
             for one in found:
                 print(f"  {one['id']} ({one['impact']}): {one['help']}; {'; '.join(one['views'])}")
                 print("".join(f"    {node}\n" for node in one["nodes"][:5]), end="")
