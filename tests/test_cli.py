@@ -2,6 +2,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -28,6 +29,28 @@ def sets(tmp_path, monkeypatch):
 def test_the_exit_code_tells_whether_more_than_the_limit_are_copies(sets, limit, code, capsys):
     assert cli.main(sets + ([f"--fail-above={limit}"] if limit else [])) == code  # 5 of 25 are copies
     assert "20.0% ±" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        audit.AuditSettings(train="a", samples="b c", out="o", delta_m=0.5, delta_s=1e-3, skip_bad=True),
+        audit.AuditSettings(
+            train=("a", "it's"), samples="b", out="o", holdout=("h", "i"), false_positive_rate=0.05, value_range="-1,1",
+            top=3, memory=2.5, save_pairs=True, up_to="flip,shift=2", size=32, channels=1, layout="nchw", batch=8,
+        ),
+        audit.AuditSettings(distances="d", out="o", thresholds="mnist", fail_above=0.1, ratio=1 / 3),
+    ],
+)  # fmt: skip
+def test_the_command_on_the_page_of_an_audit_asks_for_the_same_audit(settings):
+    program, *argv = shlex.split(settings.command)
+    asked = vars(cli.parser().parse_args(argv))
+    assert program == "memgen" and asked.pop("command") == "audit"
+    single = {name: value[0] for name, value in asked.items() if isinstance(value, list) and len(value) == 1}
+    several = {
+        name: tuple(value) for name, value in asked.items() if isinstance(value, list) and len(value) > 1
+    }
+    assert audit.AuditSettings(**asked | single | several) == settings
 
 
 def code_of(argv):

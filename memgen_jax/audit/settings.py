@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import re
+import shlex
 from collections.abc import Sequence
 
 from memgen_jax import metrics, phases
@@ -13,6 +14,7 @@ METRICS = ("auto", *metrics.METRICS)
 TABLES = ("auto", *phases.PAPER, "sscd")
 # The similarity from which SSCD pairs usually count as copies is 0.7, hence 2 − 2·0.7.
 SSCD = 0.6
+FLAGS = {"false_positive_rate": "fpr", "value_range": "range"}  # others are called as their field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,23 @@ class AuditSettings:
     def called(self, name: str) -> str:
         """What sentences call one of the three sets."""
         return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
+
+    @property
+    def command(self) -> str:
+        """The line for a shell that asks for this audit; what is as it would be without its flag is left out."""
+        words = ["memgen", "audit"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            flag = "--" + FLAGS.get(field.name, field.name.replace("_", "-"))
+            if isinstance(value, bool):
+                words.append(flag)
+            elif isinstance(value, str | float | int):
+                words.append(f"{flag}={shlex.quote(str(value))}")
+            else:
+                words += [flag, *(shlex.quote(one) for one in value)]
+        return " ".join(words)
 
     @property
     def orbit(self) -> metrics.Orbit | None:

@@ -56,6 +56,7 @@ def write(
     found = result.distances
     page = audit_page.render(
         summary=result.summary,
+        command=settings.command,
         train_distance=found.train[:, 0],
         synthetic_distance=found.synthetic,
         galleries=_galleries(settings, result, compared, metric, sides) if sides else {},

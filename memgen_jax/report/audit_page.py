@@ -21,6 +21,7 @@ SHOWN = {
 def render(
     *,
     summary: Mapping,
+    command: str,
     train_distance: Float[np.ndarray, " sample"],
     synthetic_distance: Float[np.ndarray, " sample"],
     galleries: Mapping[str, Sequence[example_figures.Target]],
@@ -31,6 +32,7 @@ def render(
 
     Args:
       summary: what `summary.json` holds.
+      command: the line for a shell that made it.
       train_distance, synthetic_distance: of every sample.
       galleries: phase → samples with their neighbours; empty for items that are no images.
       beside_m, beside_s: samples beside the thresholds, see `sliders.Sliders`.
@@ -58,6 +60,7 @@ def render(
     return page.render(
         "audit.html",
         summary=summary,
+        command=command,
         metric=summary["metric_phrase"],
         metric_name=metric,
         row=summary,
