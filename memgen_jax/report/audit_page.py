@@ -211,7 +211,7 @@ def answer(summary: Mapping) -> list[str]:
 
 
 def _honest_repeats(summary: Mapping) -> str:
-    """What as many real items would give, where there is a holdout to say so; measured, or what the threshold aims at."""
+    """What as many real items would give, where a holdout can say: measured, or what the threshold is set for."""
     holdout = summary["holdout"]
     if not holdout or holdout["spurious"] is None:
         return ""
