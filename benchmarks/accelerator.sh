@@ -62,11 +62,13 @@ onset() {
 run_transition() {
   "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
 }
+# Whether training has logged step $1 or a later one: on a busy machine a line is written at any step.
+reached() { grep -os '"step": *[0-9]*' "$2" | awk -v cut="$1" '$2 >= cut { found = 1 } END { exit !found }'; }
 run_resume() {
   [[ -e $WORK/whole/fractions.csv ]] || "${transition[@]}" --workdir="$WORK/whole" >/dev/null
   "${transition[@]}" --workdir="$WORK/stopped" >"$WORK/log" 2>&1 &
   local run=$!
-  until grep -qs "\"step\": *$CUT\b" "$WORK/stopped/metrics.jsonl"; do
+  until reached "$CUT" "$WORK/stopped/metrics.jsonl"; do
     kill -0 $run 2>/dev/null || { tail -n 5 "$WORK/log"; echo "ended before step $CUT"; return 1; }
     sleep 0.5
   done

@@ -278,6 +278,10 @@ def _params(tensors: dict[str, Any], model: Model, options: dict[str, Any], path
                         f"{path}: {full} has shape {tensor.shape}, and a network with these settings has "
                         f"{there[own].shape} there: it is another architecture."
                     )
+                if not np.isfinite(array).all():
+                    raise InputError(
+                        f"{path}: {full} holds NaN or infinity: training broke down, or it is damaged."
+                    )
                 place[own] = array
                 used.add(full)
     extra = sorted(set(tensors) - used - {"sigmas"})
@@ -313,7 +317,7 @@ def _model_options(settings: Any, num_tensors: int, path: Path) -> dict[str, Any
 def _num_train(settings: dict[str, Any], path: Path) -> int:
     train = settings.get("train")
     size = train.get("train_size") if isinstance(train, dict) else None
-    found = size if isinstance(size, int) and size > 0 else _number(path)
+    found = size if type(size) is int and size > 0 else _number(path)
     if found is None:
         raise InputError(
             f"{path} says its training-set size K neither in args.train.train_size nor in its name."

@@ -15,6 +15,7 @@ from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
 PIECE = 2**17  # numbers of items that are taken at a time on the host: they fit a processor's cache
+FEW_PIECES = 64  # so many are done sooner than threads have started
 FEW = 8  # rows of which a tile is a multiple where a block of them has no room
 SMALL = (128, 192, 256, 384, 512, 768, 1024)  # rows of small tiles; multiples of a block
 
@@ -79,7 +80,7 @@ def squared_distances(
     query: Int[np.ndarray, " pair"],
     reference: Int[np.ndarray, " pair"],
 ) -> Float[np.ndarray, " pair"]:
-    """|q - r|² from float32 differences (exact for uint8), summed in float64, by a few threads."""
+    """|q - r|² from float32 differences (exact for uint8), summed in float64; many, by a few threads."""
     square = np.zeros(len(query))
     dim = queries.shape[1]
     piece = max(1, PIECE // dim)
@@ -89,15 +90,19 @@ def squared_distances(
         for first in range(0, dim, PIECE):  # one, but for very long items
             part = slice(first, first + PIECE)
             difference = references[reference[pairs], part].astype(np.float32, copy=False)
-            difference = difference - queries[query[pairs], part].astype(np.float32, copy=False)
-            difference = difference.astype(np.float64)
-            square[pairs] += np.einsum("pd,pd->p", difference, difference)
+            difference -= queries[query[pairs], part].astype(np.float32, copy=False)
+            long = difference.astype(np.float64)
+            square[pairs] += np.einsum("pd,pd->p", long, long)
         if dim > PIECE:  # a whole item of a file was read
             let_go(queries)
             let_go(references)
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(compute, range(0, len(query), piece)))
+    starts = range(0, len(query), piece)
+    if len(starts) <= FEW_PIECES:
+        list(map(compute, starts))
+    else:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(compute, starts))
     return square
 
 

@@ -213,11 +213,12 @@ def answer(summary: Mapping) -> list[str]:
 
 
 def _honest_repeats(summary: Mapping) -> str:
-    """What as many real items would give, where there is a holdout to say so."""
+    """What as many real items would give, where a holdout can say: measured, or what the threshold is set for."""
     holdout = summary["holdout"]
     if not holdout or holdout["spurious"] is None:
         return ""
-    return f"; of {number(holdout['num_spurious'], 9)} real items {percent(holdout['spurious'])} would"
+    lead = ", set so that" if holdout["calibrates"] else ";"
+    return f"{lead} of {number(holdout['num_spurious'], 9)} real items {percent(holdout['spurious'])} would"
 
 
 def _origin(summary: Mapping) -> str:

@@ -430,6 +430,9 @@ def test_repeats_are_not_promised_where_samples_outnumber_real_items():
 
 def test_the_comparison_with_unseen_items_stands_where_they_did_not_set_the_threshold():
     random = np.random.default_rng(0)
-    train, unseen, samples = (random.standard_normal((n, 5)) for n in (200, 150, 90))
+    train, unseen, samples = (random.standard_normal((n, 5)) for n in (200, 150, 120))
     result = audit.audit_arrays(train, samples, unseen, delta_m=0.5, delta_s=0.5)
     assert any("of the unseen real items count as copies by that rule" in said for said in result.sentences)
+    assert "(spurious; L2 ≤ 0.500; of 120 real items" in result.sentences[0]
+    calibrated = audit.audit_arrays(train, samples, unseen)
+    assert ", set so that of 120 real items" in calibrated.sentences[0]

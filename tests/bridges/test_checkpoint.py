@@ -206,9 +206,19 @@ def set_model(**options):
     return lambda stored, path: stored["args"].state["model"].state.update(options)
 
 
+class BrokenDown(torch_file.Tensor):
+    def array(self):
+        return np.full_like(super().array(), np.nan)
+
+
+def break_down(stored, path):
+    stored["ema"]["all_modules.3.Conv_0.bias"] = BrokenDown(*stored["ema"]["all_modules.3.Conv_0.bias"])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (break_down, r"all_modules\.3\.Conv_0\.bias holds NaN or infinity: training broke down"),
         (drop("all_modules.3.Conv_0.weight"), r"lacks the parameters all_modules\.3\.Conv_0\.weight"),
         (
             lambda s, p: s["ema"].update(more=s["ema"]["all_modules.0.bias"]),

@@ -133,7 +133,7 @@ def test_a_tile_of_the_search_fits(host):
     by_query, everywhere = jax.NamedSharding(mesh, jax.P("query")), jax.NamedSharding(mesh, jax.P())
     queries, references, dim = 4 * 16_384, 50_048, 3_072
     kept = shapes(tiles.nothing_kept(queries, 1), by_query)
-    compiled = tiles.step.lower(
+    lowered = tiles.step.lower(
         kept,
         jax.ShapeDtypeStruct((queries, dim), jnp.float32, sharding=by_query),
         jax.ShapeDtypeStruct((queries,), jnp.int32, sharding=by_query),
@@ -141,7 +141,11 @@ def test_a_tile_of_the_search_fits(host):
         jax.ShapeDtypeStruct((references,), jnp.float32, sharding=everywhere),
         jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere),
         mesh,
-    ).compile()
+    )
+    compiled = lowered.compile()
     print(f"{chips[0].device_kind}, search: {bytes_of(compiled) / 1e9:.2f} GB a chip")
     assert bytes_of(compiled) < 0.9 * memory
-    assert not reductions(compiled)
+    # Read before compiling, for jaxlib cannot print what libtpu 0.0.52 makes of it for v6e: the step is one
+    # `shard_map`, in which only what is written talks to other chips.
+    program = lowered.as_text()
+    assert "manual_computation" in program and not re.search("all_(reduce|gather|to_all)|collective", program)

@@ -1,6 +1,7 @@
 """What the shares mean: at which set size, by which rule, and how sure they are.
 
 fractions.csv     one row for each K and rule (and width): the rule of the settings first, and then "held_out_rate"
+control.csv       the same of the exact score, by the first rule, where it was run
 fractions_by_member.csv   with several seeds: the shares of each network by itself, by the first rule
 repeats.csv       the spurious and generalized shares in sets of the same size at every K, and of the set as it is
 transition.json   gains "critical", "critical_by_rule" and "critical_at_common_size" (of each width under by_width)
@@ -79,6 +80,8 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> list[Group]:
     if can_hold_rate(run):
         thresholds[RATE_RULE] = rate_thresholds(run, workdir)
     groups = {rule: make_groups(run, workdir, own) for rule, own in thresholds.items()}
+    if run.controls:
+        workdir.write_csv("control.csv", control_rows(run, workdir, fixed))
     if len(run.settings.seeds) > 1:
         by_member = [member_row(run, workdir, member, fixed) for member in run.members]
         write_rows(run, workdir, "fractions_by_member.csv", by_member)
@@ -218,6 +221,17 @@ def fraction_row(rule: str, group: Group) -> dict[str, Any]:
         row[f"{phase}_high"] = max(row[f"{phase}_high"], high)
     row["rule"] = rule
     return row if group.width is None else row | {"width": group.width}
+
+
+def control_rows(
+    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
+) -> list[dict[str, Any]]:
+    """One row of control.csv per K, of all its seeds."""
+    rows = []
+    for _, seeds in itertools.groupby(run.controls, key=lambda control: control.num_train):
+        row = fraction_row("", make_group(run, workdir, list(seeds), thresholds))
+        rows.append({name: value for name, value in row.items() if name not in ("rule", "width")})
+    return rows
 
 
 def member_row(

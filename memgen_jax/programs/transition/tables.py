@@ -1,4 +1,4 @@
-"""Distances -> labels -> fractions: control.csv and transition.json, to which `estimates` adds.
+"""Distances -> labels -> fractions, and the first part of transition.json; `estimates` writes the tables.
 
 A sweep over widths has a column `width` in its tables. Its JSON files say on top what they say of one width,
 `width`, the one that the page speaks of first, and the same of each under `by_width`.
@@ -147,18 +147,13 @@ def interval_phrase(run: TransitionRun) -> str:
 
 
 def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
-    """Stage 4: control.csv and the first part of transition.json."""
+    """Stage 4: the first part of transition.json."""
     thresholds = make_thresholds(run, workdir)
     deltas = (thresholds.delta_m, thresholds.delta_s)
-    controls: list[phases.Fractions] = []
-    if run.controls:
-        controls = [
-            phases.fractions(
-                np.concatenate([labels_of(workdir, m, thresholds) for m in seeds]), size, *deltas
-            )
-            for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
-        ]
-        workdir.write_csv("control.csv", [dataclasses.asdict(row) for row in controls])
+    controls = [
+        phases.fractions(np.concatenate([labels_of(workdir, m, thresholds) for m in seeds]), size, *deltas)
+        for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
+    ]
     unseen = held_out_distances(run, workdir)
     rows = fraction_rows(run, workdir, thresholds)
     results = {}

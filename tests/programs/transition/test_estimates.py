@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import digits
-from memgen_jax import runs
+from memgen_jax import runs, statistics
 from memgen_jax.programs.transition import copying, estimates
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import tables as transition_tables
@@ -22,7 +22,10 @@ def tables(tmp_path_factory):
     config = digits.get_config("smoke")
     config.update(num_train=SIZES, seeds=(0,))
     config.update_from_flattened_dict(
-        {"control.run": False, "phases.num_bootstrap": 20, "sampler.at_least": 400, "sampler.at_most": 400}
+        {
+            "phases.num_bootstrap": 20,
+            **dict.fromkeys(("control.num_samples", "sampler.at_least", "sampler.at_most"), 400),
+        }
     )
     folder = tmp_path_factory.mktemp("estimates")
     run, workdir = TransitionRun(config), runs.Workdir(folder, {})
@@ -32,7 +35,7 @@ def tables(tmp_path_factory):
         16: np.concatenate([np.resize(run.train[:16], (200, 8, 8, 1)), fresh[:200]]),
         64: np.concatenate([pairs, fresh[200:560]]),
     }
-    for member in run.members:
+    for member in (*run.members, *run.controls):
         workdir.write_npz(f"samples/{member.name}.npz", images=sets[member.num_train])
     transition.find_neighbors(run, workdir)
     transition_tables.classify(run, workdir)
@@ -51,6 +54,16 @@ def test_both_rules_stand_in_the_table_the_one_of_the_settings_first(tables):
     ]
     fixed = {row["delta_m"] for row in rows[:2]}
     assert len(fixed) == 1 and float(rows[2]["delta_m"]) > float(rows[3]["delta_m"])
+
+
+def test_the_same_samples_have_the_same_intervals_whether_a_network_or_the_exact_score_made_them(tables):
+    networks = [row for row in rows_of(tables, "fractions.csv") if row["rule"] == "held_out"]
+    exact = rows_of(tables, "control.csv")
+    assert len(exact) == len(networks) == len(SIZES)
+    for one, other in zip(exact, networks, strict=True):
+        assert one == {name: value for name, value in other.items() if name in one}
+    lone = statistics.wilson_interval(40, 400)  # as if the members of 20 pairs had come one by one
+    assert float(exact[1]["spurious_low"]) < lone[0] and lone[1] < float(exact[1]["spurious_high"])
 
 
 def test_the_memorized_share_is_that_of_the_copies_and_of_the_unseen_that_pass(tables):

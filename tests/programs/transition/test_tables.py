@@ -1,4 +1,3 @@
-import csv
 import json
 
 import numpy as np
@@ -10,7 +9,7 @@ from memgen_jax.programs.transition import settings as transition_settings
 from memgen_jax.programs.transition import tables as transition_tables
 
 
-def test_seeds_of_one_size_are_pooled_into_one_row_of_every_table(tmp_path):
+def test_seeds_of_one_size_are_pooled_into_one_statement(tmp_path):
     config = digits.get_config("smoke")
     config.update(seeds=(0, 1), num_train=(2, 16))
     run = transition_settings.TransitionRun(config)
@@ -20,9 +19,8 @@ def test_seeds_of_one_size_are_pooled_into_one_row_of_every_table(tmp_path):
         far = np.where(np.arange(4) <= member.seed, 0.0, 50.0 + member.seed).astype(np.float32)
         workdir.write_npz(f"neighbors/{member.name}.npz", train_distance=far, synthetic_distance=far)
     transition_tables.classify(run, workdir)
-    rows = list(csv.DictReader((tmp_path / "control.csv").read_text().splitlines()))
-    assert [(row["num_train"], row["num_synthetic"]) for row in rows] == [("2", "8"), ("16", "8")]
-    assert all(float(row["memorized"]) == 3 / 8 for row in rows)
-    quality = json.loads((tmp_path / "transition.json").read_text())["held_out_quality"]
+    results = json.loads((tmp_path / "transition.json").read_text())
+    assert results["smallest_size"]["control_memorized"] == results["smallest_size"]["memorized"] == 3 / 8
+    quality = results["held_out_quality"]
     assert [row["num_train"] for row in quality] == [2, 16]
     assert quality[0]["sample_distance"] == pytest.approx(50)  # the median of 50, 50, 50, 51, 51
