@@ -30,7 +30,7 @@ MERGED = 0.03
 
 def draw_phase_diagram(run: CircleRun, workdir: runs.Workdir) -> None:
     """Writes phase_diagram.csv."""
-    if (workdir / "phase_diagram.csv").exists():
+    if _stands(workdir, "phase_diagram.csv", "spurious_minima"):
         return
     s = run.settings.phase_diagram
     angles = np.random.default_rng(run.settings.seed).uniform(0, 2 * np.pi, (s.draws, max(s.num_patterns)))
@@ -55,7 +55,9 @@ def draw_phase_diagram(run: CircleRun, workdir: runs.Workdir) -> None:
 
 def find_loads(run: CircleRun, workdir: runs.Workdir) -> None:
     """Writes correlation.csv and critical_load.csv."""
-    if (workdir / "critical_load.csv").exists():
+    if _stands(workdir, "critical_load.csv", "load") and _stands(
+        workdir, "correlation.csv", "spurious_minima"
+    ):
         return
     s = run.settings.correlation
     # The whole circle is one arrangement, however many arcs it is cut into.
@@ -82,6 +84,12 @@ def find_loads(run: CircleRun, workdir: runs.Workdir) -> None:
                 )
     workdir.write_csv("correlation.csv", rows)
     workdir.write_csv("critical_load.csv", loads)
+
+
+def _stands(workdir: runs.Workdir, name: str, column: str) -> bool:
+    """Whether the table is there, and has a column that it had by another name before."""
+    table = workdir / name
+    return table.exists() and column in table.read_text().partition("\n")[0].split(",")
 
 
 def on_circle(angles: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 2"]:
