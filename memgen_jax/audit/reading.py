@@ -9,7 +9,16 @@ from memgen_jax import metrics, phases
 from memgen_jax.audit import budget, likeness, shared
 from memgen_jax.audit.encoding import open_encoder
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets, room
+from memgen_jax.data import (
+    Items,
+    decide_ranges,
+    float_span,
+    foresee_shape,
+    in_one_colour,
+    legible,
+    read_sets,
+    room,
+)
 from memgen_jax.errors import InputError
 
 
@@ -91,6 +100,8 @@ def brought_together(
     Raises:
       InputError: they cannot be compared.
     """
+    alike = in_one_colour(list(sets.values()), budget.of(settings.memory).items)
+    sets = dict(zip(sets, alike, strict=True))
     require_comparable(settings, sets)
     found, inside = shared.find(sets)
     remarks = [one.sentence(settings.false_positive_rate) for one in found]
@@ -137,7 +148,8 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
         place = settings.called(name)
         if len(items.values) < 2:
             few = "no item that is not in the training set" if len(items.values) == 0 else "one item"
-            raise InputError(f"{{0}} {place} holds {few}; give at least 2", name)
+            what = f" ({items.note})" if items.note else ""
+            raise InputError(f"{{0}} {place} holds {few}{what}; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
         if shape == expected:
             continue

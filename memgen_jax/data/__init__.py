@@ -12,7 +12,8 @@ from memgen_jax.data.datasets import (
     set_aside,
 )
 from memgen_jax.data.foreseeing import foresee_shape
-from memgen_jax.data.items import Items, count_by_kind, legible
+from memgen_jax.data.images import in_one_colour
+from memgen_jax.data.items import Items, count_by_kind, legible, listed
 from memgen_jax.data.ranges import decide as decide_ranges
 from memgen_jax.data.sources import float_span, read, read_sets
 from memgen_jax.data.subsets import (
@@ -25,7 +26,7 @@ from memgen_jax.data.subsets import (
     torch_randperm,
 )
 from memgen_jax.data.tfds import prepare_fashion_mnist
-from memgen_jax.data.variety import require_novelty, require_variety
+from memgen_jax.data.variety import require_variety, without_seen
 
 __all__ = [
     "NAMED",
@@ -43,16 +44,18 @@ __all__ = [
     "float_span",
     "foresee_shape",
     "gaussian_pixels",
+    "in_one_colour",
     "legible",
+    "listed",
     "load",
     "paper_grid",
     "permutation",
     "prepare_fashion_mnist",
     "read",
     "read_sets",
-    "require_novelty",
     "require_variety",
     "set_aside",
     "subset_order",
     "torch_randperm",
+    "without_seen",
 ]
