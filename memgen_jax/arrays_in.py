@@ -49,16 +49,21 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """A NumPy array of numbers from what can be read as one.
 
     Raises:
-      InputError: names the argument and what is wrong: it is on an accelerator of torch's, ragged, or no numbers.
+      InputError: names the argument and what is wrong: it is on an accelerator of torch's, ragged, or no numbers, or
+        some of its numbers are masked.
     """
+    _refuse_masked(name, value)
     device = getattr(value, "device", None)
-    if hasattr(value, "detach"):  # a torch tensor, without torch
-        if getattr(device, "type", "cpu") != "cpu":
-            raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
-        value = value.detach().numpy()
+    is_tensor = hasattr(value, "detach")  # of torch, without torch
+    if is_tensor and getattr(device, "type", "cpu") != "cpu":
+        raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value.detach().numpy() if is_tensor else value)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a tensor of a type that NumPy lacks, a sparse one
         reason = _first_line(error)
         raise InputError(
             f"{name} cannot be read as an array ({reason}): give numbers, in rows of one length"
@@ -67,6 +72,13 @@ def as_array(name: str, value: Any) -> np.ndarray:
         what = f"{type(value).__name__} of {array.dtype}" if array.dtype != object else type(value).__name__
         raise InputError(f"{name} is {what}, not an array of numbers: give numbers, in rows of one length")
     return array
+
+
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(
+            f"{name} has masked numbers, which would count as they stand: remove them, or give its .filled(…)"
+        )
 
 
 def require_one_scale(**items: np.ndarray) -> None:
@@ -113,6 +125,7 @@ def _fitted(name: str, value: Any, kind: _Kind) -> Any:
         value, jax.Array | bool | int | float | np.generic
     ):  # of traced code, or one number for all
         return value
+    _refuse_masked(name, value)
     array = value if isinstance(value, np.ndarray) else as_array(name, value)
     if kind.ndim == 1 and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -112,3 +112,19 @@ def test_functions_and_sequences_of_arrays_are_left_as_they_are():
     real = np.arange(1.0, 400.0)
     found = phases.held_out_rate(list(real), lambda items: real[items], len(real), len(real), 0.01)
     assert found.delta_m > 0
+
+
+class Unreadable(Tensor):
+    """One of a type that NumPy lacks."""
+
+    def numpy(self):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
+def test_masked_numbers_and_tensors_that_numpy_cannot_hold_are_refused():
+    masked = np.ma.masked_array(TRAIN, [True, False, False])
+    with pytest.raises(InputError, match="train_distance has masked numbers"):
+        phases.classify(masked, OTHER, 1.0, 0.5)
+    assert phases.classify(np.ma.masked_array(TRAIN), OTHER, 1.0, 0.5).tolist() == EXPECTED
+    with pytest.raises(InputError, match=r"train_distance cannot be read as an array .*BFloat16"):
+        phases.classify(Unreadable(TRAIN), OTHER, 1.0, 0.5)

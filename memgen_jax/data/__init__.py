@@ -12,7 +12,7 @@ from memgen_jax.data.datasets import (
     set_aside,
 )
 from memgen_jax.data.foreseeing import foresee_shape
-from memgen_jax.data.images import in_one_colour
+from memgen_jax.data.images import beside, in_one_colour
 from memgen_jax.data.items import Items, count_by_kind, legible, listed
 from memgen_jax.data.ranges import decide as decide_ranges
 from memgen_jax.data.sources import float_span, read, read_sets
@@ -34,6 +34,7 @@ __all__ = [
     "SUBSET_SEED",
     "Dataset",
     "Items",
+    "beside",
     "circle",
     "coarse_grid",
     "count_by_kind",

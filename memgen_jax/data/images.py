@@ -322,13 +322,16 @@ def recolour(
 
 def in_one_colour(sets: Sequence[Items], memory: int | None = None) -> list[Items]:
     """Sets of which one is RGB: those whose greys were stored as palettes (`Items.either`) become RGB too."""
-    coloured = any(items.values.ndim == 4 and items.values.shape[-1] == 3 for items in sets)
-    return [
-        items._replace(values=recolour(items.values, 3, memory), either=False)
-        if coloured and items.either
-        else items
-        for items in sets
-    ]
+    shapes = [items.values.shape[1:] for items in sets]
+    coloured = next((shape for shape in shapes if len(shape) == 3 and shape[-1] == 3), ())
+    return [beside(items, coloured, memory) for items in sets]
+
+
+def beside(items: Items, item_shape: Sequence[int], memory: int | None = None) -> Items:
+    """As `in_one_colour`, of a set beside items of a shape."""
+    if not (items.either and len(item_shape) == 3 and item_shape[-1] == 3):
+        return items
+    return items._replace(values=recolour(items.values, 3, memory), either=False)
 
 
 def _fit(image: "Image.Image", size: int | None) -> "Image.Image":

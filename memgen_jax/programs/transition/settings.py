@@ -462,7 +462,10 @@ class TransitionRun(TransitionPlan):
                     "data.num_held_out",
                 )
             unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
-            phases.held_out(unseen, real, s.false_positive_rate)
+            try:
+                phases.held_out(unseen, real, s.false_positive_rate)
+            except InputError as error:
+                raise error.within("phases") from None
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
