@@ -4,7 +4,8 @@
     def f(distance: Float[np.ndarray, " sample"], ...): ...
 
 Each argument that is annotated as a NumPy array becomes one, of the annotated kind and number of dimensions, or is
-refused in one sentence with its name. Arrays that are so already pass untouched.
+refused in one sentence with its name. Arrays that are so already pass untouched. One that is annotated as a number is
+refused where it is none.
 """
 
 import functools
@@ -30,16 +31,22 @@ def takes_arrays(function: Function) -> Function:
         name: kind for name in signature.parameters if (kind := _array_kind(hints.get(name))) is not None
     }
 
+    numbers = {name: hints[name] for name in signature.parameters if hints.get(name) in (int, float)}
+    optional = {name for name in kinds if type(None) in typing.get_args(hints[name])}
+
     @functools.wraps(function)
     def taking(*args, **kwargs):
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # says it in Python's words
-        for name, kind in kinds.items():
-            value = bound.arguments.get(name)
-            if value is not None:
-                bound.arguments[name] = _fitted(name, value, kind)
+        for name, value in bound.arguments.items():
+            if name in numbers:
+                _require_number(name, value, numbers[name])
+            elif name in kinds and value is not None:
+                bound.arguments[name] = _fitted(name, value, kinds[name])
+            elif name in kinds and name not in optional:
+                raise InputError(f"{name} is None: give numbers")
         return function(*bound.args, **bound.kwargs)
 
     return typing.cast(Function, taking)
@@ -72,6 +79,16 @@ def as_array(name: str, value: Any) -> np.ndarray:
         what = f"{type(value).__name__} of {array.dtype}" if array.dtype != object else type(value).__name__
         raise InputError(f"{name} is {what}, not an array of numbers: give numbers, in rows of one length")
     return array
+
+
+def _require_number(name: str, value: Any, kind: type) -> None:
+    is_number = isinstance(value, int | float | np.number | np.bool_ | jax.Array) or (
+        isinstance(value, np.ndarray) and value.ndim == 0
+    )
+    if not is_number:
+        raise InputError(f"{name}={value!r} is not a number: give one")
+    if kind is int and isinstance(value, float | np.floating) and np.isfinite(value) and value != int(value):
+        raise InputError(f"{name}={value!r} is not a whole number: give one")
 
 
 def _refuse_masked(name: str, value: Any) -> None:

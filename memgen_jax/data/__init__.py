@@ -1,5 +1,6 @@
 """Data as arrays: uint8 images or float32 vectors, with nested subsets of growing size."""
 
+from memgen_jax.data.arrays import as_pixels, span_at_hand
 from memgen_jax.data.datasets import (
     NAMED,
     Dataset,
@@ -15,7 +16,7 @@ from memgen_jax.data.foreseeing import foresee_shape
 from memgen_jax.data.images import beside, in_one_colour
 from memgen_jax.data.items import Items, count_by_kind, legible, listed
 from memgen_jax.data.ranges import decide as decide_ranges
-from memgen_jax.data.sources import float_span, read, read_sets
+from memgen_jax.data.sources import float_span, of_arrays, read, read_sets
 from memgen_jax.data.subsets import (
     ORDERS,
     SUBSET_SEED,
@@ -34,6 +35,7 @@ __all__ = [
     "SUBSET_SEED",
     "Dataset",
     "Items",
+    "as_pixels",
     "beside",
     "circle",
     "coarse_grid",
@@ -49,6 +51,7 @@ __all__ = [
     "legible",
     "listed",
     "load",
+    "of_arrays",
     "paper_grid",
     "permutation",
     "prepare_fashion_mnist",
@@ -56,6 +59,7 @@ __all__ = [
     "read_sets",
     "require_variety",
     "set_aside",
+    "span_at_hand",
     "subset_order",
     "torch_randperm",
     "without_seen",

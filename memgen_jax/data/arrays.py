@@ -128,6 +128,20 @@ def items_of_arrays(
     return items[0], items[1] if held_out is not None else None
 
 
+def as_pixels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Whole numbers in 0..255 in the shape of pictures are pixels, whatever their type; all else as it is."""
+    whole = np.issubdtype(values.dtype, np.integer) and values.ndim > 2 and values.size
+    return values.astype(np.uint8) if whole and 0 <= values.min() <= values.max() <= 255 else values
+
+
+def span_at_hand(
+    values: Shaped[np.ndarray, "..."], what: str, layout: str | None = None
+) -> tuple[float, float] | None:
+    """As `float_span`, of an array at hand."""
+    part = _part(values, what, layout)
+    return span(part) if part.needs_range else None
+
+
 def float_span(
     files: Sequence[Path], name: str | None = None, layout: str | None = None
 ) -> tuple[float, float] | None:
