@@ -120,10 +120,8 @@ def joined(parts: Sequence[Items], memory: int | None = None) -> Items:
     Raises:
       InputError: they hold items of different shapes or kinds.
     """
-    from memgen_jax.data.images import in_one_colour
     from memgen_jax.data.room import copied
 
-    parts = in_one_colour(parts, memory)
     first = parts[0]
     for part in parts[1:]:
         if part.values.shape[1:] != first.values.shape[1:] or part.values.dtype != first.values.dtype:

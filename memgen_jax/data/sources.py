@@ -159,7 +159,8 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
         for source, found in zip(sources, located, strict=True)
         for part, _ in [read(source, **options)]
     ]
-    return joined(parts, options.get("memory")), None
+    memory = options.get("memory")
+    return joined(images.in_one_colour(parts, memory), memory), None
 
 
 def float_span(source: str | os.PathLike, layout: str | None = None) -> tuple[float, float] | None:
