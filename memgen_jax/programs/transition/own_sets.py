@@ -65,8 +65,9 @@ class OwnSets:
                 record = {"source": str(own.path), "stamp": _stamp(own), "num_samples": len(items.values)}
                 record["note"] = items.note
             self.records[key] = record
-            if record["note"].startswith("floats"):
-                ranges.setdefault(record["note"], str(own.path))
+            for said in record["note"].split("; "):
+                if said.startswith("floats"):
+                    ranges.setdefault(said, str(own.path))
         if len(ranges) > 1:
             (one, first), (other, second) = list(ranges.items())[:2]
             raise InputError(
