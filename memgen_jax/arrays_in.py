@@ -4,7 +4,8 @@
     def f(distance: Float[np.ndarray, " sample"], ...): ...
 
 Each argument that is annotated as a NumPy array becomes one, of the annotated kind and number of dimensions, or is
-refused in one sentence with its name. Arrays that are so already pass untouched.
+refused in one sentence with its name. Arrays that are so already pass untouched. One that is annotated as a number is
+refused where it is none.
 """
 
 import functools
@@ -30,16 +31,22 @@ def takes_arrays(function: Function) -> Function:
         name: kind for name in signature.parameters if (kind := _array_kind(hints.get(name))) is not None
     }
 
+    numbers = {name: hints[name] for name in signature.parameters if hints.get(name) in (int, float)}
+    optional = {name for name in kinds if type(None) in typing.get_args(hints[name])}
+
     @functools.wraps(function)
     def taking(*args, **kwargs):
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # says it in Python's words
-        for name, kind in kinds.items():
-            value = bound.arguments.get(name)
-            if value is not None:
-                bound.arguments[name] = _fitted(name, value, kind)
+        for name, value in bound.arguments.items():
+            if name in numbers:
+                _require_number(name, value, numbers[name])
+            elif name in kinds and value is not None:
+                bound.arguments[name] = _fitted(name, value, kinds[name])
+            elif name in kinds and name not in optional:
+                raise InputError(f"{name} is None: give numbers")
         return function(*bound.args, **bound.kwargs)
 
     return typing.cast(Function, taking)
@@ -49,16 +56,21 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """A NumPy array of numbers from what can be read as one.
 
     Raises:
-      InputError: names the argument and what is wrong: it is on an accelerator of torch's, ragged, or no numbers.
+      InputError: names the argument and what is wrong: it is on an accelerator of torch's, ragged, or no numbers, or
+        some of its numbers are masked.
     """
+    _refuse_masked(name, value)
     device = getattr(value, "device", None)
-    if hasattr(value, "detach"):  # a torch tensor, without torch
-        if getattr(device, "type", "cpu") != "cpu":
-            raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
-        value = value.detach().numpy()
+    is_tensor = hasattr(value, "detach")  # of torch, without torch
+    if is_tensor and getattr(device, "type", "cpu") != "cpu":
+        raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value.detach().numpy() if is_tensor else value)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a tensor of a type that NumPy lacks, a sparse one
         reason = _first_line(error)
         raise InputError(
             f"{name} cannot be read as an array ({reason}): give numbers, in rows of one length"
@@ -67,6 +79,23 @@ def as_array(name: str, value: Any) -> np.ndarray:
         what = f"{type(value).__name__} of {array.dtype}" if array.dtype != object else type(value).__name__
         raise InputError(f"{name} is {what}, not an array of numbers: give numbers, in rows of one length")
     return array
+
+
+def _require_number(name: str, value: Any, kind: type) -> None:
+    is_number = isinstance(value, int | float | np.number | np.bool_ | jax.Array) or (
+        isinstance(value, np.ndarray) and value.ndim == 0
+    )
+    if not is_number:
+        raise InputError(f"{name}={value!r} is not a number: give one")
+    if kind is int and isinstance(value, float | np.floating) and np.isfinite(value) and value != int(value):
+        raise InputError(f"{name}={value!r} is not a whole number: give one")
+
+
+def _refuse_masked(name: str, value: Any) -> None:
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(
+            f"{name} has masked numbers, which would count as they stand: remove them, or give its .filled(…)"
+        )
 
 
 def require_one_scale(**items: np.ndarray) -> None:
@@ -113,6 +142,7 @@ def _fitted(name: str, value: Any, kind: _Kind) -> Any:
         value, jax.Array | bool | int | float | np.generic
     ):  # of traced code, or one number for all
         return value
+    _refuse_masked(name, value)
     array = value if isinstance(value, np.ndarray) else as_array(name, value)
     if kind.ndim == 1 and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -53,7 +53,7 @@ class UserFunction(NamedTuple):
             made = self.call(*given, **arguments)
         except InputError:
             raise
-        except Exception as error:  # whatever the user's code does when it is run
+        except (Exception, SystemExit) as error:  # whatever the user's code does when it is run
             raise InputError(f"{{0}}={self.where} does not work ({reason_of(error)}).", field) from error
         if not isinstance(made, kinds):
             raise InputError(
@@ -62,10 +62,10 @@ class UserFunction(NamedTuple):
         return made
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """The kind of an exception and the first line of what it says."""
     text = str(error).strip().partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def is_user_function(name: str) -> bool:
@@ -167,7 +167,7 @@ def _run(path: Path, field: str) -> Any:
         return _module(path, path.stat().st_mtime_ns)
     except InputError:
         raise
-    except Exception as error:  # whatever the user's code does when it is run
+    except (Exception, SystemExit) as error:  # whatever the user's code does when it is run
         raise InputError(f"the code of {{0}}={path} does not work ({reason_of(error)}).", field) from error
 
 

@@ -94,7 +94,7 @@ def test_pixels_beside_floats_are_refused_wherever_items_meet():
         lambda: onset.compare(floats, pixels, floats),
         lambda: memgen_jax.audit_sets({2: pixels}, floats),
     ):
-        with pytest.raises(InputError, match="uint8"):
+        with pytest.raises(InputError, match=r"uint8|vectors must be floats"):
             meet()
 
 
@@ -112,3 +112,79 @@ def test_functions_and_sequences_of_arrays_are_left_as_they_are():
     real = np.arange(1.0, 400.0)
     found = phases.held_out_rate(list(real), lambda items: real[items], len(real), len(real), 0.01)
     assert found.delta_m > 0
+
+
+class Unreadable(Tensor):
+    """One of a type that NumPy lacks."""
+
+    def numpy(self):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
+def test_masked_numbers_and_tensors_that_numpy_cannot_hold_are_refused():
+    masked = np.ma.masked_array(TRAIN, [True, False, False])
+    with pytest.raises(InputError, match="train_distance has masked numbers"):
+        phases.classify(masked, OTHER, 1.0, 0.5)
+    assert phases.classify(np.ma.masked_array(TRAIN), OTHER, 1.0, 0.5).tolist() == EXPECTED
+    with pytest.raises(InputError, match=r"train_distance cannot be read as an array .*BFloat16"):
+        phases.classify(Unreadable(TRAIN), OTHER, 1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: phases.classify(TRAIN, OTHER, "1.0", 0.5), "delta_m='1.0' is not a number"),
+        (lambda: phases.classify(TRAIN, OTHER, np.ones(2), 0.5), "delta_m=.* is not a number"),
+        (lambda: phases.classify(TRAIN, OTHER, None, 0.5), "delta_m=None is not a number"),
+        (lambda: phases.classify(None, OTHER, 1.0, 0.5), "train_distance is None"),
+        (lambda: phases.held_out(TRAIN, OTHER, "1%"), "false_positive_rate='1%' is not a number"),
+        (lambda: neighbors.search(np.eye(3), np.eye(3), k=1.5), r"k=1\.5 is not a whole number"),
+    ],
+)
+def test_what_is_no_number_is_refused_by_the_arguments_name(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_data_are_loaded_by_a_path_too(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    assert memgen_jax.load(tmp_path / "a.npy").train.shape == (3, 3)
+
+
+DIGITS = memgen_jax.load("digits")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda items: items.tolist(),
+        lambda items: items[..., 0],
+        lambda items: Tensor(np.moveaxis(items, -1, 1) / np.float32(255)),
+        lambda items: items.astype(np.int64),
+    ],
+)
+def test_images_at_hand_are_taken_as_those_in_files_are(kind):
+    train, samples = DIGITS.train[:40], DIGITS.train[:20]
+    found = memgen_jax.audit_arrays(kind(train), kind(samples), delta_m=0.1, delta_s=0.1)
+    assert found.summary["memorized"] == 1.0
+    sets = {4: kind(np.repeat(train[:4], 9, axis=0)), "8": kind(DIGITS.train[900:930])}
+    found = memgen_jax.audit_sets(sets.items(), DIGITS.train, DIGITS.held_out)
+    assert [(row.num_train, row.memorized) for row in found.fractions] == [(4, 1.0), (8, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("sets", "more", "words"),
+    [
+        ({}, {}, "sets is empty"),
+        ({"K=4": DIGITS.train[:9]}, {}, "by whole numbers K"),
+        ({4.5: DIGITS.train[:9]}, {}, "by whole numbers K"),
+        ([DIGITS.train[:9]], {}, "by whole numbers K"),
+        (7, {}, "by whole numbers K"),
+        ([(4, DIGITS.train[:9]), (4, DIGITS.train[:9])], {}, "names a size K twice"),
+        ({4: DIGITS.train[:9]}, {"rule": "given"}, "needs delta_m and delta_s"),
+        ({4: DIGITS.train[:60]}, {"rule": "valley"}, "give held_out items that no network has seen"),
+    ],
+)
+def test_sets_that_name_no_sizes_and_rules_that_cannot_work_are_refused(sets, more, words):
+    with pytest.raises(InputError, match=words):
+        memgen_jax.audit_sets(sets, DIGITS.train, DIGITS.held_out if "rule" not in more else None, **more)

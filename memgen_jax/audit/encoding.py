@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import io
 import os
 from pathlib import Path
 
@@ -12,15 +11,15 @@ from jaxtyping import Shaped
 
 from memgen_jax import bridges, metrics
 from memgen_jax.errors import InputError
-from memgen_jax.files import expanded, write_whole
+from memgen_jax.files import expanded
 from memgen_jax.mapped import let_go
 
 AT_ONCE = 16  # pictures: at 288 pixels a side a ResNet-50 takes some 30 MB for each
 TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript", ".jit")
 
 
-def open_encoder(file: str, batch: int) -> metrics.Encoder:
-    """The encoder of an .onnx file or of a TorchScript one.
+def open_encoder(file: str, batch: int, memory: int | None = None) -> metrics.Encoder:
+    """The encoder of an .onnx file or of a TorchScript one; see `metrics.Encoder` for `batch` and `memory`.
 
     Raises:
       InputError: there is no such file, it is of another kind, or its package is missing.
@@ -31,7 +30,7 @@ def open_encoder(file: str, batch: int) -> metrics.Encoder:
             f"{{0}} {file}: there is no such file; give an .onnx or a TorchScript .pt", "encoder"
         )
     network = _network(path, path.stat().st_mtime_ns)
-    return metrics.Encoder(path.name, network, min(batch, AT_ONCE))
+    return metrics.Encoder(path.name, network, min(batch, AT_ONCE), memory)
 
 
 @functools.lru_cache(maxsize=1)
@@ -60,15 +59,25 @@ def vectors_of_set(
         return metric.vectors(items, progress)
     place = metrics.cache_folder() / "embeddings" / f"{_digest(encoder, items)}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):
-        kept = np.load(place, allow_pickle=False)
+        kept = np.load(place, mmap_mode="r", allow_pickle=False)
         if len(kept) == len(items):
             return kept
     made = metric.vectors(items, progress)
-    stream = io.BytesIO()
-    np.save(stream, made)
     with contextlib.suppress(OSError):  # then they are made anew next time
-        write_whole(place, stream.getvalue())
+        _keep(place, made)
     return made
+
+
+def _keep(place: Path, vectors: np.ndarray) -> None:
+    """Writes an array whole or not at all, without a second copy in memory."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            np.save(stream, vectors)
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _digest(encoder: str, items: np.ndarray) -> str:

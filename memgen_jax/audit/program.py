@@ -14,7 +14,14 @@ from memgen_jax.audit import parts
 from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
-from memgen_jax.audit.reading import Read, brought_together, choose_metric, foresee, load
+from memgen_jax.audit.reading import (
+    Read,
+    brought_together,
+    choose_metric,
+    foresee,
+    items_at_hand,
+    load,
+)
 from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of_plain_images
 from memgen_jax.audit.stored import Compared, read_compared
 from memgen_jax.audit.writing import Sides, write, write_unlabelled
@@ -139,7 +146,8 @@ def audit_arrays(
     """The same for arrays, with nothing written.
 
     Args:
-      train, samples, holdout: uint8 images [item, height, width, channel], or float vectors [item, dim].
+      train, samples, holdout: images or vectors as `data.read_array` takes them: uint8, or floats in one range for all
+        sets, [item, height, width, channel] or channels first; vectors are floats [item, dim].
       settings: further fields of `AuditSettings`, such as `metric`, `delta_m`, `delta_s`.
     Returns:
       The answer; its `sentences` say it, its `labels` are those of `phases.classify`, its `summary` is what
@@ -160,7 +168,7 @@ def audit_arrays(
     )
     check(asked)
     given = {"train": train, "samples": samples} | ({} if holdout is None else {"holdout": holdout})
-    items = {name: _items(name, values) for name, values in given.items()}
+    items = items_at_hand(given, asked)
     sets = brought_together(asked, items, {}, lambda _: None)
     metric = choose_metric(asked, sets.train.values.shape[1:])
     train_side, samples_side = (
@@ -170,16 +178,3 @@ def audit_arrays(
     result = conclude(asked, metric, distances, len(train))
     result.summary.update(compared_of(asked, metric, sets, distances).told)
     return result
-
-
-def _items(name: str, values: np.ndarray) -> Items:
-    images = values.dtype == np.uint8 and values.ndim == 4
-    if not images and not (np.issubdtype(values.dtype, np.floating) and values.ndim == 2):
-        raise InputError(
-            f"{{0}} is {values.dtype} of shape {values.shape}: give uint8 images [item, height, width, channel] "
-            "or float vectors [item, dim]",
-            name,
-        )
-    return Items(
-        values if images else values.astype(np.float32), [f"{name}[{i}]" for i in range(len(values))]
-    )

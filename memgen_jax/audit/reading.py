@@ -9,7 +9,19 @@ from memgen_jax import metrics, phases
 from memgen_jax.audit import budget, likeness, shared
 from memgen_jax.audit.encoding import open_encoder
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.data import Items, decide_ranges, float_span, foresee_shape, legible, read_sets, room
+from memgen_jax.data import (
+    Items,
+    as_pixels,
+    decide_ranges,
+    float_span,
+    foresee_shape,
+    in_one_colour,
+    legible,
+    of_arrays,
+    read_sets,
+    room,
+    span_at_hand,
+)
 from memgen_jax.errors import InputError
 
 
@@ -91,6 +103,8 @@ def brought_together(
     Raises:
       InputError: they cannot be compared.
     """
+    alike = in_one_colour(list(sets.values()), budget.of(settings.memory).items)
+    sets = dict(zip(sets, alike, strict=True))
     require_comparable(settings, sets)
     found, inside = shared.find(sets)
     remarks = [one.sentence(settings.false_positive_rate) for one in found]
@@ -110,6 +124,30 @@ def brought_together(
         )
         require_comparable(settings, {**sets, "holdout": holdout})
     return Read(sets["train"], sets["samples"], holdout, found, remarks, whole_holdout)
+
+
+def items_at_hand(given: Mapping[str, np.ndarray], settings: AuditSettings | None = None) -> dict[str, Items]:
+    """Arrays as sets, as if they had been read from files: floats in one range for all, channels where they fit.
+
+    Whole numbers of another type in 0..255, such as lists give, are pixels.
+
+    Args:
+      given: what sentences call a set -> its items.
+      settings: their `size`, `channels`, `layout` and `value_range` count.
+    Raises:
+      InputError: names what cannot be items.
+    """
+    asked = settings or AuditSettings()
+    arrays = {name: as_pixels(values) for name, values in given.items()}
+    spans = {
+        name: span for name, values in arrays.items() if (span := span_at_hand(values, name, asked.layout))
+    }
+    ranges = decide_ranges(spans, asked.value_range)
+    options = {"size": asked.size, "channels": asked.channels, "layout": asked.layout}
+    return {
+        name: of_arrays([values], name, value_range=ranges.get(name), **options)[0]  # type: ignore[arg-type]
+        for name, values in arrays.items()
+    }
 
 
 def decided_ranges(settings: AuditSettings, drawn: bool = False) -> dict[str, str]:
@@ -137,7 +175,8 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
         place = settings.called(name)
         if len(items.values) < 2:
             few = "no item that is not in the training set" if len(items.values) == 0 else "one item"
-            raise InputError(f"{{0}} {place} holds {few}; give at least 2", name)
+            what = f" ({items.note})" if items.note else ""
+            raise InputError(f"{{0}} {place} holds {few}{what}; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
         if shape == expected:
             continue
@@ -197,12 +236,12 @@ def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Me
     Raises:
       InputError: what the settings ask for does not go with such items, or weights are missing.
     """
+    memory = budget.of(settings.memory).embedding
     if settings.encoder is not None:
-        metric: metrics.Metric = open_encoder(settings.encoder, settings.batch)
+        metric: metrics.Metric = open_encoder(settings.encoder, settings.batch, memory)
         metric.require_shape(shape)
     else:
         name = settings.metric if settings.metric != "auto" else metrics.usual_metric(shape)
-        memory = budget.of(settings.memory).embedding
         metric = metrics.make_metric(name, shape, batch=settings.batch, memory=memory)
     if settings.thresholds not in ("auto", "sscd"):
         if len(shape) != 3:

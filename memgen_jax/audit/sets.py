@@ -9,6 +9,7 @@ from jaxtyping import Int, Shaped
 
 from memgen_jax import metrics, phases
 from memgen_jax.arrays_in import as_array, takes_arrays
+from memgen_jax.audit.reading import items_at_hand
 from memgen_jax.audit.shared import identical_in
 from memgen_jax.data import subset_order
 from memgen_jax.errors import InputError
@@ -43,7 +44,7 @@ class SetsResult:
 
 @takes_arrays
 def audit_sets(
-    sets: Mapping[int, Any],
+    sets: Any,
     train: Shaped[np.ndarray, "train ..."],
     held_out: Shaped[np.ndarray, "unseen ..."] | None = None,
     *,
@@ -57,8 +58,8 @@ def audit_sets(
     """Labels the samples of every K with the thresholds of `memgen transition --config=own_sets`.
 
     Args:
-      sets: K -> samples of the network that saw K training items: uint8 images [sample, height, width, channel], or
-        float vectors [sample, dim].
+      sets: {K: samples of the network that saw K training items}, or such pairs: images or vectors as
+        `data.read_array` takes them, PyTorch's floats [sample, channel, height, width] among them.
       train: the training items likewise; those of size K are the first K of them.
       held_out: real items that no network has seen; those that are in `train`, identical, are left out.
       order: "given" (`train` as it lies), or "numpy" or "torch" as in data.order.
@@ -77,9 +78,12 @@ def audit_sets(
     >>> [(row.num_train, row.memorized) for row in found.fractions]
     [(4, 1.0), (400, 0.0)]
     """
-    sets = {int(size): as_array(f"sets[{size}]", samples) for size, samples in sets.items()}
+    sets = _by_size(sets)
     given = {"train": train, **({} if held_out is None else {"held_out": held_out})}
     given |= {f"sets[{size}]": samples for size, samples in sets.items()}
+    given = {name: items.values for name, items in items_at_hand(given).items()}
+    train, held_out = given["train"], given.get("held_out")
+    sets = {size: given[f"sets[{size}]"] for size in sets}
     for name, items in given.items():
         if (items.dtype == np.uint8, items.shape[1:]) != (train.dtype == np.uint8, train.shape[1:]):
             raise InputError(
@@ -110,8 +114,15 @@ def audit_sets(
             )
     name = rule or ("given" if delta_m or delta_s else "valley" if held_out is None else "held_out")
     unseen = None if held_out is None else chosen.vectors(held_out)
+    if name == "given" and delta_m == delta_s == 0:
+        raise InputError("the rule given needs delta_m and delta_s, both are 0: give them, or another rule")
     asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)
-    thresholds = phases.choose_thresholds(asked, _Evidence(distances, references, unseen, chosen))
+    try:
+        thresholds = phases.choose_thresholds(asked, _Evidence(distances, references, unseen, chosen))
+    except InputError as error:
+        if name != "valley":
+            raise
+        raise error.and_so(": give held_out items that no network has seen, or delta_m and delta_s") from None
     deltas = thresholds.delta_m, thresholds.delta_s
     labels = {size: phases.classify(*own, *deltas) for size, own in distances.items()}
     shares = {
@@ -126,6 +137,22 @@ def audit_sets(
         ),
         phases.critical_from_shares(list(labels), [[own] for own in shares.values()]),
     )
+
+
+def _by_size(sets: Any) -> dict[int, Any]:
+    """The sets by their sizes K, from a dict or from pairs."""
+    try:
+        pairs = list(sets.items() if isinstance(sets, Mapping) else sets)
+        if not pairs:
+            raise InputError("sets is empty: give the samples of at least one size K, {K: samples}")
+        found = {int(str(size)): as_array(f"sets[{size}]", samples) for size, samples in pairs}
+    except InputError:
+        raise
+    except (TypeError, ValueError):
+        raise InputError("sets must give samples by whole numbers K, {K: samples}") from None
+    if len(found) < len(pairs):
+        raise InputError("sets names a size K twice: give the samples of each once")
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,10 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from memgen_jax import metrics, phases
+from memgen_jax.data import listed
 from memgen_jax.errors import InputError
 
 METRICS = ("auto", *metrics.METRICS)
@@ -79,8 +81,8 @@ class AuditSettings:
         return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
     def called(self, name: str) -> str:
-        """What sentences call one of the three sets."""
-        return ", ".join(self.sources(name)) or f"held out in {self.called('train')}"
+        """What sentences call one of the three sets; of many sources the first."""
+        return listed(self.sources(name), most=4) or f"held out in {self.called('train')}"
 
     @property
     def command(self) -> str:
@@ -163,6 +165,7 @@ def check(settings: AuditSettings) -> None:
 def _check_places(settings: AuditSettings) -> None:
     """No set twice, none inside another, and the results in none of them."""
     places: dict[str, tuple[str, str]] = {}
+    above: dict[str, str] = {}  # every folder that a place lies in -> the first such place
     out = os.path.realpath(settings.out) if settings.out else ""
     for name in ("train", "samples", "holdout"):
         for source in settings.sources(name):
@@ -172,19 +175,22 @@ def _check_places(settings: AuditSettings) -> None:
             place = (
                 source if plain else os.path.realpath(os.path.expanduser(re.sub("^(idx|cifar):", "", source)))
             )
-            for other, (other_name, other_source) in places.items():
-                if place == other:
-                    raise InputError(
-                        f"{{0}} and {{1}} are both {source}; give two different sets", other_name, name
-                    )
-                nested = f"{place}/".startswith(f"{other}/") or f"{other}/".startswith(f"{place}/")
-                if nested:
-                    raise InputError(
-                        f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
-                        "share; give two different folders",
-                        other_name,
-                        name,
-                    )
+            if place in places:
+                if places[place][0] == name:
+                    raise InputError(f"{{0}} names {source} twice; give it once", name)
+                raise InputError(
+                    f"{{0}} and {{1}} are both {source}; give two different sets", places[place][0], name
+                )
+            folders = [] if plain else [str(folder) for folder in Path(place).parents]
+            other = next((folder for folder in folders if folder in places), above.get(place))
+            if other is not None:
+                other_name, other_source = places[other]
+                raise InputError(
+                    f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
+                    "share; give two different folders",
+                    other_name,
+                    name,
+                )
             if out and f"{out}/".startswith(f"{place}/"):
                 raise InputError(
                     f"{{0}} {settings.out} is {'' if out == place else 'inside '}{{1}} {source}, which the next audit "
@@ -193,6 +199,8 @@ def _check_places(settings: AuditSettings) -> None:
                     name,
                 )
             places[place] = name, source
+            for folder in folders:
+                above.setdefault(folder, place)
 
 
 def _check_what_is_compared(settings: AuditSettings) -> None:

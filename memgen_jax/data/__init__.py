@@ -1,5 +1,6 @@
 """Data as arrays: uint8 images or float32 vectors, with nested subsets of growing size."""
 
+from memgen_jax.data.arrays import as_pixels, span_at_hand
 from memgen_jax.data.datasets import (
     NAMED,
     Dataset,
@@ -12,9 +13,10 @@ from memgen_jax.data.datasets import (
     set_aside,
 )
 from memgen_jax.data.foreseeing import foresee_shape
-from memgen_jax.data.items import Items, count_by_kind, legible
+from memgen_jax.data.images import beside, in_one_colour
+from memgen_jax.data.items import Items, count_by_kind, legible, listed
 from memgen_jax.data.ranges import decide as decide_ranges
-from memgen_jax.data.sources import float_span, read, read_sets
+from memgen_jax.data.sources import float_span, of_arrays, read, read_sets
 from memgen_jax.data.subsets import (
     ORDERS,
     SUBSET_SEED,
@@ -25,7 +27,7 @@ from memgen_jax.data.subsets import (
     torch_randperm,
 )
 from memgen_jax.data.tfds import prepare_fashion_mnist
-from memgen_jax.data.variety import require_novelty, require_variety
+from memgen_jax.data.variety import require_variety, without_seen
 
 __all__ = [
     "NAMED",
@@ -33,6 +35,8 @@ __all__ = [
     "SUBSET_SEED",
     "Dataset",
     "Items",
+    "as_pixels",
+    "beside",
     "circle",
     "coarse_grid",
     "count_by_kind",
@@ -43,16 +47,20 @@ __all__ = [
     "float_span",
     "foresee_shape",
     "gaussian_pixels",
+    "in_one_colour",
     "legible",
+    "listed",
     "load",
+    "of_arrays",
     "paper_grid",
     "permutation",
     "prepare_fashion_mnist",
     "read",
     "read_sets",
-    "require_novelty",
     "require_variety",
     "set_aside",
+    "span_at_hand",
     "subset_order",
     "torch_randperm",
+    "without_seen",
 ]

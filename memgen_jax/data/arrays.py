@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from memgen_jax.data import ranges, room
 from memgen_jax.data.items import Account, Items, legible, listed, numbered
-from memgen_jax.data.numpy_files import NumpyFile
+from memgen_jax.data.numpy_files import Header, NumpyFile
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 
@@ -30,11 +30,11 @@ def read_array(
 ) -> tuple[Items, Items | None]:
     """Reads the items of one file, and its held-out items if it has any.
 
-    The array is one of `USUAL_NAMES` of an `.npz` (or its only array), or an `.npy` as a whole; `held_out` of the
-    `.npz` (or `x_test` beside `x_train`, `test_images` beside `train_images`) holds real items kept out of training.
-    Images are [n, height, width], [n, height, width, channel], or [n, channel, height, width] where only that fits
-    or `layout` says so, with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the two ranges is
-    inferred, see `ranges.decide`, and said in `note`. Floats are rounded to uint8.
+    The array is one of `USUAL_NAMES` of an `.npz` (or the only one that can be items), or an `.npy` as a whole;
+    `held_out` of the `.npz` (or `x_test` beside `x_train`, `test_images` beside `train_images`) holds real items kept
+    out of training. Images are [n, height, width], [n, height, width, channel], or [n, channel, height, width] where
+    only that fits or `layout` says so, with 1 or 3 channels, either uint8 or floats in [0, 1] or [-1, 1]; which of the
+    two ranges is inferred, see `ranges.decide`, and said in `note`. Floats are rounded to uint8.
     Arrays [n, dim] of floats are vectors and are kept as float32.
 
     Args:
@@ -128,6 +128,20 @@ def items_of_arrays(
     return items[0], items[1] if held_out is not None else None
 
 
+def as_pixels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Whole numbers in 0..255 in the shape of pictures are pixels, whatever their type; all else as it is."""
+    whole = np.issubdtype(values.dtype, np.integer) and values.ndim > 2 and values.size
+    return values.astype(np.uint8) if whole and 0 <= values.min() <= values.max() <= 255 else values
+
+
+def span_at_hand(
+    values: Shaped[np.ndarray, "..."], what: str, layout: str | None = None
+) -> tuple[float, float] | None:
+    """As `float_span`, of an array at hand."""
+    part = _part(values, what, layout)
+    return span(part) if part.needs_range else None
+
+
 def float_span(
     files: Sequence[Path], name: str | None = None, layout: str | None = None
 ) -> tuple[float, float] | None:
@@ -178,7 +192,7 @@ def _parts(
         if unread not in (main, held_out):
             account.other(f"{path.name}:{unread}", "other array")
     for unread in stored.objects:
-        account.other(f"{path.name}:{unread}", "Python objects, never read")
+        account.other(f"{path.name}:{unread}", "array of Python objects")
 
     def part(key: str) -> Part:
         what = f"{path} ({key})" if stored.is_zip else str(path)
@@ -199,15 +213,24 @@ def _chosen(stored: NumpyFile, name: str | None) -> str:
     arrays = stored.headers
     if name is not None and name in arrays:
         return name
-    usual = [known for known in USUAL_NAMES if known in arrays]
+    others = {*HELD_OUT.values(), "held_out"}
+    possible = {
+        key: len(arrays[key].shape) for key in arrays if key not in others and _may_be_items(arrays[key])
+    }
+    usual = [known for known in USUAL_NAMES if known in possible]
+    images = [key for key, num_axes in possible.items() if num_axes > 2]
     if name is None and (len(arrays) == 1 or len(usual) == 1):
         return usual[0] if usual else next(iter(arrays))
+    if name is None and not usual and len(images or possible) == 1:  # beside labels, say
+        return next(iter(images or possible))
     path = legible(str(stored.path))
     if name in stored.objects:
         raise InputError(
             f"{path}:{legible(str(name))} holds Python objects: save plain numbers with np.savez"
         )
-    there = listed(sorted(arrays)) or "none"
+    if not arrays:
+        raise InputError(f"{path} holds no array: save the items with np.savez")
+    there = listed(sorted(arrays))
     said = (
         f"no {name!r}"
         if name is not None
@@ -218,6 +241,12 @@ def _chosen(stored: NumpyFile, name: str | None) -> str:
     raise InputError(
         f"{path} holds the arrays {there}, {said}: say which with {path}:NAME, or name one of them 'images'"
     )
+
+
+def _may_be_items(header: Header) -> bool:
+    """Whether an array's shape and type are those of items; a square one of two axes is rather a covariance."""
+    shape, numbers = header.shape, header.dtype == np.uint8 or np.issubdtype(header.dtype, np.floating)
+    return bool(numbers and (len(shape) > 2 or (len(shape) == 2 and shape[0] != shape[1])))
 
 
 def _require_items(shape: tuple[int, ...], dtype: np.dtype, what: str, layout: str | None) -> None:

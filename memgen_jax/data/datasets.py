@@ -156,7 +156,7 @@ def gaussian_pixels(
 
 
 def load(
-    name: str,
+    name: str | os.PathLike,
     *,
     data_dir: str | os.PathLike | None = None,
     size: int | None = None,
@@ -189,6 +189,11 @@ def load(
     >>> digits.train.shape, digits.train.dtype.name, len(digits.held_out)
     ((1437, 8, 8, 1), 'uint8', 360)
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(
+            f"a data set is loaded by its name or path, not from {type(name).__name__}: give one"
+        )
+    name = os.fspath(name)
     named: dict[str, Callable[[], Dataset]] = dict(zip(NAMED, (digits, circle, gaussian_pixels), strict=True))
     if scale not in SCALES:
         raise InputError.setting("scale", scale, "spread, or nothing")

@@ -32,7 +32,10 @@ def foresee_shape(
         elif found.kind == "cifar":
             shape = (32, 32, 3)
         else:
-            shape = next((images.pixels(file, name=name).shape for name, file in _pictures(found)), ())
+            first = next((images.pixels(file, name=name) for name, file in _pictures(found)), None)
+            if first is None or (first.either and channels is None):  # the others tell whether it is grey
+                return None
+            shape = first.values.shape
     except Exception:  # what cannot be read is told, with its name, by who reads it
         return None
     if len(shape) != 3:

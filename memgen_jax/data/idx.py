@@ -17,6 +17,7 @@ from memgen_jax.errors import InputError
 PREFIX = {"train": "train", "test": "t10k"}
 # EMNIST and QMNIST put a name in front, some mirrors write a dot before idx, and some say test.
 _NAME = re.compile(r"(?P<set>.*?)(?P<split>train|t10k|test)-images[-.]idx3-ubyte(\.gz)?", re.IGNORECASE)
+_OTHER_NAME = re.compile(r".+[-.]idx3-ubyte(\.gz)?", re.IGNORECASE)
 _BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
 
 
@@ -44,8 +45,8 @@ def read_idx_file(path: str | os.PathLike) -> UInt8[np.ndarray, "item height wid
 
 
 def is_idx_name(name: str) -> bool:
-    """Whether files of images are called so."""
-    return _NAME.fullmatch(name) is not None
+    """Whether files of images are called so; one alone need not say its split."""
+    return _OTHER_NAME.fullmatch(name) is not None
 
 
 def is_folder(names: Collection[str]) -> bool:

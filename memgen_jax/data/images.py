@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
 from memgen_jax.data.items import Account, Items, legible
-from memgen_jax.data.room import converted, make_room
+from memgen_jax.data.room import blocks, converted, make_room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 
@@ -58,6 +58,17 @@ _one_large = threading.Lock()
 File = Path | io.BytesIO
 
 
+class Decoded(NamedTuple):
+    """One image's pixels, uint8.
+
+    Attributes:
+      either: it is grey and was stored as a palette, as GIF stores all: among RGB images it is one of them.
+    """
+
+    values: UInt8[np.ndarray, "height width channel"]
+    either: bool = False
+
+
 def stack(
     files: Iterable[File | Exception],
     names: Sequence[str],
@@ -79,7 +90,7 @@ def stack(
       size: crops every image to its central square and resizes that to size × size (bicubic). Without it all images
         must have one size.
       channels: 1 turns all images grey, 3 makes all RGB. Without it grey images stay grey, all others become RGB, and
-        the two must not be mixed.
+        the two must not be mixed; palettes of greys go with either, and are grey among themselves (`Items.either`).
       skip_bad: leaves out images that cannot be decoded and counts them in `note`.
       memory: bytes above which the array is mapped from a file.
       progress: what a bar on the terminal calls this; no bar where not given.
@@ -92,7 +103,7 @@ def stack(
 
     shown: collections.Counter[str] = collections.Counter()
 
-    def attempt(file: File | Exception, name: str) -> UInt8[np.ndarray, "height width channel"] | Exception:
+    def attempt(file: File | Exception, name: str) -> Decoded | Exception:
         if isinstance(file, Exception):
             return file
         try:
@@ -103,6 +114,7 @@ def stack(
     decodable()  # Pillow registers its decoders once, which must not happen in two threads
     values: np.ndarray | None = None
     kept: list[str] = []
+    all_either = True
     account = Account(skip_bad)
     left = zip(files, names, strict=True)
     chunk = 8
@@ -113,15 +125,21 @@ def stack(
     ):
         warnings.simplefilter("ignore")  # of odd tags in pictures that can be read
         while opened := _some(left, chunk):
-            for (_, name), image in zip(opened, pool.map(attempt, *zip(*opened, strict=True)), strict=True):
-                if isinstance(image, Exception):
-                    account.bad(name, _reason(image), "image ")
+            for (_, name), decoded in zip(opened, pool.map(attempt, *zip(*opened, strict=True)), strict=True):
+                if isinstance(decoded, Exception):
+                    account.bad(name, _reason(decoded), "image ")
                     continue
+                image = decoded.values
                 if values is None:
                     values = make_room((len(names), *image.shape), np.dtype(np.uint8), memory)
                     queue = CHUNK if memory is None else min(CHUNK, memory // 4)
                     chunk = min(max(queue // image.size, 2 * (os.cpu_count() or 1)), 1024)
+                if decoded.either and values.shape[-1] == 3:
+                    image = np.repeat(image, 3, axis=-1)
+                elif all_either and image.shape[-1] > values.shape[-1]:
+                    values = _coloured(values, len(kept), memory)
                 _require_same_kind(image.shape, name, values.shape[1:], kept[:1])
+                all_either &= decoded.either
                 values[len(kept)] = image
                 kept.append(name)
             let_go(values)
@@ -135,7 +153,7 @@ def stack(
     num_bad = len(account.skipped)
     bad = f"{num_bad} unreadable image{'s' * (num_bad > 1)} skipped" if num_bad else ""
     notes = [bad, *(f"{count:,} {what}" for what, count in sorted(shown.items()))]
-    items = Items(values[: len(kept)], kept, "; ".join(filter(None, notes)))
+    items = Items(values[: len(kept)], kept, "; ".join(filter(None, notes)), either=all_either)
     return account.of(items)
 
 
@@ -157,7 +175,7 @@ def pixels(
     channels: int | None = None,
     shown: "collections.Counter[str] | None" = None,
     name: str = "",
-) -> UInt8[np.ndarray, "height width channel"]:
+) -> Decoded:
     """Decodes one image as a viewer shows it; see `stack` for `size` and `channels`.
 
     Args:
@@ -183,7 +201,7 @@ def pixels(
 
 def _as_shown(
     image: "Image.Image", size: int | None, channels: int | None, shown: "collections.Counter[str]"
-) -> UInt8[np.ndarray, "height width channel"]:
+) -> Decoded:
     from PIL import Image, ImageOps
 
     counted = []
@@ -193,7 +211,8 @@ def _as_shown(
         counted.append("of 16 bits a channel, of which the upper 8 were taken")
     if image.mode == "CMYK":
         counted.append("in CMYK, turned to RGB without its colour profile")
-    grey = image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
+    either = channels is None and image.mode in ("P", "PA") and _is_palette_of_greys(image)
+    grey = either or image.mode in ("1", "L", "LA", "La") if channels is None else channels == 1
     turned: Image.Image = image
     if _orientation(image) != 1:
         image.load()
@@ -210,7 +229,35 @@ def _as_shown(
     turned = turned.convert("L" if grey else "RGB")
     values = np.asarray(_fit(turned, size))
     shown.update(counted)
-    return values if values.ndim == 3 else values[..., None]
+    return Decoded(values if values.ndim == 3 else values[..., None], either)
+
+
+def _is_palette_of_greys(image: "Image.Image") -> bool:
+    """Whether every colour that the pixels use is a grey; what is wholly transparent has none."""
+    table = np.array(image.getpalette("RGBA") or (), np.uint8).reshape(-1, 4)
+    used = np.unique(np.asarray(image)[..., :1] if image.mode == "PA" else np.asarray(image))
+    clear = image.info.get("transparency")
+    if isinstance(clear, bytes):  # one opacity after another
+        used = used[[index >= len(clear) or clear[index] > 0 for index in used]]
+    elif clear is not None:
+        used = used[used != clear]
+    if len(used) and used.max() >= len(table):  # its palette is cut off; Pillow takes black for the rest
+        used = used[used < len(table)]
+    colours = table[used]
+    colours = colours[colours[:, 3] > 0, :3]
+    return bool((colours == colours[:, :1]).all())
+
+
+def _coloured(
+    values: UInt8[np.ndarray, "item height width 1"], count: int, memory: int | None
+) -> UInt8[np.ndarray, "item height width 3"]:
+    """Room for as many RGB images, the first `count` with the greys repeated."""
+    made = make_room((*values.shape[:3], 3), values.dtype, memory)
+    for rows in blocks(count, made[:1].nbytes):
+        made[rows] = values[rows]
+        let_go(values)
+        let_go(made)
+    return made
 
 
 def _orientation(image: "Image.Image") -> int:
@@ -271,6 +318,20 @@ def recolour(
 
     shape = (*images.shape[1:3], channels)
     return converted(images, coloured if channels == 3 else grey, shape, images.dtype, memory)
+
+
+def in_one_colour(sets: Sequence[Items], memory: int | None = None) -> list[Items]:
+    """Sets of which one is RGB: those whose greys were stored as palettes (`Items.either`) become RGB too."""
+    shapes = [items.values.shape[1:] for items in sets]
+    coloured = next((shape for shape in shapes if len(shape) == 3 and shape[-1] == 3), ())
+    return [beside(items, coloured, memory) for items in sets]
+
+
+def beside(items: Items, item_shape: Sequence[int], memory: int | None = None) -> Items:
+    """As `in_one_colour`, of a set beside items of a shape."""
+    if not (items.either and len(item_shape) == 3 and item_shape[-1] == 3):
+        return items
+    return items._replace(values=recolour(items.values, 3, memory), either=False)
 
 
 def _fit(image: "Image.Image", size: int | None) -> "Image.Image":

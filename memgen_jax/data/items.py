@@ -24,6 +24,7 @@ class Items(NamedTuple):
       skipped: names of what should have been read and could not be.
       unread: kind (".txt", "hidden") -> how many of it were there and are no items.
       left_out: name and reason of each of both.
+      either: all are grey images that were stored as palettes, so that beside RGB sets they count as RGB.
     """
 
     values: Shaped[np.ndarray, "item ..."]
@@ -32,6 +33,7 @@ class Items(NamedTuple):
     skipped: Sequence[str] = ()
     unread: Mapping[str, int] = MappingProxyType({})
     left_out: Sequence[tuple[str, str]] = ()
+    either: bool = False
 
 
 class Account:
@@ -140,6 +142,7 @@ def joined(parts: Sequence[Items], memory: int | None = None) -> Items:
         [name for part in parts for name in part.skipped],
         dict(unread),
         [entry for part in parts for entry in part.left_out],
+        all(part.either for part in parts),
     )
 
 

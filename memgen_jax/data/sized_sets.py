@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memgen_jax.data.images import SUFFIXES
+from memgen_jax.data.sources import kind_of_file
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
 
@@ -36,9 +37,13 @@ def sized_sets(folder: str | os.PathLike) -> list[SizedSet]:
     root = expanded(folder)
     if not root.is_dir():
         raise InputError(f"there is no folder {root}: give one with a folder or a file for each size K")
-    entries = sorted(
-        e for e in root.iterdir() if e.name[0] != "." and (e.is_dir() or e.suffix in (".npz", ".npy"))
-    )
+    there = sorted(e for e in root.iterdir() if e.name[0] != ".")
+    entries = [e for e in there if e.is_dir() or kind_of_file(e) not in ("", "image")]
+    if strange := [e for e in there if e not in entries and _TAG.search(e.stem) and not _is_picture(e)]:
+        raise InputError(
+            f"{strange[0]} is called as a set is, and its kind cannot be read: save its items as .npz or .npy, or give "
+            "it another name"
+        )
     if not entries:
         pictures = (
             " (its images have no size in a folder's name)"
@@ -46,10 +51,10 @@ def sized_sets(folder: str | os.PathLike) -> list[SizedSet]:
             else ""
         )
         raise InputError(
-            f"{root} holds no sets{pictures}: give a folder with a folder of images, an .npz or an .npy file for each "
-            "size K, and K in its name, as in K=512.npz"
+            f"{root} holds no sets{pictures}: give a folder with a folder of images, an .npz, .npy, .zip, .tar, "
+            ".parquet or .arrow file for each size K, and K in its name, as in K=512.npz"
         )
-    names = {entry: _SEED.sub("", entry.stem if entry.is_file() else entry.name) for entry in entries}
+    names = {entry: _SEED.sub("", _stem(entry) if entry.is_file() else entry.name) for entry in entries}
     varying = _varying_place(list(names.values()))
     found = []
     for entry, name in names.items():
@@ -69,6 +74,11 @@ def sized_sets(folder: str | os.PathLike) -> list[SizedSet]:
             f"{root} has {count} sets of K = {size}, {twice}: tell them apart as in K={size},seed=1"
         )
     return sorted(found)
+
+
+def _stem(file: Path) -> str:
+    """The name without its ending, .tar.gz as a whole."""
+    return Path(file.stem).stem if file.stem.lower().endswith(".tar") else file.stem
 
 
 def _varying_place(names: list[str]) -> int:

@@ -1,5 +1,6 @@
 """One way to name where items are stored: a path, or a kind and a name."""
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memgen_jax.data import archives, arrays, cifar, folders, idx, images, lsun, ranges, tables, tfds
-from memgen_jax.data.items import Account, Items, count_by_kind, joined, legible, numbered
+from memgen_jax.data.items import Account, Items, count_by_kind, joined, legible, listed, numbered
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
 
@@ -115,7 +116,10 @@ def read(
 
     items, own = read_files(found.files)
     items = found.account.of(items)
-    return items, read_files(found.held_out)[0] if found.held_out else own
+    own = read_files(found.held_out)[0] if found.held_out else own
+    if own is not None:
+        items, own = images.in_one_colour((items, own), memory)
+    return items, own
 
 
 def of_arrays(
@@ -137,17 +141,26 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
     """`read` of several sources that are one set; held-out items of their own only where there is one source."""
     if len(sources) == 1:
         return read(sources[0], **options)
+    located = [locate(os.fspath(source)) for source in sources]
+    if all(found.kind == "image" for found in located):  # as a shell lists a folder's
+        decoding = {name: options.get(name) for name in ("size", "channels", "memory", "progress")}
+        files = (found.files[0] for found in located)
+        names = [os.fspath(source) for source in sources]
+        return images.stack(files, names, skip_bad=bool(options.get("skip_bad")), **decoding), None
     spans = [span for source in sources if (span := float_span(source, options.get("layout")))]
     if spans:  # one range for all parts
         whole = (min(low for low, _ in spans), max(high for _, high in spans))
         name = ", ".join(os.fspath(source) for source in sources)
         options["value_range"] = ranges.decide({name: whole}, options.get("value_range"))[name]
     parts = [
-        part._replace(names=[f"{source}/{name}" for name in part.names])
-        for source in sources
+        part._replace(
+            names=[os.fspath(source) if found.kind == "image" else f"{source}/{name}" for name in part.names]
+        )
+        for source, found in zip(sources, located, strict=True)
         for part, _ in [read(source, **options)]
     ]
-    return joined(parts, options.get("memory")), None
+    memory = options.get("memory")
+    return joined(images.in_one_colour(parts, memory), memory), None
 
 
 def float_span(source: str | os.PathLike, layout: str | None = None) -> tuple[float, float] | None:
@@ -184,6 +197,8 @@ def locate(source: str) -> Located:
       InputError: there is nothing, or nothing of a known kind.
     """
     kind, _, rest = source.partition(":")
+    if not source.strip() or (kind in ("tfds", "idx", "cifar") and source == f"{kind}:"):
+        raise InputError(f"{source!r} names no data: give {KINDS}")
     if kind == "tfds":
         return Located("tfds", (), rest)
     if kind in ("idx", "cifar"):
@@ -258,6 +273,8 @@ def _in_folder(folder: Path, name: str) -> Located:
     for found in folders.walk(folder, account):
         files.setdefault(kind_of_file(found.path), []).append(found)
     data = [kind for kind in ("arrays", "archives", "tables") if kind in files]
+    if not (data or "image" in files or name) and (original := _original_files(files, folder)):
+        return original
     if "image" in files or not data:
         if name:
             raise InputError(
@@ -283,6 +300,29 @@ def _in_folder(folder: Path, name: str) -> Located:
     if not name and "train" not in splits:  # names that say something else: all are one set
         splits = {"": [path for paths in splits.values() for path in paths]}
     return _of_splits(data[0], splits, folder, name, account)
+
+
+def _original_files(files: Mapping[str, Sequence[folders.Found]], folder: Path) -> Located | None:
+    """The files of MNIST or CIFAR where nothing else is: in a folder of their own, as torchvision puts them, or one."""
+    by_folder: dict[Path, set[str]] = {}
+    for found in itertools.chain(*files.values()):
+        by_folder.setdefault(found.path.parent, set()).add(found.path.name)
+    known = [
+        Located("cifar" if cifar.is_folder(names) else "idx", (place,))
+        for place, names in by_folder.items()
+        if cifar.is_folder(names) or idx.is_folder(names)
+    ]
+    if len(known) > 1:
+        raise InputError(
+            f"folder {legible(str(folder))} holds several data sets "
+            f"({listed(str(own.files[0].relative_to(folder)) for own in known)}): give the folder of one"
+        )
+    images_of = {
+        found.path.name.lower().removesuffix(".gz"): found.path for found in files.get("idx file", [])
+    }
+    if not known and len(images_of) == 1:
+        return Located("idx file", (next(iter(images_of.values())),))
+    return known[0] if known else None
 
 
 def _split_of(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax.data import images
+from memgen_jax.data.arrays import as_pixels
 from memgen_jax.data.items import Account, Items, first_line, legible, listed, numbered
 from memgen_jax.errors import InputError
 
@@ -46,7 +47,7 @@ def read_tables(
         parts = [table.numbers(chosen) for table in tables]
         if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
             raise InputError(f"the rows of {chosen} in {legible(str(files[0]))} and others differ in shape")
-        return _as_pixels(np.concatenate(parts))
+        return as_pixels(np.concatenate(parts))
     account = Account(skip_bad)
     for other in tables[0].columns:
         if other != chosen:
@@ -220,12 +221,6 @@ class _Table:
             f"cannot read {legible(str(self.file))} as {self.file.suffix.lower()[1:]} ({first_line(error)}): "
             "fetch it again"
         )
-
-
-def _as_pixels(values: np.ndarray) -> np.ndarray:
-    """Whole numbers in 0..255 in the shape of pictures are pixels, whatever their type."""
-    whole = np.issubdtype(values.dtype, np.integer) and values.ndim > 2
-    return values.astype(np.uint8) if whole and 0 <= values.min() <= values.max() <= 255 else values
 
 
 def _dense(array: Any, what: str) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Data of which nothing could be learned: refused before anything is trained."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax.data.datasets import Dataset
 from memgen_jax.errors import InputError
 
 
@@ -29,25 +32,25 @@ def all_equal(items: Shaped[np.ndarray, "item ..."]) -> bool:
     return all(np.array_equal(item, items[0]) for item in items[1:])
 
 
-def require_novelty(
-    train: Shaped[np.ndarray, "train ..."],
-    held_out: Shaped[np.ndarray, "held_out ..."],
-    rate: float,
-    name: str,
-) -> None:
-    """Refuses held-out items of which so many are training items that the calibrated threshold would be zero.
+def without_seen(dataset: Dataset) -> Dataset:
+    """The data set without the held-out items that are training items, number for number; its note counts them.
 
-    Args:
-      train, held_out: items of one shape.
-      rate: of false positives; the threshold is the distance of the ⌊rate (n + 1)⌋-th nearest of n held-out items.
-      name: of the data set, for the sentence.
+    They say nothing of what a network has not seen, and a threshold calibrated on them would be too small, or zero.
+
     Raises:
-      InputError: that item, and all before it, equal a training item.
+      InputError: none is left.
     """
-    known = {hash(item.tobytes()) for item in train}
-    copies = sum(hash(item.tobytes()) in known for item in held_out)
-    if copies >= max(1, int(rate * (len(held_out) + 1) + 1e-9)):
+    if not len(dataset.held_out):
+        return dataset
+    known = {item.tobytes() for item in dataset.train}
+    seen = np.array([item.tobytes() in known for item in dataset.held_out], bool)
+    if not seen.any():
+        return dataset
+    if seen.all():
         raise InputError(
-            f"{copies:,} of {len(held_out):,} held-out items of {name} are training items too, so that a threshold "
-            f"which {100 * rate:g}% of them pass is zero: leave out what is there twice."
+            f"every one of the {len(seen):,} held-out items of {dataset.name} is a training item too: give real items "
+            "that no network has seen"
         )
+    left_out = f"{seen.sum():,} of {len(seen):,} held-out items left out, which are training items too"
+    note = "; ".join(filter(None, (dataset.note, left_out)))
+    return dataclasses.replace(dataset, held_out=dataset.held_out[~seen], note=note)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.metric import Metric, PairDistance
+from memgen_jax.user_code import reason_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +67,20 @@ class Embedding(Metric):
     ) -> Shaped[np.ndarray, "item dim"]:
         starts = tqdm(range(0, len(items), self.batch), desc=progress, disable=None if progress else True)
         parts = [self._embedded(items[start : start + self.batch]) for start in starts]
+        if len(lengths := {part.shape[1] for part in parts}) > 1:
+            raise InputError(
+                f"the metric {self.name} makes vectors of {min(lengths)} and of {max(lengths)} numbers: all must be of "
+                "one length."
+            )
         return np.concatenate(parts)
 
     def _embedded(self, items: np.ndarray) -> np.ndarray:
-        vectors = np.asarray(self.vectors_of(items), np.float32)
+        try:
+            vectors = np.asarray(self.vectors_of(items), np.float32)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the user's function does
+            raise InputError(f"the metric {self.name} does not work ({reason_of(error)}).") from error
         if vectors.ndim != 2 or len(vectors) != len(items):
             raise InputError(
                 f"the metric {self.name} makes an array {vectors.shape} of {len(items)} items: it must make one vector "

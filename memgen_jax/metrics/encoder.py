@@ -4,6 +4,7 @@ Any image descriptor will do: SSCD (Pizzi et al. 2022) is made for copies, DINOv
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from tqdm import tqdm
 
+from memgen_jax.data import room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
@@ -35,6 +37,9 @@ class Encoder(Metric):
       network: uint8 pictures [item, height, width, channel] -> vectors [item, dim], of any length; None where
         distances are at hand and nothing is embedded.
       batch: pictures at a time.
+      memory: bytes that a batch may take, and above half of which the vectors of a set lie in a file. What the network
+        takes for a picture is measured on two of noise, once. By default batches are as asked for, and the vectors in
+        a file above a third of the free memory.
     """
 
     name: ClassVar[str] = "encoder"
@@ -43,6 +48,7 @@ class Encoder(Metric):
     file: str
     network: Network | None = None
     batch: int = 16
+    memory: int | None = None
 
     @property
     def phrase(self) -> str:
@@ -61,20 +67,32 @@ class Encoder(Metric):
         if len(item_shape) != 3:
             raise InputError("{0} takes images, and these items are vectors; use {1} l2", "encoder", "metric")
         if self.network is not None:
-            self.vectors(np.random.default_rng(0).integers(0, 256, (2, *item_shape), dtype=np.uint8))
+            self._unit(_noise(tuple(item_shape)))
 
     def vectors(
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Float[np.ndarray, "item dim"]:
-        parts = []
+        step = self._at_once(items.shape[1:])
+        made: np.ndarray | None = None
         hidden = None if progress else True  # None: shown on a terminal only
         with tqdm(total=len(items), desc=progress, unit="image", disable=hidden) as bar:
-            for start in range(0, len(items), self.batch):
-                part = np.ascontiguousarray(items[start : start + self.batch])
-                parts.append(self._unit(part))
+            for start in range(0, len(items), step):
+                part = self._unit(np.ascontiguousarray(items[start : start + step]))
+                if made is None:
+                    most = None if self.memory is None else self.memory // 2
+                    made = room.make_room((len(items), part.shape[1]), part.dtype, most)
+                made[start : start + len(part)] = part
                 let_go(items)
+                let_go(made)
                 bar.update(len(part))
-        return np.concatenate(parts)
+        return np.zeros((0, 0), np.float32) if made is None else made
+
+    def _at_once(self, item_shape: tuple[int, ...]) -> int:
+        """Pictures of a batch: as asked for, fewer where they would take more than the memory allowed, never none."""
+        if self.memory is None or self.network is None:
+            return self.batch
+        fit = self.memory // max(1, _bytes_a_picture(self.network, tuple(item_shape)))
+        return min(self.batch, 2 ** max(0, fit.bit_length() - 1))  # a power of two: measures differ a little
 
     def _unit(self, items: Pictures) -> Float[np.ndarray, "item dim"]:
         assert self.network is not None
@@ -98,6 +116,16 @@ class Encoder(Metric):
 
     def between(self, picture_of: Callable[[jax.Array], jax.Array] | None) -> PairDistance:
         raise InputError("an encoder's distance cannot be compiled; use the metric l2 or lpips here")
+
+
+def _noise(item_shape: tuple[int, ...]) -> Pictures:
+    return np.random.default_rng(0).integers(0, 256, (2, *item_shape), dtype=np.uint8)
+
+
+@functools.lru_cache(maxsize=8)  # later a network holds what it took before, and nothing is to be seen
+def _bytes_a_picture(network: Network, item_shape: tuple[int, ...]) -> int:
+    pictures = _noise(item_shape)
+    return room.most_held_by(lambda: network(pictures)) // len(pictures)
 
 
 class EncoderInput(NamedTuple):

@@ -39,7 +39,7 @@ class Model(NamedTuple):
 def from_module(
     module: nn.Module,
     item_shape: tuple[int, ...],
-    convolutional: bool = False,
+    convolutional: bool | None = None,
     *,
     quick: bool = False,
     scales: Mapping[str, float] = MappingProxyType({}),
@@ -52,7 +52,7 @@ def from_module(
     Args:
       module: its one collection is "params".
       item_shape: of x.
-      convolutional: see `Model`.
+      convolutional: see `Model`; by default whether the module has a convolution at all.
       quick: draw the parameters as the modules of this room declare them, whatever `init` would do: kernels uniform
         with variance 2/(fan_in + fan_out) as in Ho et al. 2020, zero in layers named "output"; GroupNorm scales one;
         all else zero. numpy draws them, each leaf from its own stream, because Flax's own initialisation of a
@@ -103,7 +103,20 @@ def from_module(
         output = module.apply({"params": params}, x, t, rngs=rngs, **flags(dropout_key is not None))
         return jnp.asarray(output)
 
-    return Model(quickly if quick else initial, apply_fn, convolutional)
+    init_fn = quickly if quick else initial
+    if convolutional is None:
+        convolutional = _has_convolution(init_fn, apply_fn, item_shape)
+    return Model(init_fn, apply_fn, convolutional)
+
+
+def _has_convolution(init_fn: Callable, apply_fn: Callable, item_shape: tuple[int, ...]) -> bool:
+    """Whether the network's program convolves; False where it cannot be traced, which whoever draws or applies says."""
+    x, t = jax.ShapeDtypeStruct(item_shape, jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
+    try:
+        params = jax.eval_shape(init_fn, jax.random.key(0))
+        return "conv_general_dilated" in str(jax.make_jaxpr(apply_fn)(params, x, t))
+    except Exception:
+        return False
 
 
 def _draw(

@@ -92,4 +92,4 @@ def mlp(
     if time_features not in TIME_FEATURES:
         raise InputError.setting("model.time_features", time_features, f"one of {', '.join(TIME_FEATURES)}")
     module = MLP(width, num_blocks, time_features, num_features, time_in_blocks)
-    return from_module(module, item_shape, quick=True)
+    return from_module(module, item_shape, convolutional=False, quick=True)

@@ -65,4 +65,4 @@ def check_thresholds(delta_m: float, delta_s: float) -> None:
     """Raises InputError unless both thresholds are finite, as a float32 too, and not negative."""
     for name, value in (("delta_m", delta_m), ("delta_s", delta_s)):
         if not 0 <= value <= float(np.finfo(np.float32).max):
-            raise InputError(f"{name} = {value} is not a distance; give a finite number ≥ 0")
+            raise InputError(f"{{0}}={value} is not a distance; give a finite number ≥ 0", name)

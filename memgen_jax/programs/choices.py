@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from memgen_jax import data, diffusion, models
+from memgen_jax.arrays_in import as_array
 from memgen_jax.errors import InputError
 from memgen_jax.programs.own_code import OwnCode, settings_of_function
 from memgen_jax.user_code import reason_of
@@ -79,7 +80,8 @@ class DataSettings:
 class OwnDataSettings(OwnCode, DataSettings):
     """A data set that FUNCTION() of a user's file makes: the items, or a pair (items, held-out items), as arrays.
 
-    What an array may be, `data.read_array` says; the settings of stored data apply.
+    What an array may be, `data.read_array` says, and `arrays_in.as_array` what may stand for one; the settings of
+    stored data apply.
     """
 
     code: str = ""
@@ -94,13 +96,18 @@ class OwnDataSettings(OwnCode, DataSettings):
 
     def _read(self, given: dict) -> data.Dataset:
         wanted = "an array of items, or a pair of arrays: items, and held-out items"
-        made = self.make((data.Dataset, np.ndarray, tuple), wanted)
+        made = self.make((object,), wanted)
         if isinstance(made, data.Dataset):
             return made
-        parts = made if isinstance(made, tuple) else (made,)
-        if not 1 <= len(parts) <= 2 or not all(isinstance(part, np.ndarray) for part in parts):
+        is_pair = isinstance(made, list) and len(made) == 2 and all(np.ndim(part) > 1 for part in made)
+        parts = tuple(made) if isinstance(made, tuple) or is_pair else (made,)
+        try:
+            arrays = tuple(as_array(f"what {self.name} gives", part) for part in parts)
+        except InputError as error:
+            raise InputError(f"{{0}} must give {wanted}, and {error}.", self.setting) from None
+        if not 1 <= len(arrays) <= 2:
             raise InputError(f"{{0}} must give {wanted}.", self.setting)
-        return data.load(**given, arrays=parts)
+        return data.load(**given, arrays=arrays)
 
 
 AnyDataSettings = DataSettings | OwnDataSettings
@@ -186,7 +193,17 @@ class OwnModelSettings(OwnCode):
                 "the shape.",
                 self.setting,
             )
+        if not jnp.issubdtype(output.dtype, jnp.floating):
+            raise InputError(
+                f"the network of {{0}}={self.name} makes {output.dtype} of an item: it must make floats.",
+                self.setting,
+            )
         kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(params)}
+        if not kinds:
+            raise InputError(
+                f"the network of {{0}}={self.name} has no parameters: there is nothing to train.",
+                self.setting,
+            )
         if kinds - {"float32"}:
             raise InputError(
                 f"the network of {{0}}={self.name} has parameters of type {', '.join(sorted(kinds))}: all must be "

@@ -6,6 +6,7 @@ interrupted.
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -36,9 +37,14 @@ def tell(command: str, sentence: str) -> None:
 def defect(command: str, error: BaseException, folder: epath.PathLike | None = None) -> int:
     """Tells a defect of ours in one sentence, with the traceback in a file; returns the exit code.
 
+    A path that no file can have is a mistake, wherever it is first used.
+
     Args:
       folder: of the run, where it exists and is ours to write in; else the file goes to the temporary folder.
     """
+    if sentence := _impossible_path(error):
+        tell(command, sentence)
+        return MISTAKE
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left must not fail again
         return _OUTPUT_CLOSED
@@ -50,6 +56,17 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
         f"tracker, with the command and the traceback in {file}.",
     )
     return DEFECT
+
+
+def _impossible_path(error: BaseException) -> str:
+    """What to say of a path that is too long, leads in a circle or holds a NUL; "" of any other error."""
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        name = str(error.filename)
+        short = name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
+        return f"{error.strerror}: {short!r}; give another path"
+    if isinstance(error, ValueError) and str(error).startswith("embedded null"):
+        return "a path holds a NUL, which no file name can; give another path"
+    return ""
 
 
 def _write_traceback(text: str, folder: epath.PathLike | None) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -63,6 +64,51 @@ def test_bright_floats_beside_signed_ones_may_be_either_and_are_asked_for(tmp_pa
     bright = FLOATS / 2 + 0.5
     assert audited(tmp_path, *GIVEN, train=2 * FLOATS - 1, samples=bright)[0] == 2
     assert "bright ones in [-1, 1] or others in [0, 1]; say which with --range" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stored", ["grey", "rgb"])
+def test_grey_pictures_stored_as_palettes_are_compared_with_either_kind(tmp_path, stored):
+    for name in ("train", "samples"):
+        (tmp_path / name).mkdir()
+    for i, pixels in enumerate(DIGITS[:6, ..., 0]):
+        Image.fromarray(pixels).convert("P").save(tmp_path / f"samples/{i}.gif")
+        picture = Image.fromarray(pixels)
+        picture.convert("RGB" if stored == "rgb" else "L").save(tmp_path / f"train/{i}.png")
+    code, summary = audited(
+        tmp_path, *GIVEN, "--metric", "l2", train=tmp_path / "train", samples=tmp_path / "samples"
+    )
+    assert code == 0 and summary["memorized"] == 1.0
+
+
+def test_many_pictures_named_one_by_one_are_called_by_the_first(tmp_path, capsys):
+    argv = ["audit", "--out", str(tmp_path / "out"), *GIVEN]
+    for name in ("train", "samples"):
+        (tmp_path / name).mkdir()
+        paths = [tmp_path / name / f"{i}.png" for i in range(6)]
+        for path, pixels in zip(paths, DIGITS[..., 0], strict=False):
+            Image.fromarray(pixels).save(path)
+        argv += [f"--{name}", *map(str, paths)]
+    assert cli.main(argv) == 0
+    assert "3.png and 2 more" in capsys.readouterr().out
+    assert cli.main([*argv, "--train", argv[-1]]) == 2
+    assert "--train and --samples are both" in capsys.readouterr().err
+    assert cli.main([*argv, str(tmp_path / "samples/0.png")]) == 2
+    assert "--samples names" in (said := capsys.readouterr().err) and "twice; give it once" in said
+
+
+@pytest.mark.parametrize(
+    "path, words", [("x" * 300, "File name too long"), ("a\0b", "a path holds a NUL|null byte")]
+)
+@pytest.mark.parametrize("flag", ["--train", "--samples", "--holdout", "--out", "--distances"])
+def test_a_path_that_no_file_can_have_is_a_mistake(tmp_path, capsys, flag, path, words):
+    np.save(tmp_path / "a.npy", DIGITS[:9])
+    np.save(tmp_path / "b.npy", DIGITS[:9])
+    argv = {"--train": "a.npy", "--samples": "b.npy", "--out": "out"}
+    argv = {key: str(tmp_path / value) for key, value in argv.items()} | {flag: path}
+    if flag == "--distances":
+        argv = {flag: path, "--out": str(tmp_path / "out")}
+    assert cli.main(["audit", *GIVEN, *(word for pair in argv.items() for word in pair)]) == 2
+    assert re.search(words, said := capsys.readouterr().err) and said.count("\n") == 1
 
 
 def test_two_files_of_one_set_share_one_range(tmp_path):

@@ -42,7 +42,7 @@ def test_grey_images_gain_a_channel_and_npy_files_are_read_as_a_whole(tmp_path):
 def test_the_only_array_of_a_file_is_taken_whatever_its_name(path):
     np.savez(path, PIXELS)
     np.testing.assert_array_equal(read_array(path)[0].values, PIXELS)
-    np.savez(path, first=PIXELS, second=np.arange(5))
+    np.savez(path, first=PIXELS, second=PIXELS)
     with pytest.raises(InputError, match=r"first, second.*'images'"):
         read_array(path)
 
@@ -175,6 +175,33 @@ def test_the_items_are_found_beside_labels_and_statistics_or_by_name(tmp_path):
     np.savez(tmp_path / "c.npz", images=PIXELS, samples=other)
     with pytest.raises(InputError, match="more than one that could be the items"):
         data.read(tmp_path / "c.npz")
+
+
+VECTORS = np.linspace(0, 1, 20).reshape(5, 4)
+
+
+@pytest.mark.parametrize(
+    "arrays, chosen",
+    [
+        ({"arr_0": np.arange(5), "arr_1": PIXELS}, "arr_1"),
+        ({"y": np.arange(5), "x": PIXELS}, "x"),
+        ({"data": PIXELS, "labels": np.arange(5), "latents": VECTORS}, "data"),
+        ({"images": np.arange(5), "pictures": PIXELS}, "pictures"),
+        ({"points": VECTORS, "class": np.arange(5)}, "points"),
+        ({"photos": PIXELS, "held_out": PIXELS[:2]}, "photos"),
+        ({"mu": np.zeros(4), "sigma": np.eye(4)}, None),
+        ({"real": PIXELS, "fake": PIXELS}, None),
+        ({"first": VECTORS, "second": VECTORS}, None),
+        ({}, None),
+    ],
+)
+def test_the_only_array_of_a_file_that_can_be_items_is_taken(tmp_path, arrays, chosen):
+    np.savez(tmp_path / "a.npz", **arrays)
+    if chosen is None:
+        with pytest.raises(InputError, match=r"none with a usual name|holds no array"):
+            data.read(tmp_path / "a.npz")
+    else:
+        np.testing.assert_allclose(data.read(tmp_path / "a.npz")[0].values, arrays[chosen])
 
 
 def test_channels_first_are_read_where_only_that_fits(tmp_path):

@@ -56,6 +56,40 @@ def test_grey_stays_grey_and_all_else_becomes_rgb(tmp_path, mode, channels):
     assert folders.read_folder(tmp_path, channels=3).values.shape == (1, 6, 6, 3)
 
 
+def test_palettes_of_greys_are_grey_and_go_with_either_kind(tmp_path):
+    grey = [noise(seed, (6, 6)) for seed in range(4)]
+    for name, pixels in (("0.gif", grey[0]), ("1.png", grey[1])):
+        Image.fromarray(pixels).convert("P").save(tmp_path / name)
+    Image.fromarray(grey[2]).quantize(256).save(tmp_path / "2.png")
+    alone = folders.read_folder(tmp_path)
+    assert alone.either and (alone.values[..., 0] == grey[:3]).all()
+    beside_grey, beside_rgb = tmp_path / "grey", tmp_path / "rgb"
+    for folder in (beside_grey, beside_rgb):
+        folder.mkdir()
+        for name in ("0.gif", "1.png", "2.png"):
+            (folder / name).write_bytes((tmp_path / name).read_bytes())
+    save(beside_grey, "3.png", grey[3])
+    found = folders.read_folder(beside_grey)
+    assert not found.either and (found.values[..., 0] == grey).all()
+    save(beside_rgb, "3.png", noise(9))
+    found = folders.read_folder(beside_rgb)
+    assert not found.either and (found.values[:3] == np.stack(grey[:3])[..., None]).all()
+    assert (found.values[3] == noise(9)).all()
+    brought = images.in_one_colour([alone, found])
+    assert (brought[0].values == found.values[:3]).all() and brought[1] is found
+
+
+def test_a_palette_of_greys_with_a_clear_entry_is_grey_whatever_that_entry_is(tmp_path):
+    picture = Image.fromarray(np.uint8([[0, 1], [2, 3]]), "P")
+    picture.putpalette([9, 9, 9, 200, 200, 200, 255, 0, 0, 40, 40, 40])
+    picture.save(tmp_path / "a.png", transparency=2)
+    assert folders.read_folder(tmp_path).values.squeeze().tolist() == [[9, 200], [255, 40]]
+    picture.save(tmp_path / "a.png", transparency=bytes([255, 255, 0, 255]))
+    assert folders.read_folder(tmp_path).values.squeeze().tolist() == [[9, 200], [255, 40]]
+    picture.save(tmp_path / "a.png")
+    assert folders.read_folder(tmp_path).values.shape == (1, 2, 2, 3)
+
+
 def test_mixed_sizes_are_refused_by_name_and_brought_together_by_size(tmp_path):
     save(tmp_path, "a.png", noise(0))
     save(tmp_path, "b.png", noise(1, (6, 8, 3)))

@@ -51,3 +51,12 @@ def test_a_name_that_does_not_say_the_size_is_refused(tmp_path, names, words):
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="there is no folder"):
         sized_sets(tmp_path / "none")
+
+
+def test_every_kind_of_file_that_is_read_is_a_set_and_none_is_passed_over_in_silence(tmp_path):
+    for name in ("K=4.NPZ", "K=16.zip", "K=64.tar.gz", "K=128.parquet", "README.md", "first_256.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [own.num_train for own in sized_sets(tmp_path)] == [4, 16, 64, 128]
+    (tmp_path / "K=512.pt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"K=512\.pt is called as a set is"):
+        sized_sets(tmp_path)

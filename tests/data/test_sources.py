@@ -196,6 +196,44 @@ def test_cifar_and_mnist_are_known_by_what_their_folders_hold(tmp_path):
         data.read(mnist)
 
 
+def test_original_files_are_found_below_the_root_that_others_give_them_and_under_other_names(tmp_path):
+    raw, grey = tmp_path / "root/MNIST/raw", PIXELS[..., 0]
+    raw.mkdir(parents=True)
+    content = struct.pack(">4I", 0x803, 6, 8, 8) + grey.tobytes()
+    (raw / "train-images-idx3-ubyte").write_bytes(content)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
+    (raw / "train-labels-idx1-ubyte").write_bytes(b"labels")
+    assert (values(tmp_path / "root")[..., 0] == grey).all()  # packed and unpacked, one split
+    (raw / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
+    items, held_out = data.read(tmp_path / "root")
+    assert len(items.values) == 6 and (held_out.values == items.values).all()
+    (tmp_path / "drawn.idx3-ubyte").write_bytes(content)
+    assert (values(tmp_path / "drawn.idx3-ubyte")[..., 0] == grey).all()
+    other = tmp_path / "root/cifar-100-python"
+    other.mkdir()
+    for name in ("train", "test", "meta"):
+        (other / name).write_bytes(b"")
+    with pytest.raises(InputError, match=r"several data sets .*MNIST/raw.*: give the folder of one"):
+        data.read(tmp_path / "root")
+
+
+def test_pictures_named_one_by_one_are_one_set(tmp_path):
+    paths = [str(tmp_path / name) for name, _ in PICTURES]
+    for path, (_, content) in zip(paths, PICTURES, strict=True):
+        (tmp_path / path).write_bytes(content)
+    items, _ = data.read_sets(paths[::-1])
+    assert (items.values == PIXELS[::-1]).all() and items.names == paths[::-1]
+    np.save(tmp_path / "a.npy", PIXELS)
+    items, _ = data.read_sets([paths[2], tmp_path / "a.npy"])
+    assert len(items.values) == 7 and items.names[:2] == [paths[2], f"{tmp_path}/a.npy/a.npy[0]"]
+
+
+@pytest.mark.parametrize("source", ["", "  ", "tfds:", "idx:", "cifar:"])
+def test_a_source_without_a_name_is_refused(source):
+    with pytest.raises(InputError, match="names no data: give"):
+        data.read(source)
+
+
 def test_a_folder_of_npz_files_is_one_set_labels_and_test_parts_apart(tmp_path):
     np.savez(tmp_path / "a.npz", images=PIXELS[:2], labels=np.arange(2))
     np.savez(tmp_path / "b.npz", images=PIXELS[2:])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from memgen_jax import data, phases
+from memgen_jax import data
 from memgen_jax.errors import InputError
 
 SAME = np.full((5, 4, 4, 1), 7, np.uint8)
@@ -21,16 +21,17 @@ def test_different_items_no_held_out_items_and_one_item_pass():
     data.require_variety(np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 2.0]], np.float32), SAME[:0], "mine")
 
 
-@pytest.mark.parametrize("copies", [0, 1, 2])
-def test_held_out_items_that_are_training_items_are_refused_where_the_threshold_would_be_zero(copies):
+def test_held_out_items_that_are_training_items_are_left_out_and_counted():
     random = np.random.default_rng(0)
     train, held_out = (random.integers(0, 256, (count, 4, 4, 1)).astype(np.uint8) for count in (40, 39))
-    held_out[:copies] = train[7]
-    distance = np.abs(held_out[:, None].astype(int) - train[None]).sum((2, 3, 4)).min(1)
-    threshold = phases.held_out(distance.astype(np.float64), np.ones(40), 0.05).delta_m  # of the second
-    if threshold > 0:
-        data.require_novelty(train, held_out, 0.05, "blobs")
-    else:
-        with pytest.raises(InputError, match="2 of 39 held-out items of blobs are training items too"):
-            data.require_novelty(train, held_out, 0.05, "blobs")
-    assert (threshold == 0) == (copies == 2)
+    dataset = data.Dataset("blobs", train, held_out, note="read")
+    assert data.without_seen(dataset) is dataset
+    shared = held_out.copy()
+    shared[[3, 30]] = train[7]
+    found = data.without_seen(data.Dataset("blobs", train, shared, note="read"))
+    np.testing.assert_array_equal(found.held_out, np.delete(held_out, [3, 30], axis=0))
+    assert found.note == "read; 2 of 39 held-out items left out, which are training items too"
+    with pytest.raises(InputError, match="every one of the 5 held-out items of blobs is a training item too"):
+        data.without_seen(data.Dataset("blobs", train, train[:5]))
+    nothing = data.Dataset("blobs", train, train[:0])
+    assert data.without_seen(nothing) is nothing

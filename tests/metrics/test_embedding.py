@@ -27,6 +27,13 @@ def broken(item_shape):
 
 def pooled(item_shape):
     return metrics.Embedding("pooled", lambda items: items.mean(axis=0))
+
+def misses(item_shape):
+    return metrics.Embedding("misses", lambda items: {}["weights"])
+
+def longer(item_shape):
+    lengths = iter((3, 4))
+    return metrics.Embedding("longer", lambda items: np.ones((len(items), next(lengths))), batch=2)
 """
 
 
@@ -63,6 +70,10 @@ def test_a_users_metric_that_is_none_or_makes_no_vectors_is_refused(file):
         metrics.make_metric(f"{file}:broken", (2, 2, 1)).vectors(items)
     with pytest.raises(InputError, match="one vector of each"):
         metrics.make_metric(f"{file}:pooled", (2, 2, 1)).vectors(items)
+    with pytest.raises(InputError, match=r"metric misses does not work .KeyError: 'weights'"):
+        metrics.make_metric(f"{file}:misses", (2, 2, 1)).vectors(items)
+    with pytest.raises(InputError, match="longer makes vectors of 3 and of 4 numbers"):
+        metrics.make_metric(f"{file}:longer", (2, 2, 1)).vectors(items)
 
 
 def test_the_code_of_a_users_metric_can_be_told_and_ours_has_none(file):

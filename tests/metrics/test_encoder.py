@@ -1,5 +1,7 @@
 """An encoder's distance is 2 − 2cos however long the vectors are, and pictures reach a network as it takes them."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,29 @@ def test_a_network_that_makes_no_vectors_is_refused_by_its_name(network, words):
 def test_vectors_have_no_encoder():
     with pytest.raises(InputError, match="takes images, and these items are vectors"):
         metrics.Encoder("n.onnx", flat).require_shape((5,))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told in other units")
+@pytest.mark.parametrize(("megabytes", "at_once"), [(None, 7), (1000, 7), (80, 4), (45, 2), (1, 1)])
+def test_a_batch_takes_no_more_memory_than_it_may(megabytes, at_once):
+    batches = []
+
+    def network(pictures):  # 16 MB a picture
+        batches.append(len(pictures))
+        work = np.ones((len(pictures), 2**21))
+        return flat(pictures) + work[:, :1].astype(np.float32)
+
+    metric = metrics.Encoder("n.onnx", network, 16, None if megabytes is None else megabytes * 2**20)
+    vectors = metric.vectors(PICTURES)
+    chunks = [at_once] * (7 // at_once) + [7 % at_once] * (7 % at_once > 0)
+    assert batches == [2] * (megabytes is not None) + chunks  # two of noise are measured
+    np.testing.assert_allclose(vectors, metrics.Encoder("n.onnx", network).vectors(PICTURES), atol=1e-6)
+
+
+def test_vectors_that_take_more_than_half_of_the_memory_lie_in_a_file():
+    made = metrics.Encoder("n.onnx", flat, memory=1000).vectors(PICTURES)
+    assert isinstance(made, np.memmap) and made.nbytes > 500
+    np.testing.assert_array_equal(made, metrics.Encoder("n.onnx", flat, 1).vectors(PICTURES))
 
 
 def test_bytes_are_given_as_they_are_and_floats_normalised():

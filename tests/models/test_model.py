@@ -109,6 +109,17 @@ def test_a_module_is_told_whether_it_trains_where_it_takes_that(form):
     assert float(model.apply_fn(params, x, t, jax.random.key(1))[0]) == (0 if form == "none" else 1)
 
 
+@pytest.mark.parametrize("convolves", [True, False])
+def test_whether_a_module_of_ones_own_convolves_is_found_out(convolves):
+    class Own(nn.Module):
+        @nn.compact
+        def __call__(self, x, t):
+            return nn.Conv(1, (3, 3))(x) if convolves else nn.Dense(1)(x)
+
+    assert models.from_module(Own(), (4, 4, 1)).convolutional is convolves
+    assert models.from_module(Own(), (4, 4, 1), convolutional=False).convolutional is False
+
+
 def test_a_module_with_batch_statistics_is_refused():
     class Normalised(nn.Module):
         @nn.compact

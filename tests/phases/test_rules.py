@@ -107,7 +107,7 @@ def test_too_few_held_out_images_for_a_rate_are_refused_with_the_number_needed()
     with pytest.raises(InputError, match="at least 99"):
         phases.held_out(np.ones(98), np.ones(1000), 0.01)
     assert phases.held_out(np.ones(99), np.ones(99), 0.01).delta_m == 1.0
-    with pytest.raises(InputError, match="outside"):
+    with pytest.raises(InputError, match="must be inside"):
         phases.held_out(np.ones(98), np.ones(1000), 1.5)
 
 

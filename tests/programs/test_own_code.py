@@ -39,12 +39,48 @@ def grows(item_shape):
 def number(item_shape):
     return 3
 
+def counts(item_shape):
+    class Counts(nn.Module):
+        @nn.compact
+        def __call__(self, x, t):
+            return jnp.int32(nn.Dense(x.size)(x.ravel()).reshape(x.shape))
+    return Counts()
+
+def bare(item_shape):
+    class Bare(nn.Module):
+        def __call__(self, x, t):
+            return x
+    return Bare()
+
+def leaves(item_shape):
+    raise SystemExit(1)
+
 def process(num_steps=50):
     return diffusion.DDPM(num_steps=num_steps)
 
 def squares(count=160):
     rng = np.random.default_rng(0)
     return rng.random((count, 4, 4)), rng.random((120, 4, 4))
+
+ITEMS = np.random.default_rng(0).random((9, 4, 4))
+
+def listed():
+    return ITEMS.tolist()
+
+def in_jax():
+    return jnp.asarray(ITEMS)
+
+def pair():
+    return [ITEMS, ITEMS[::-1] / 2]
+
+def three():
+    return ITEMS, ITEMS, ITEMS
+
+def hidden():
+    return np.ma.masked_less(ITEMS, 0.5)
+
+def nothing():
+    pass
 """
 
 
@@ -81,11 +117,32 @@ def test_a_process_and_data_of_ones_own_are_what_the_functions_give(file):
     assert len(dataset.held_out) == 120 and "rounded to 256 levels" in dataset.note
 
 
+@pytest.mark.parametrize(("name", "num_held_out"), [("listed", 0), ("in_jax", 0), ("pair", 9)])
+def test_items_of_ones_own_may_be_lists_and_arrays_of_any_library(file, name, num_held_out):
+    dataset = made(AnyDataSettings, name=f"{file}:{name}").load()
+    items = np.random.default_rng(0).random((9, 4, 4))
+    np.testing.assert_allclose(dataset.train[..., 0], 255 * items, atol=0.51)
+    assert len(dataset.held_out) == num_held_out
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("three", "or a pair"), ("hidden", "has masked numbers"), ("nothing", "gives is NoneType")],
+)
+def test_what_is_no_items_is_refused_with_what_they_may_be(file, name, sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
+        made(AnyDataSettings, name=f"{file}:{name}").load()
+    assert caught.value.field == "data.name" and "an array of items" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("grows", "must keep the shape"),
         ("number", "gives a int, and must give a Flax"),
+        ("counts", "makes int32 of an item: it must make floats"),
+        ("bare", "has no parameters: there is nothing to train"),
+        ("leaves", r"does not work \(SystemExit: 1\)"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_trained(file, name, sentence):

@@ -48,7 +48,7 @@ def held_out(
     (1.092, 0.546)
     """
     if not 0 < false_positive_rate < 1:
-        raise InputError(f"false_positive_rate = {false_positive_rate} is outside (0, 1); 0.01 is usual")
+        raise InputError.setting("false_positive_rate", false_positive_rate, "inside (0, 1); 0.01 is usual")
     delta_m, interval_m = _low_quantile("held-out", unseen_distance, false_positive_rate)
     delta_s, interval_s = _low_quantile("real", real_distance, false_positive_rate)
     rule = f"held-out at {100 * false_positive_rate:.3g}% false positives"
@@ -66,8 +66,9 @@ def _low_quantile(
     count = len(distance)
     if count < fewest_held_out(rate):
         raise InputError(
-            f"{count} {name} images cannot show a rate of {rate:g}; give at least "
-            f"{fewest_held_out(rate)} or raise the rate"
+            f"{count} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
+            "{0}",
+            "false_positive_rate",
         )
     every = np.sort(distance, axis=None)
     rank = int(rate * (len(every) + 1) + ROUNDING)

@@ -145,14 +145,13 @@ def _of_count(
     """What follows from how many items there are, and the data with their held-out items."""
     found: dict[str, Any] = {}
     count = dataset.num_train
-    loaded: data.Dataset | None = dataset
-    if settings.held_out:
-        loaded = None  # read again, with these
-    elif "data.num_held_out" in free and not len(dataset.held_out):
+    if not settings.held_out and "data.num_held_out" in free and not len(dataset.held_out):
         aside = min(count // SHARE, MOST_HELD_OUT)
         if aside:
             found["data.num_held_out"] = aside
-            dataset = loaded = data.set_aside(dataset, aside)
+            dataset = data.set_aside(dataset, aside)
+    dataset = data.without_seen(dataset)
+    loaded = None if settings.held_out else dataset  # with these it is read again
     if not settings.held_out and settings.phases.rule == "held_out" and "phases.false_positive_rate" in free:
         rate = rate_for(min(len(dataset.held_out), dataset.num_train))
         if rate is None:
@@ -204,7 +203,7 @@ def _phrases(settings: TransitionSettings, dataset: data.Dataset | None, free: S
     if "num_train" in free:
         told.append(f"sizes K = {', '.join(f'{size:,}' for size in s.num_train)}")
     if "data.num_held_out" in free and s.data.num_held_out and dataset is not None:
-        every = dataset.num_train + len(dataset.held_out)
+        every = dataset.num_train + s.data.num_held_out
         told.append(f"{s.data.num_held_out} of {every:,} items held out")
     if "data.size" in free and s.data.size:
         told.append(f"images brought to {s.data.size}×{s.data.size} pixels")

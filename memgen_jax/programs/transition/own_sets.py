@@ -48,9 +48,11 @@ class OwnSets:
         self.sizes = tuple(sorted({size for size, _ in self._sets}))
         self.seeds = tuple(sorted({seed for _, seed in self._sets}))
         self.records: dict[tuple[int, int], dict[str, Any]] = {}
+        self._item_shape: Sequence[int] = ()
 
     def check(self, item_shape: tuple[int, ...], is_image: bool, workdir: epath.PathLike | None) -> None:
         """Reads what a workdir has not read yet, and refuses what cannot be compared with the training items."""
+        self._item_shape = item_shape if is_image else ()
         known = _read_record(epath.Path(workdir)) if workdir else {}
         ranges: dict[str, str] = {}
         for key, own in self._sets.items():
@@ -63,8 +65,9 @@ class OwnSets:
                 record = {"source": str(own.path), "stamp": _stamp(own), "num_samples": len(items.values)}
                 record["note"] = items.note
             self.records[key] = record
-            if record["note"].startswith("floats"):
-                ranges.setdefault(record["note"], str(own.path))
+            for said in record["note"].split("; "):
+                if said.startswith("floats"):
+                    ranges.setdefault(said, str(own.path))
         if len(ranges) > 1:
             (one, first), (other, second) = list(ranges.items())[:2]
             raise InputError(
@@ -97,7 +100,7 @@ class OwnSets:
             stage.advance(1)
 
     def _items(self, own: SizedSet) -> data.Items:
-        return data.read(own.path, **self._options)[0]
+        return data.beside(data.read(own.path, **self._options)[0], self._item_shape)
 
 
 def load_items(
@@ -145,7 +148,8 @@ def load_items(
     if settings.held_out:
         if len(dataset.held_out):
             raise InputError(f"{dataset.name} has held-out items of its own: leave out {{0}}.", "held_out")
-        values = data.read(settings.held_out, **options)[0].values
+        unseen = data.read(settings.held_out, **options)[0]
+        values = data.beside(unseen, dataset.item_shape if dataset.is_image else ()).values
         require_alike(values, dataset.item_shape, dataset.is_image, settings.held_out)
         dataset = dataclasses.replace(dataset, held_out=values)
     return dataset, places

@@ -301,6 +301,7 @@ class TransitionRun(TransitionPlan):
         order = None if self.places else data.subset_order(self.dataset.num_train, settings.data.order)
         self.train = self.dataset.train if order is None else self.dataset.train[order]
         settings.expect.check(self.dataset)
+        self.dataset = data.without_seen(self.dataset)
         data.require_variety(self.train, self.dataset.held_out, self.dataset.name)
         if self.own_sets:
             folder = before and before.folder
@@ -443,7 +444,10 @@ class TransitionRun(TransitionPlan):
         """
         s = self.settings.phases
         if s.rule == "given":
-            phases.given(s.delta_m, s.delta_s)
+            try:
+                phases.given(s.delta_m, s.delta_s)
+            except InputError as error:
+                raise error.within("phases") from None
             if s.delta_m == s.delta_s == 0:
                 raise InputError("phases.rule='given' needs phases.delta_m and phases.delta_s, both are 0.")
         elif s.rule == "paper":
@@ -458,8 +462,10 @@ class TransitionRun(TransitionPlan):
                     "data.num_held_out",
                 )
             unseen, real = np.zeros(len(self.dataset.held_out)), np.zeros(len(self.train))
-            phases.held_out(unseen, real, s.false_positive_rate)
-            data.require_novelty(self.train, self.dataset.held_out, s.false_positive_rate, self.dataset.name)
+            try:
+                phases.held_out(unseen, real, s.false_positive_rate)
+            except InputError as error:
+                raise error.within("phases") from None
 
 
 def parse_shard(shard: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ def check(
     rows: Sequence[Mapping[str, Any]],
     control: Sequence[Mapping[str, Any]],
     quality: Sequence[Mapping[str, Any]],
+    predicts: str = "",
 ) -> dict[str, Any]:
     """What the smallest K says of the networks of one width.
 
@@ -21,6 +22,7 @@ def check(
       rows: of fractions.csv.
       control: of control.csv, the exact score; empty where it was not run.
       quality: of `held_out_quality`.
+      predicts: what the networks predict; "" where they were not trained here.
     Returns:
       `num_train`, the smallest; `memorized` and `control_memorized`, shares (None without control); `learned`: False
       where the upper end of the first's interval is below one half while the control's share is not, None where the
@@ -49,6 +51,7 @@ def check(
     sentence = (
         f"The networks are undertrained or unsuited, and no label tells of the data: at the smallest K, "
         f"{int(size):,}, they copy {100 * first['memorized']:.0f}% where the exact score copies {100 * exact:.0f}%"
-        f"{distances}. Try train.prediction=denoised, more train.num_steps, or a larger model.width."
+        f"{distances}. Try {'' if predicts == 'denoised' else 'train.prediction=denoised, '}more train.num_steps, or a "
+        "larger network."
     )
     return found | {"sentence": sentence}

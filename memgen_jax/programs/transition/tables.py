@@ -162,7 +162,10 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         near = quality(members, workdir, thresholds, unseen)
         results[width] = {
             "smallest_size": smallest_size.check(
-                of_width(rows, width), [dataclasses.asdict(row) for row in controls], near
+                of_width(rows, width),
+                [dataclasses.asdict(row) for row in controls],
+                near,
+                run.settings.train.prediction if run.trains else "",
             ),
             "sensitivity": sensitivity(members, workdir, thresholds),
             "held_out_quality": near,

@@ -13,6 +13,7 @@ from memgen_jax.configs import own_sets
 from memgen_jax.errors import InputError
 from memgen_jax.programs import outputs
 from memgen_jax.programs.transition import program
+from memgen_jax.programs.transition.own_sets import OwnSets
 
 SHARES = {4: 1.0, 32: 0.5, 128: 0.25}
 DIGITS = data.digits()
@@ -157,3 +158,11 @@ def test_sets_of_two_ranges_are_refused(folder, tmp_path):
     np.save(sets / "8.npy", (as_torch(TRAIN[:10]) + 1) / 2)
     with pytest.raises(InputError, match=r"data\.value_range"):
         program.main(config(folder, sets=str(sets)), str(tmp_path / "run"))
+
+
+def test_sets_of_one_range_are_read_whatever_else_is_in_their_files(tmp_path):
+    np.savez(tmp_path / "K=4.npz", samples=as_torch(TRAIN[:10]), labels=np.arange(10))
+    np.save(tmp_path / "K=8.npy", as_torch(TRAIN[:12]))
+    found = OwnSets(str(tmp_path), {})
+    found.check((8, 8, 1), True, None)
+    assert [record["num_samples"] for record in found.records.values()] == [10, 12]

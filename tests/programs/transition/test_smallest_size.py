@@ -15,6 +15,12 @@ def test_a_smallest_size_that_the_exact_score_alone_copies_was_not_learned():
         assert words in found["sentence"]
 
 
+def test_what_to_try_is_not_what_was_done():
+    line = [row(4, 0.0, 0.015)], [row(4, 1.0)], QUALITY
+    assert "prediction=denoised" in smallest_size.check(*line, "noise")["sentence"]
+    assert "prediction=denoised" not in smallest_size.check(*line, "denoised")["sentence"]
+
+
 def test_a_smallest_size_that_is_copied_or_may_be_was_learned():
     for share, high in ((1.0, 1.0), (0.45, 0.55)):
         found = smallest_size.check([row(4, share, high), row(64, 0.0)], [row(4, 1.0)], QUALITY)
