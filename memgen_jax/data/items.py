@@ -95,7 +95,8 @@ def legible(name: str) -> str:
 def listed(names: Iterable[str], most: int = 20) -> str:
     """Names in words, of many only the first.
 
-    >>> listed(["x", "y", "z"], most=2)
+    >>> from memgen_jax import data
+    >>> data.listed(["x", "y", "z"], most=2)
     'x, y and 1 more'
     """
     known = list(names)
