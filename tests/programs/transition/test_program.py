@@ -253,7 +253,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, run_here, arguments
         ("phases.rule", "given", "both are 0"),
         ("phases.rule", "paper", "needs phases.table"),
         ("phases.table", "cifar11", "no paper thresholds for 'cifar11'"),
-        ("phases.false_positive_rate", 0.001, "360 held-out images"),
+        ("phases.false_positive_rate", 0.001, "360 held-out items"),
         ("phases.num_bootstrap", 0, "num_bootstrap=0"),
         ("control.num_samples", 1, "control.num_samples=1 must be at least 2"),
         ("phases.metric", "lpips", "at least 28 pixels a side, got 8×8"),
