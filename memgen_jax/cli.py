@@ -214,7 +214,9 @@ def audit(argv: Sequence[str]) -> int:
         print(f"{called[0].upper()}{called[1:]} weights are in {where}")
         return exits.DONE
     from memgen_jax import audit
+    from memgen_jax.runs.compilation import keep_compiled_programs
 
+    keep_compiled_programs()
     arguments["out"] = os.path.expanduser(given := arguments["out"])
     if given.startswith("~") and arguments["out"] == given:
         raise InputError(f"--out {given}: there is no such user; write ./{given} for a folder of that name")

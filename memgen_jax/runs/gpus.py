@@ -28,7 +28,10 @@ def local_ids(environment: Mapping[str, str], installed: int | None = None) -> l
     tasks, rank = _tasks_here(environment), int(environment.get("SLURM_LOCALID") or 0)
     seen = _seen(environment, installed)
     on_node = int(environment.get("SLURM_GPUS_ON_NODE") or seen)
-    if tasks == 1 or seen == 0 or environment.get("SLURM_GPUS_PER_TASK") or seen < on_node:
+    of_each = _last_number(environment.get("SLURM_GPUS_PER_TASK"))
+    # GPUs that together are more than the node has are the same ones, whatever was asked for.
+    bound = seen <= of_each or (seen < on_node and seen * tasks <= on_node)
+    if tasks == 1 or seen == 0 or bound:
         return []
     if seen % tasks:
         raise InputError(
@@ -37,6 +40,12 @@ def local_ids(environment: Mapping[str, str], installed: int | None = None) -> l
         )
     each = seen // tasks
     return list(range(rank * each, (rank + 1) * each))
+
+
+def _last_number(text: str | None) -> int:
+    """4 of "4" and of "a100:4"; 0 of nothing."""
+    numbers = re.findall(r"\d+", text or "")
+    return int(numbers[-1]) if numbers else 0
 
 
 def _tasks_here(environment: Mapping[str, str]) -> int:

@@ -81,7 +81,7 @@ def index_and_count() -> tuple[int, int]:
 
 
 def devices_phrase() -> str:
-    """The devices of a run of several processes, as "8 devices on each of 4 hosts"; "" for a process on its own."""
+    """The devices of a run of several processes, as "8 devices in each of 4 processes"; "" for a process on its own."""
     if index_and_count()[1] == 1:
         return ""
     counts = collections.Counter(collections.Counter(d.process_index for d in jax.devices()).values())

@@ -70,6 +70,27 @@ ALL = ",".join(map(str, range(8)))
             },
             [6, 7],
         ),
+        (
+            "--ntasks-per-node=3 --gpus-per-node=8, six of them named for all",
+            {
+                "SLURM_TASKS_PER_NODE": "3",
+                "SLURM_LOCALID": "2",
+                "SLURM_GPUS_ON_NODE": "8",
+                "CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5",
+            },
+            [4, 5],
+        ),
+        (
+            "--ntasks-per-node=8 --gpus-per-task=a100:1 --gpu-bind=none",
+            {
+                "SLURM_TASKS_PER_NODE": "8",
+                "SLURM_LOCALID": "3",
+                "SLURM_GPUS_ON_NODE": "8",
+                "SLURM_GPUS_PER_TASK": "a100:1",
+                "CUDA_VISIBLE_DEVICES": ALL,
+            },
+            [3],
+        ),
         ("said by the user", {"JAX_LOCAL_DEVICE_IDS": "2", "SLURM_LOCALID": "0"}, None),
     ],
 )
