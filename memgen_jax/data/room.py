@@ -45,9 +45,7 @@ def most_held_by(call: Callable[[], object]) -> int:
     before = own_memory()
     try:
         Path("/proc/self/clear_refs").write_text("5")  # forgets the highest so far
-    except (
-        OSError
-    ):  # no Linux, or none of our business here: what is held afterwards is the least that can be said
+    except OSError:  # no Linux, or not allowed: then at least what is still held afterwards
         call()
         return max(own_memory() - before, 0)
     call()

@@ -19,7 +19,7 @@ def local_ids(environment: Mapping[str, str], installed: int | None = None) -> l
       installed: GPUs of the machine; None counts them.
     Returns:
       [] for all that it sees: there is one process on the node, SLURM has bound GPUs to each, or there is no GPU;
-      a part of them where several tasks of a node see all of its GPUs; None where JAX_LOCAL_DEVICE_IDS says it.
+      a part of them where several tasks of a node see the same ones; None where JAX_LOCAL_DEVICE_IDS says it.
     Raises:
       InputError: the tasks of a node cannot share its GPUs evenly, so that some would stay idle.
     """
