@@ -1,6 +1,7 @@
 """Data of which nothing could be learned: refused before anything is trained."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 from jaxtyping import Shaped
@@ -42,8 +43,8 @@ def without_seen(dataset: Dataset) -> Dataset:
     """
     if not len(dataset.held_out):
         return dataset
-    known = {item.tobytes() for item in dataset.train}
-    seen = np.array([item.tobytes() in known for item in dataset.held_out], bool)
+    known = {_digest(item) for item in dataset.train}
+    seen = np.array([_digest(item) in known for item in dataset.held_out], bool)
     if not seen.any():
         return dataset
     if seen.all():
@@ -54,3 +55,8 @@ def without_seen(dataset: Dataset) -> Dataset:
     left_out = f"{seen.sum():,} of {len(seen):,} held-out items left out, which are training items too"
     note = "; ".join(filter(None, (dataset.note, left_out)))
     return dataclasses.replace(dataset, held_out=dataset.held_out[~seen], note=note)
+
+
+def _digest(item: np.ndarray) -> bytes:
+    """Its numbers in 16 bytes, for a training set may be as large as memory."""
+    return hashlib.blake2b(item.tobytes(), digest_size=16).digest()
