@@ -4,10 +4,11 @@
     def f(distance: Float[np.ndarray, " sample"], ...): ...
 
 Each argument that is annotated as a NumPy array becomes one, of the annotated kind and number of dimensions, or is
-refused in one sentence with its name. Arrays that are so already pass untouched. One that is annotated as a number is
-refused where it is none.
+refused in one sentence with its name. Arrays that are so already pass untouched. One that is annotated as a number, a
+class, or a sequence of one is refused where it is none, as is what lacks the attributes of a protocol.
 """
 
+import collections.abc
 import functools
 import inspect
 import types
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from memgen_jax.errors import InputError
@@ -31,8 +33,14 @@ def takes_arrays(function: Function) -> Function:
         name: kind for name in signature.parameters if (kind := _array_kind(hints.get(name))) is not None
     }
 
+    others = {
+        name: hints[name] for name in signature.parameters if name in hints and _can_be_checked(hints[name])
+    }
+    of_jax = {name for name in signature.parameters if name not in kinds and _is_of_jax(hints.get(name))}
+    shapes = {name for name in signature.parameters if hints.get(name) == tuple[int, ...]}
     numbers = {name: hints[name] for name in signature.parameters if hints.get(name) in (int, float)}
     optional = {name for name in kinds if type(None) in typing.get_args(hints[name])}
+    for_all = {name for name in kinds if {int, float} & set(typing.get_args(hints[name]))}
 
     @functools.wraps(function)
     def taking(*args, **kwargs):
@@ -41,12 +49,23 @@ def takes_arrays(function: Function) -> Function:
         except TypeError:
             return function(*args, **kwargs)  # says it in Python's words
         for name, value in bound.arguments.items():
-            if name in numbers:
+            if name in of_jax and not isinstance(value, jax.Array | np.ndarray | int | float | np.generic):
+                bound.arguments[name] = jnp.asarray(as_numbers(name, value))
+            elif name in shapes:
+                bound.arguments[name] = _as_shape(name, value)
+            elif name in others:
+                _require_kind(name, value, others[name])
+            elif name in numbers:
                 _require_number(name, value, numbers[name])
+            elif name in kinds and name not in for_all and isinstance(value, bool | int | float | np.generic):
+                raise InputError(
+                    f"{name}={value} is one number, and [{kinds[name].shape}] is wanted: give a list"
+                )
             elif name in kinds and value is not None:
                 bound.arguments[name] = _fitted(name, value, kinds[name])
             elif name in kinds and name not in optional:
                 raise InputError(f"{name} is None: give numbers")
+        _require_one_length(bound.arguments, kinds)
         return function(*bound.args, **bound.kwargs)
 
     return typing.cast(Function, taking)
@@ -81,14 +100,107 @@ def as_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
+def as_number(name: str, value: Any) -> float:
+    """One number as a float.
+
+    Raises:
+      InputError: it is none, or several.
+    """
+    _require_number(name, value, float)
+    if np.ndim(value):
+        raise InputError(f"{name} has shape {np.shape(value)}, and one number is wanted")
+    return float(value)
+
+
+def as_numbers(name: str, value: Any) -> jax.Array | np.ndarray:
+    """What JAX can take: arrays as they are, lists and tensors as float32; see `as_array` for what is refused."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return value
+    return as_array(name, value).astype(np.float32)
+
+
+def require_distances(**distances: np.ndarray) -> None:
+    """Raises InputError where a distance is NaN or negative."""
+    for name, distance in distances.items():
+        distance = np.asarray(distance)
+        if np.isnan(distance).any():
+            raise InputError("a distance is NaN, so its sample has no label; look for NaN pixels")
+        if (distance < 0).any():
+            raise InputError(
+                f"{name} holds {distance.min():g}, and a distance is never negative: give distances"
+            )
+
+
+def require_items(**arrays: collections.abc.Sized) -> None:
+    """Raises InputError where an array holds nothing."""
+    for name, array in arrays.items():
+        if not len(array):
+            raise InputError(f"{name} is empty: give at least one")
+
+
 def _require_number(name: str, value: Any, kind: type) -> None:
     is_number = isinstance(value, int | float | np.number | np.bool_ | jax.Array) or (
         isinstance(value, np.ndarray) and value.ndim == 0
     )
     if not is_number:
         raise InputError(f"{name}={value!r} is not a number: give one")
-    if kind is int and isinstance(value, float | np.floating) and np.isfinite(value) and value != int(value):
+    if kind is int and isinstance(value, float | np.floating) and not float(value).is_integer():
         raise InputError(f"{name}={value!r} is not a whole number: give one")
+
+
+def _require_one_length(arguments: dict[str, Any], kinds: "dict[str, _Kind]") -> None:
+    """Refuses lists that go together item by item, annotated with one and the same name, and are not of one length."""
+    lengths: dict[str, dict[str, int]] = {}
+    for name, kind in kinds.items():
+        value = arguments.get(name)
+        if kind.ndim == 1 and kind.shape.isidentifier() and isinstance(value, np.ndarray) and value.ndim == 1:
+            lengths.setdefault(kind.shape, {})[name] = len(value)
+    for own in lengths.values():
+        if len(set(own.values())) > 1:
+            told = ", ".join(f"{name} has {length}" for name, length in own.items())
+            raise InputError(f"{told}: give one of each for every item")
+
+
+def _as_shape(name: str, value: Any) -> tuple[int, ...]:
+    sides = tuple(value) if isinstance(value, tuple | list | np.ndarray) and np.ndim(value) == 1 else None
+    if sides is None or not all(isinstance(side, int | np.integer) for side in sides):
+        sides = () if isinstance(value, tuple | list) and not value else None
+    if sides is None:
+        raise InputError.setting(name, value, "a tuple of whole numbers, such as (28, 28, 1) or (2,)")
+    return tuple(int(side) for side in sides)
+
+
+def _is_of_jax(hint: Any) -> bool:
+    """Whether a hint is of a JAX array, or of one or a number; not one that may be None too."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return any(getattr(part, "array_type", None) is jax.Array for part in parts) and type(None) not in parts
+
+
+def _can_be_checked(hint: Any) -> bool:
+    """Whether a hint is a class that is no number and no array, or a sequence."""
+    if typing.get_origin(hint) is collections.abc.Sequence:
+        return True
+    unchecked = (typing.Any, int, float, bool, complex, object, np.ndarray, jax.Array)
+    return isinstance(hint, type) and hint not in unchecked and not hasattr(hint, "array_type")
+
+
+def _require_kind(name: str, value: Any, kind: Any) -> None:
+    """Refuses what is not of a class, lacks a protocol's attributes, or is no sequence of what is wanted."""
+    if typing.get_origin(kind) is collections.abc.Sequence:
+        if not hasattr(value, "__len__") or not hasattr(value, "__getitem__") or isinstance(value, str):
+            raise InputError(f"{name} is {type(value).__name__}, and a list is wanted")
+        (of,) = typing.get_args(kind)
+        if _can_be_checked(of) and typing.get_origin(of) is None:
+            for place, one in enumerate(value):
+                _require_kind(f"{name}[{place}]", one, of)
+        return
+    if getattr(kind, "_is_protocol", False):
+        wanted = {*vars(kind), *getattr(kind, "__annotations__", {})}
+        fits = all(hasattr(value, attribute) for attribute in wanted if not attribute.startswith("_"))
+    else:
+        fits = isinstance(value, kind)
+    if not fits:
+        raise InputError(f"{name} is {type(value).__name__}, and {kind.__name__} is wanted")
 
 
 def _refuse_masked(name: str, value: Any) -> None:
@@ -99,7 +211,11 @@ def _refuse_masked(name: str, value: Any) -> None:
 
 
 def require_one_scale(**items: np.ndarray) -> None:
-    """Refuses uint8 pixels, which run from 0 to 255, beside floats, whatever these run from.
+    """Refuses pictures on two scales: pixels from 0 to 255, as uint8 or as whole floats, beside others in [-1, 1].
+
+    Floats are taken for pixels where at least `FEWEST_NUMBERS` of them, in items of at least `FEWEST_PIXELS` numbers,
+    are all whole, within 0..255, and reach beyond 100; and for pictures in [-1, 1] where all lie there and are not
+    whole, 0 and 1 or such. Vectors, counts and one-hot codes are rarely both at once, and a few numbers tell nothing.
 
     Raises:
       InputError: names one of each.
@@ -111,6 +227,40 @@ def require_one_scale(**items: np.ndarray) -> None:
             f"{floats[0]} holds {items[floats[0]].dtype} numbers and {pixels[0]} uint8 pixels from 0 to 255: bring "
             "both to one scale (data.decode gives pixels in [-1, 1], data.encode the reverse)"
         )
+    whole = next((name for name in floats if _is_of_pixels(items[name])), None)
+    unit = next((name for name in floats if _is_of_unit(items[name])), None) if whole else None
+    if whole and unit:
+        largest = np.asarray(items[whole][:SEEN]).max()
+        raise InputError(
+            f"{unit} lies within [-1, 1] and {whole} holds whole numbers up to {largest:g}, as pixels do: bring both "
+            "to one scale (x / 127.5 - 1 gives pixels in [-1, 1])"
+        )
+
+
+FEWEST_NUMBERS, FEWEST_PIXELS = 64, 16  # below these a set may be anything
+SEEN = 256  # items that are looked at: a set may be as large as the disk
+
+
+def _looked_at(items: np.ndarray) -> np.ndarray | None:
+    """The numbers by which a scale is told; None where there are too few."""
+    if not hasattr(items, "ndim") or items.ndim < 2 or items[:1].size < FEWEST_PIXELS:
+        return None
+    seen = np.asarray(items[:SEEN])
+    return seen if seen.size >= FEWEST_NUMBERS and seen.dtype.kind in "fiu" else None
+
+
+def _is_of_pixels(items: np.ndarray) -> bool:
+    seen = _looked_at(items)
+    return seen is not None and bool(
+        seen.min() >= 0 and 100 < seen.max() <= 255 and np.array_equal(seen, np.rint(seen))
+    )
+
+
+def _is_of_unit(items: np.ndarray) -> bool:
+    seen = _looked_at(items)
+    return seen is not None and bool(
+        seen.min() < 0 and np.abs(seen).max() <= 1 and not np.array_equal(seen, np.rint(seen))
+    )
 
 
 class _Kind(typing.NamedTuple):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import memgen_jax
-from memgen_jax import neighbors, onset, phases
+from memgen_jax import diffusion, memory, neighbors, onset, phases, statistics
 from memgen_jax.arrays_in import as_array
 from memgen_jax.errors import InputError
 
@@ -195,3 +195,87 @@ def test_images_at_hand_are_taken_as_those_in_files_are(kind):
 def test_sets_that_name_no_sizes_and_rules_that_cannot_work_are_refused(sets, more, words):
     with pytest.raises(InputError, match=words):
         memgen_jax.audit_sets(sets, DIGITS.train, DIGITS.held_out if "rule" not in more else None, **more)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: phases.classify(0.1, 0.2, 0.5, 0.5), r"train_distance=0\.1 is one number"),
+        (
+            lambda: phases.classify([-0.1], [0.2], 0.5, 0.5),
+            r"train_distance holds -0\.1, and a distance is never",
+        ),
+        (lambda: phases.fractions([0, 1], -10, 1.0, 1.0), "num_train=-10 must be at least 1"),
+        (lambda: phases.critical_sizes([2, 4], [[0], [2]], resamples=0), "resamples=0 must be at least 1"),
+        (lambda: phases.critical_sizes([-2, 2], [[0], [2]]), "must be numbers of training items, at least 1"),
+        (lambda: phases.critical_sizes([2, 4], 3), "labels is int"),
+        (lambda: phases.critical_from_shares([2, 4], "ab"), "shares is str, and a list is wanted"),
+        (lambda: phases.half_crossing([], [], [], True), "num_train is empty"),
+        (lambda: phases.copies_by_ratio([1, 2, 3], [1, 2]), "first has 3, second has 2"),
+        (lambda: phases.paper([], "l2"), "name is list, and str is wanted"),
+        (lambda: phases.given("a", 1.0), "delta_m='a' is not a number"),
+        (lambda: phases.fewest_held_out(float("nan")), "false_positive_rate=nan must be in"),
+        (
+            lambda: statistics.auth_pct([0.1, 0.2], [0, 9], [0.1, 0.2]),
+            "train_index runs from 0 to 9, and there are 2",
+        ),
+        (lambda: statistics.auth_pct([], [], [0.1]), "train_distance is empty"),
+        (lambda: statistics.wilson_interval("a", 2), "successes='a' is not a number"),
+        (lambda: statistics.student_interval([1.0, 2.0], 2), "outside"),
+        (lambda: statistics.difference(3, 3), "first is int, and Interval is wanted"),
+        (lambda: statistics.mean_share([]), "shares is empty"),
+        (lambda: statistics.mean_share("a"), "shares is str, and a list is wanted"),
+        (lambda: statistics.mean_share([3]), r"shares\[0\] is int, and Share is wanted"),
+        (lambda: statistics.powers_of_two(float("nan")), "largest=nan is not a whole number"),
+        (lambda: statistics.holm(3), "p=3 is one number"),
+        (lambda: statistics.dip_test([]), "sample is empty"),
+        (lambda: statistics.trend_test([1.0, 2.0, 3.0], [0, 1]), "values has 3, groups has 2"),
+        (lambda: memgen_jax.mlp(3), "item_shape=3 must be a tuple of whole numbers"),
+        (lambda: memgen_jax.mlp((2,), width="a"), "width='a' is not a number"),
+        (lambda: memgen_jax.unet((8.5, 8, 1)), "item_shape=.* must be a tuple of whole numbers"),
+        (lambda: memgen_jax.exact_denoiser([[0.0, 0.0]], 3), "process is int, and Process is wanted"),
+        (lambda: memgen_jax.exact_denoiser([], diffusion.DDPM()), "holds num_patterns=0 patterns"),
+        (lambda: memgen_jax.exact_denoiser([["a"]], diffusion.DDPM()), "patterns is .*numbers"),
+        (lambda: memory.energy_am([0.0], [[0.0]], "a"), "beta is str"),
+        (
+            lambda: memgen_jax.exact_denoiser([[0.0]], diffusion.DDPM())([0.0, 1.0], 1),
+            r"x has shape \(2,\), 2 numbers, and each pattern 1",
+        ),
+    ],
+)
+def test_what_no_function_can_answer_is_refused_in_one_sentence(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_the_exact_denoiser_takes_lists():
+    denoiser = memgen_jax.exact_denoiser([[0.0, 0.0], [1.0, 1.0]], diffusion.DDPM())
+    np.testing.assert_allclose(denoiser([0.99, 1.02], 1), [1.0, 1.0], atol=1e-6)
+
+
+def test_two_scales_of_pictures_are_told_by_what_floats_hold():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (5, 4, 4)).astype(np.float32)
+    unit = pixels / 127.5 - 1
+    for pair in ((unit, pixels), (pixels, unit)):
+        with pytest.raises(InputError, match=r"lies within \[-1, 1\] and .* holds whole numbers up to 2\d\d"):
+            neighbors.search(*pair)
+    with pytest.raises(InputError, match="bring both to one scale"):
+        neighbors.count_within(unit, pixels, 1.0)
+
+
+def test_honest_vectors_are_not_taken_for_pictures_of_two_scales():
+    random = np.random.default_rng(0)
+    small = random.uniform(-1, 1, (8, 16)).astype(np.float32)
+    for other in (
+        100 * small,  # far off, not whole
+        np.rint(90 * np.abs(small)),  # counts that stay below 100
+        np.rint(1000 * np.abs(small)),  # counts beyond 255
+        np.rint(200 * small),  # whole, of both signs
+    ):
+        neighbors.search(small, other.astype(np.float32))
+    pixels = random.integers(0, 256, (8, 16)).astype(np.float32)
+    neighbors.search(np.abs(small), pixels)  # dark pictures between whole levels
+    neighbors.search(np.sign(small), pixels)  # codes of -1 and 1
+    neighbors.search(small[:, :3], pixels[:, :3])  # points
+    neighbors.search(small[:1], pixels)  # too few numbers to tell

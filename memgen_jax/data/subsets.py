@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int64
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 ORDERS = ("numpy", "torch", "given")
@@ -11,6 +12,7 @@ SUBSET_SEED = 3407
 """Seed of the one permutation of which every subset is a prefix (Pham et al. 2025, App. D)."""
 
 
+@takes_arrays
 def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """The one order of the data set from which all subsets are taken.
 
@@ -23,6 +25,7 @@ def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> In
     return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
 
 
+@takes_arrays
 def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """`torch.randperm(num_items)` after `torch.manual_seed(seed)` on a CPU, without PyTorch.
 
@@ -43,6 +46,7 @@ def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray,
     return np.array(order, np.int64)
 
 
+@takes_arrays
 def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num_items"]:
     """The order of which training sets are prefixes, by its name, one of `ORDERS`.
 
@@ -56,6 +60,7 @@ def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num
     return torch_randperm(num_items) if name == "torch" else permutation(num_items)
 
 
+@takes_arrays
 def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     """The paper's sizes K: coarse up to A, dense from A to B, coarse up to the whole data set.
 
@@ -84,6 +89,7 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     return tuple(sorted({int(size) for piece in pieces for size in piece}))
 
 
+@takes_arrays
 def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
     """The search that comes before A and B are known: `first`, doubling, ending at `total`.
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import Denoiser, Process, Time, require_time
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
@@ -139,6 +140,7 @@ def log_likelihood(
     return Likelihood(log_density, end, solution.stats["num_steps"], solved)
 
 
+@takes_arrays
 def bits_per_dim(log_density: Float[Array, "*batch"], num_dims: int) -> Float[Array, "*batch"]:
     """Bits per pixel channel of uint8 images whose density was taken on the range [-1, 1].
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import as_number
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
@@ -128,7 +129,7 @@ class Process(abc.ABC):
 def require_time(t: Time, process: Process) -> None:
     """Refuses a t outside (0, t_max]; one that is traced has no value yet and passes."""
     # Compared as float32, in which time grids hold t_max.
-    if not isinstance(t, jax.core.Tracer) and not 0 < float(t) <= np.float32(process.t_max):
+    if not isinstance(t, jax.core.Tracer) and not 0 < as_number("t", t) <= np.float32(process.t_max):
         raise InputError.setting("t", float(t), f"in (0, {process.t_max:g}]")
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
@@ -229,6 +230,7 @@ def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
     return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
 
 
+@takes_arrays
 def make_step(
     name: str, *, eta: float = 0.0, clipped_noise: bool = True, variance: str = "posterior"
 ) -> Step:
@@ -259,6 +261,7 @@ def _require_variance(variance: str) -> None:
         raise InputError.setting("sampler.variance", variance, "'posterior' or 'transition'")
 
 
+@takes_arrays
 def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.ndarray:
     """Times from t_max down to t_min, float32 [num_steps + 1].
 
@@ -352,6 +355,7 @@ def advance(
     return place
 
 
+@takes_arrays
 def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) -> jax.Array:
     """The starting point of one item: N(0, prior_std^2 I), float32."""
     # Steps are numbered from 0, so the largest number cannot collide with a step's.
@@ -359,6 +363,7 @@ def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) ->
     return process.prior_std * jax.random.normal(key, item_shape, jnp.float32)
 
 
+@takes_arrays
 def sample(
     key: jax.Array,
     denoiser: Denoiser,

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.arrays_in import as_number, takes_arrays
 from memgen_jax.diffusion.processes import Denoiser, Process, require_time
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
@@ -60,6 +61,7 @@ class _Tiles(NamedTuple):
     centre: Float[Array, " dim"]
 
 
+@takes_arrays
 def posterior(
     x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
 ) -> Posterior:
@@ -79,6 +81,7 @@ def posterior(
     return _posterior(x, _tiles(patterns, num_valid, tile), beta)
 
 
+@takes_arrays
 def exact_denoiser(
     patterns: Patterns, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Denoiser:
@@ -95,6 +98,7 @@ def exact_denoiser(
     """
     tiles = _tiles(patterns, num_valid, tile)
 
+    @takes_arrays
     def denoiser(x: Item, t: Number) -> Item:
         query, beta = _as_memory(x, t, process)
         return _posterior(query, tiles, beta).mean
@@ -102,6 +106,7 @@ def exact_denoiser(
     return denoiser
 
 
+@takes_arrays
 def log_density(
     x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Scalar:
@@ -112,6 +117,7 @@ def log_density(
     return log_sum - jnp.log(count) - 0.5 * x.size * jnp.log(2 * np.pi * process.std(t) ** 2)
 
 
+@takes_arrays
 def energy_dm(
     x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Scalar:
@@ -121,6 +127,7 @@ def energy_dm(
     return -2 * process.std(t) ** 2 * log_sum
 
 
+@takes_arrays
 def energy_am(
     x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
 ) -> Scalar:
@@ -135,6 +142,7 @@ def energy_am(
     return -posterior(x, patterns, beta, num_valid=num_valid, tile=tile).log_sum / beta
 
 
+@takes_arrays
 def exact_score(
     x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Item:
@@ -151,6 +159,7 @@ def exact_score(
     return process.score_from_denoised(mean, x, t)
 
 
+@takes_arrays
 def exact_jacobian(
     x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
 ) -> Float[Array, "dim dim"]:
@@ -179,7 +188,7 @@ def exact_jacobian(
 
 def require_temperature(beta: Number) -> None:
     """Refuses a beta that is not positive; one that is traced has no value yet and passes."""
-    if not isinstance(beta, jax.core.Tracer) and not float(beta) > 0:
+    if not isinstance(beta, jax.core.Tracer) and not as_number("beta", beta) > 0:
         raise InputError.setting("beta", float(beta), "positive")
 
 
@@ -191,6 +200,8 @@ def _as_memory(x: jax.Array, t: Number, process: Process) -> tuple[jax.Array, ja
 
 
 def _tiles(patterns: jax.Array, num_valid: Count, tile: int) -> _Tiles:
+    if patterns.ndim < 1:
+        raise InputError("patterns are one number: give items, one a row.")
     count = len(patterns)
     if count == 0:
         raise InputError("the memory holds num_patterns=0 patterns: give at least one.")
@@ -224,6 +235,11 @@ def _logits(
 
 
 def _posterior(x: jax.Array, tiles: _Tiles, beta: Number) -> Posterior:
+    if x.size != tiles.rows.shape[-1]:
+        raise InputError(
+            f"x has shape {x.shape}, {x.size} numbers, and each pattern {tiles.rows.shape[-1]}: give one item of theirs"
+        )
+
     def add(
         carry: tuple[jax.Array, jax.Array, jax.Array], rows_valid: tuple[jax.Array, jax.Array]
     ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.models.embeddings import sinusoidal
 from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
@@ -128,6 +129,7 @@ class Attention(nn.Module):
         return x + h.reshape(x.shape)
 
 
+@takes_arrays
 def unet(
     item_shape: tuple[int, ...],
     width: int = 128,

@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
 
+@takes_arrays
 def sinusoidal(t: Scalar, dim: int, max_period: float = 10_000.0) -> Float[Array, " {dim}"]:
     """Sines and cosines of t at geometric frequencies from 1 down to 1/max_period.
 
@@ -33,6 +35,7 @@ def sinusoidal(t: Scalar, dim: int, max_period: float = 10_000.0) -> Float[Array
     return jnp.concatenate([jnp.sin(t * frequency), jnp.cos(t * frequency)])
 
 
+@takes_arrays
 def gaussian_fourier(t: Scalar, dim: int, scale: float) -> Float[Array, " {dim}"]:
     """Sines and cosines of 2πft at frequencies f ~ N(0, scale²), drawn once and never trained.
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 KERNEL_INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # Ho et al. 2020
@@ -36,6 +37,7 @@ class Model(NamedTuple):
     convolutional: bool = False
 
 
+@takes_arrays
 def from_module(
     module: nn.Module,
     item_shape: tuple[int, ...],
@@ -60,9 +62,11 @@ def from_module(
         the leaf's place alone: not on the device, the compiler or `vmap`.
       scales: with `quick`, a layer's name -> what its kernel's variance is multiplied with.
     Raises:
-      InputError: when it is drawn or applied, a module that keeps more than parameters (batch statistics).
+      InputError: a module that does not take (x, t), or an item_shape that is none;
+        when it is drawn or applied, a module that keeps more than parameters (batch statistics).
     """
     takes = inspect.signature(type(module).__call__).parameters
+    _require_item_and_time(module, takes)
     takes_train = "train" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values())
 
     def flags(train: bool) -> dict[str, Any]:
@@ -107,6 +111,23 @@ def from_module(
     if convolutional is None:
         convolutional = _has_convolution(init_fn, apply_fn, item_shape)
     return Model(init_fn, apply_fn, convolutional)
+
+
+def _require_item_and_time(module: nn.Module, takes: Mapping[str, inspect.Parameter]) -> None:
+    """Refuses a module whose call cannot be given x and t in this order, or wants more than these and `train`."""
+    given = [p for name, p in takes.items() if name not in ("self", "train")]
+    by_place = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in given)
+    more = [
+        p.name
+        for p in [*by_place[2:], *(p for p in given if p.kind is p.KEYWORD_ONLY)]
+        if p.default is p.empty
+    ]
+    if (len(by_place) < 2 and not any_number) or more:
+        named = ", ".join(p.name for p in given) or "nothing"
+        raise InputError(
+            f"the module {type(module).__name__} takes ({named}), and must take (x, t): one item and a scalar time."
+        )
 
 
 def _has_convolution(init_fn: Callable, apply_fn: Callable, item_shape: tuple[int, ...]) -> bool:

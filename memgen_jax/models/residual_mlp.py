@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.models.embeddings import gaussian_fourier, sinusoidal
 from memgen_jax.models.model import KERNEL_INIT, ZEROS, Model, from_module
@@ -62,6 +63,7 @@ class MLP(nn.Module):
         return gaussian_fourier(jnp.log(t), self.num_features, scale=0.2)
 
 
+@takes_arrays
 def mlp(
     item_shape: tuple[int, ...],
     width: int = 256,
@@ -84,7 +86,11 @@ def mlp(
     >>> model.apply_fn(model.init_fn(jax.random.key(0)), jnp.zeros(2), jnp.float32(10)).shape
     (2,)
     """
-    for name, value, least in (("width", width, 1), ("num_blocks", num_blocks, 0)):
+    for name, value, least in (
+        ("width", width, 1),
+        ("num_blocks", num_blocks, 0),
+        ("num_features", num_features, 1),
+    ):
         if value < least:
             raise InputError.setting(f"model.{name}", value, f"at least {least}")
     if math.prod(item_shape) < 1:

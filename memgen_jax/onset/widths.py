@@ -6,12 +6,14 @@ neither of its figures satisfies, and where Δ turns positive depends on the cho
 
 import math
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 KERNEL_WIDTHS = ("silverman", "leading", "mixing_time", "exact")
 """Readings of the kernel width, see `kernel_width`."""
 
 
+@takes_arrays
 def mixing_time(num_points: int, dim: int, sigma: float = 1.0) -> float:
     """Ornstein-Uhlenbeck time at which n Gaussian points begin to mix (Onset 2024, Eq. 9).
 
@@ -28,6 +30,7 @@ def mixing_time(num_points: int, dim: int, sigma: float = 1.0) -> float:
     return 0.5 * math.log1p(sigma**2 / math.expm1(2 * math.log(num_points) / dim))
 
 
+@takes_arrays
 def kernel_width(name: str, num_points: int, dim: int, sigma: float = 1.0) -> float:
     """Standard deviation ε of the kernel around each of n points in d dimensions.
 

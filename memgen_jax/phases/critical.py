@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import isotonic_regression
 
-from memgen_jax.arrays_in import as_array, takes_arrays
+from memgen_jax.arrays_in import as_array, require_items, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.labels import MEMORIZED
 from memgen_jax.phases.transition import Fractions, count_labels
@@ -33,6 +33,7 @@ class PhaseShares(NamedTuple):
 Table = Sequence[Sequence[PhaseShares]]  # for every K those of each replicate (seed)
 
 
+@takes_arrays
 def critical_sizes(
     num_train: Sequence[int] | np.ndarray,
     labels: Sequence[Any],
@@ -56,6 +57,8 @@ def critical_sizes(
     32
     """
     sizes = as_array("num_train", num_train).reshape(-1)
+    if not hasattr(labels, "__len__"):
+        raise InputError(f"labels is {type(labels).__name__}: give those of every size, in a list")
     if len(labels) != len(sizes):
         raise InputError(
             f"there are {len(sizes)} sizes and labels for {len(labels)}: give those of every size"
@@ -103,6 +106,7 @@ def grouped_shares(
     return PhaseShares(plain_shares(labels).memorized, *repeats)
 
 
+@takes_arrays
 def with_grouped_repeats(fractions: Fractions, shares: PhaseShares) -> Fractions:
     """The fractions with intervals of repeats as wide as their coming in groups makes them, and never narrower."""
     wider = {}
@@ -113,6 +117,7 @@ def with_grouped_repeats(fractions: Fractions, shares: PhaseShares) -> Fractions
     return dataclasses.replace(fractions, **wider)
 
 
+@takes_arrays
 def critical_from_shares(
     num_train: Sequence[int],
     shares: Table,
@@ -152,11 +157,20 @@ def critical_from_shares(
       `replicates`, the smallest number of them at any K.
 
     Raises:
-      InputError: sizes not increasing.
+      InputError: sizes not increasing or below 1, or no resamples.
     """
-    sizes = np.asarray(num_train, np.float64)
+    sizes = as_array("num_train", num_train).astype(np.float64).reshape(-1)
+    if not hasattr(shares, "__len__") or len(shares) != len(sizes):
+        raise InputError(f"there are {len(sizes)} sizes: give the shares of each replicate of every size")
+    for of_size in shares:
+        if not all(isinstance(one, PhaseShares) for one in of_size):
+            raise InputError("shares must hold a list of PhaseShares for each size")
     if len(sizes) == 0 or (np.diff(sizes) <= 0).any():
-        raise InputError(f"sizes {list(num_train)} are not increasing; sort them, each once")
+        raise InputError(f"sizes {sizes.tolist()} are not increasing; sort them, each once")
+    if not (np.isfinite(sizes).all() and sizes[0] >= 1):
+        raise InputError(f"sizes {sizes.tolist()} must be numbers of training items, at least 1")
+    if not resamples >= 1:
+        raise InputError.setting("resamples", resamples, "at least 1")
     moved = list(shifted)
     random = np.random.default_rng(seed)
     weight = np.array([sum(one.memorized.num_samples for one in own) for own in shares], np.float64)
@@ -330,6 +344,9 @@ def half_crossing(
     >>> round(phases.half_crossing(np.array([10.0, 1000.0]), np.array([1.0, 0.0]), np.ones(2), increasing=False))
     100
     """
+    require_items(num_train=num_train)
+    if not (weight > 0).all() or not (num_train > 0).all():
+        raise InputError("num_train and weight must be above 0 throughout")
     curve = isotonic_regression(fraction, weights=weight, increasing=increasing).x
     if not increasing:
         curve = 1 - curve

@@ -60,6 +60,8 @@ def fractions(
     >>> round(found.memorized_low, 2), round(found.memorized_high, 2)
     (0.15, 0.85)
     """
+    if not num_train >= 1:
+        raise InputError.setting("num_train", num_train, "at least 1")
     counts = count_labels("labels", labels)
     values: dict[str, float] = {}
     for name, count in zip(NAMES, counts.tolist(), strict=True):

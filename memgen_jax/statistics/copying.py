@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_distances, require_items, takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -32,6 +32,13 @@ def auth_pct(
     >>> statistics.auth_pct(np.array([0.1, 3.0]), np.array([0, 1]), own)
     50.0
     """
+    require_items(train_distance=train_distance)
+    require_distances(train_distance=train_distance, train_own_distance=train_own_distance)
+    if not (train_index.min() >= 0 and train_index.max() < len(train_own_distance)):
+        raise InputError(
+            f"train_index runs from {train_index.min()} to {train_index.max()}, and there are "
+            f"{len(train_own_distance)} training items: give a place among them for each sample"
+        )
     return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
 
@@ -52,6 +59,8 @@ def nearer_to_train(
     >>> statistics.nearer_to_train(np.array([0.1, 2.0, 1.0]), np.array([1.0, 1.0, 1.0]))
     0.5
     """
+    require_items(train_distance=train_distance)
+    require_distances(train_distance=train_distance, unseen_distance=unseen_distance)
     nearer, tied = train_distance < unseen_distance, train_distance == unseen_distance
     return float((nearer + 0.5 * tied).mean())
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.statistics.repeats import chance_of_neighbor
 
@@ -30,6 +31,7 @@ class Coverage(NamedTuple):
     coverage: float
 
 
+@takes_arrays
 def density_and_coverage(
     inside: Int[np.ndarray, " unseen"], num_samples: int, size: int, ball: int = BALL
 ) -> Coverage:
@@ -58,6 +60,7 @@ def density_and_coverage(
     return Coverage(float(inside.sum()) / (ball * num_samples), float(np.mean(reached)))
 
 
+@takes_arrays
 def expected_coverage(num_unseen: int, size: int, ball: int = BALL) -> float:
     """The coverage of a set of `size` honest items: 1 - Π_{i=1..k} (N - i) / (M + N - i) (Naeem et al. 2020, Eq. 9).
 

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -14,6 +15,7 @@ class Interval(NamedTuple):
     high: float
 
 
+@takes_arrays
 def difference(first: Interval, second: Interval) -> Interval:
     """`second` - `first`, with an interval of the level that both have (Zou & Donner 2008, "MOVER").
 
@@ -41,6 +43,7 @@ def difference(first: Interval, second: Interval) -> Interval:
     )
 
 
+@takes_arrays
 def ratio(first: Interval, second: Interval) -> Interval:
     """`second` / `first`, two positive independent estimates: the difference of their logarithms.
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_items, takes_arrays
 
 # Beyond this many numbers a random part is taken; the test has power to spare by then.
 LARGEST = 20_000
@@ -48,6 +48,7 @@ def dip(sample: Float[np.ndarray, " sample"]) -> float:
     empirical distribution with its least concave majorant; to the left of the interval the
     distribution with the minorant, to the right with the majorant. Counts in units of 1/n.
     """
+    require_items(sample=sample)
     count = len(sample)
     points, repeats = np.unique(sample.astype(np.float64), return_counts=True)
     above = np.cumsum(repeats).astype(np.float64)  # the distribution at each point,

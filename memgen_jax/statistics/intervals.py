@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from memgen_jax.arrays_in import as_array, takes_arrays
 from memgen_jax.errors import InputError
 
 
+@takes_arrays
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a binomial fraction (Wilson 1927).
 
@@ -32,8 +34,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     """
     if not (trials >= 1 and 0 <= successes <= trials):
         raise InputError(f"{successes} of {trials} is not a fraction; give 0 ≤ successes ≤ trials")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence = {confidence} is outside (0, 1); 0.95 is usual")
+    _require_level(confidence)
     z2 = float(ndtri(0.5 + confidence / 2)) ** 2
     fraction = successes / trials
     centre = (fraction + z2 / (2 * trials)) / (1 + z2 / trials)
@@ -45,6 +46,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     return low, high
 
 
+@takes_arrays
 def zero_bound(trials: int, confidence: float = 0.95) -> float:
     """Upper bound on a fraction of which no case was seen: 1 - (1 - confidence)^(1/trials).
 
@@ -54,8 +56,9 @@ def zero_bound(trials: int, confidence: float = 0.95) -> float:
     >>> round(statistics.zero_bound(1000), 4)  # none of 1,000: with 95% confidence fewer than 0.3%
     0.003
     """
-    if trials < 1:
+    if not trials >= 1:
         raise InputError(f"trials = {trials} leaves nothing to bound; give at least one sample")
+    _require_level(confidence)
     return 1 - (1 - confidence) ** (1 / trials)
 
 
@@ -73,8 +76,15 @@ def student_interval(values: Sequence[float] | np.ndarray, confidence: float = 0
     >>> round(low, 2), round(high, 2)
     (-0.48, 4.48)
     """
+    values = as_array("values", values).reshape(-1)
     count = len(values)
     if count < 2:
         raise InputError(f"{count} value leaves its spread unknown; give at least two")
+    _require_level(confidence)
     half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * float(np.std(values, ddof=1)) / count**0.5
     return float(np.mean(values)) - half, float(np.mean(values)) + half
+
+
+def _require_level(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence = {confidence} is outside (0, 1); 0.95 is usual")

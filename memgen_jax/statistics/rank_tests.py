@@ -90,6 +90,7 @@ def one_a_unit(
     return medians.reshape(len(distinct)), distinct[:, 1], distinct[:, 0]
 
 
+@takes_arrays
 def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
     """P-values corrected for their number (Holm 1979): reject those below a level, and the chance of any false
     rejection is at most that level, however the tests depend on each other.

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import gammaln, ndtri
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_items, takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -161,8 +161,10 @@ def share_by_nearest(
     return Share(float(found.mean()), float(np.var(influence, ddof=1)) / total if total > 1 else 0.25, total)
 
 
+@takes_arrays
 def mean_share(shares: Sequence[Share]) -> Share:
     """The mean of independent shares, of several trainings for instance, with what sampling alone leaves open."""
+    require_items(shares=shares)
     count = len(shares)
     return Share(
         sum(share.value for share in shares) / count,
@@ -171,6 +173,7 @@ def mean_share(shares: Sequence[Share]) -> Share:
     )
 
 
+@takes_arrays
 def powers_of_two(largest: int, smallest: int = 128) -> list[int]:
     """Set sizes at which repeats of sets of different sizes are compared.
 

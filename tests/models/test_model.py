@@ -1,5 +1,7 @@
 """Parameters are drawn as the modules declare them, and by the key alone."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -128,3 +130,21 @@ def test_a_module_with_batch_statistics_is_refused():
 
     with pytest.raises(InputError, match="keeps batch_stats beside its parameters"):
         models.from_module(Normalised(), (2,)).init_fn(jax.random.key(0))
+
+
+def test_a_module_that_cannot_be_given_an_item_and_a_time_is_refused_by_what_it_takes():
+    class OnlyItem(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return x
+
+    class WantsMore(nn.Module):
+        @nn.compact
+        def __call__(self, x, t, label):
+            return x
+
+    for module, takes in ((OnlyItem(), "(x)"), (WantsMore(), "(x, t, label)")):
+        with pytest.raises(InputError, match=re.escape(f"takes {takes}, and must take (x, t)")):
+            models.from_module(module, (2,))
+    with pytest.raises(InputError, match="module is int, and Module is wanted"):
+        models.from_module(3, (2,))

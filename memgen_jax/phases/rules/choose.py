@@ -6,6 +6,7 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.given_numbers import given
 from memgen_jax.phases.rules.held_out_images import held_out
@@ -52,6 +53,7 @@ class Rule:
     one_for_both: bool = False
 
 
+@takes_arrays
 def choose_thresholds(rule: Rule, evidence: Evidence) -> Thresholds:
     """Both thresholds by a rule.
 

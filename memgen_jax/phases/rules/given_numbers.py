@@ -1,9 +1,11 @@
 """The rule "given": explicit numbers."""
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.phases.labels import check_thresholds
 from memgen_jax.phases.rules.thresholds import Thresholds
 
 
+@takes_arrays
 def given(delta_m: float, delta_s: float) -> Thresholds:
     """Explicit numbers.
 

@@ -55,8 +55,11 @@ def held_out(
     return Thresholds(delta_m, delta_s, rule, interval_m, interval_s)
 
 
+@takes_arrays
 def fewest_held_out(false_positive_rate: float) -> int:
     """The fewest distances of either kind from which `held_out` can calibrate: 99 at 1%."""
+    if not 0 < false_positive_rate < 1:
+        raise InputError.setting("false_positive_rate", false_positive_rate, "in (0, 1)")
     return math.ceil(1 / false_positive_rate - 1 - ROUNDING)
 
 

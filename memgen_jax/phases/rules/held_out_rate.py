@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.held_out_images import held_out
 from memgen_jax.phases.rules.thresholds import Thresholds
 
@@ -41,6 +42,9 @@ def held_out_rate(
     Raises:
       InputError: too few distances for the rate.
     """
+    for name, value in (("num_real", num_real), ("size", size)):
+        if not value >= 1:
+            raise InputError.setting(name, value, "at least 1")
     size = min(size, num_real)
     draws = 1 if size == num_real else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
     random = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 
@@ -22,6 +23,7 @@ PAPER = {
 """Data set → its thresholds and the metric they belong to (Pham et al. 2025, Table 2)."""
 
 
+@takes_arrays
 def paper(name: str, metric: str) -> Thresholds:
     """The paper's thresholds for one data set (Pham et al. 2025, Table 2).
 

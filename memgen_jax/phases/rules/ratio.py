@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -30,4 +30,5 @@ def copies_by_ratio(
     """
     if not 0 < ratio <= 1:
         raise InputError(f"ratio = {ratio} is outside (0, 1]; 0.333 is usual")
+    require_distances(first=first, second=second)
     return (first < ratio * second) | (first == 0)
