@@ -64,9 +64,9 @@ def read_arrays(
 ) -> Items:
     """Reads `.npz` and `.npy` files as one set, in their order, as samplers write them: a few items a file.
 
-    The array of each is chosen as by `read_array`. Float images of all files are in one range, that of the file that
-    reaches lowest; a file that by itself would be read in another one is refused unless `value_range` is said, for it
-    may hold bright images or be stored otherwise. A file of labels, one number an item, is no part of the set.
+    The array of each is chosen as by `read_array`. Float images of all files are in one range: a file without dark
+    pixels must not be read as another kind. One that ends at 0 beside one that reaches far below is refused, unless
+    `value_range` is said. A file of labels, one number an item, is no part of the set.
 
     Raises:
       InputError: names the file and what is wrong with it.
@@ -322,7 +322,7 @@ def _finished(
     """The arrays as uint8 images or float32 vectors, and what was done to them.
 
     Args:
-      alike: whether each part must by itself look as if it were in the range of all.
+      alike: whether parts that look like two ranges are refused, where none was said.
     """
     ranges.require_known(value_range)
     spans = [span(part) if part.array.dtype != np.uint8 else (0.0, 255.0) for part in parts]
@@ -333,7 +333,7 @@ def _finished(
         (chosen,) = ranges.decide(
             {what: (min(low for low, _ in floats), max(high for _, high in floats))}, value_range
         ).values()
-        if alike and value_range is None:
+        if alike and (value_range is None or isinstance(value_range, ranges.Guess)):
             _require_one_range(parts, spans)
         note = ranges.described(chosen)
     values = []
@@ -358,15 +358,20 @@ def _finished(
 
 
 def _require_one_range(parts: Sequence[Part], spans: Sequence[tuple[float, float]]) -> None:
-    """Refuses float images of which some reach below 0 and others do not."""
+    """Refuses float images of which some reach far below 0 and others end at it, where [0, 1] has its black.
+
+    What never comes near 0 is a bright part of the others.
+    """
     told = [
         (low, high, part.what) for (low, high), part in zip(spans, parts, strict=True) if part.needs_range
     ]
-    (low, high, lowest), (bright_low, bright_high, bright) = min(told), max(told)
-    if low < -ranges.ROUNDING <= bright_low:
+    signed = next((own for own in told if own[0] <= -ranges.NEAR), None)
+    black = next((own for own in told if abs(own[0]) <= ranges.ROUNDING), None)
+    if signed is not None and black is not None:
+        (low, high, name), (other_low, other_high, other) = signed, black
         raise InputError(
-            f"the float images of {legible(lowest)} run from {low:g} to {high:g} and those of {legible(bright)} from "
-            f"{bright_low:g} to {bright_high:g}: one may be in [-1, 1] and the other in [0, 1], and a set has one "
-            "range; say it with {0}=-1,1 or {0}=0,1, or save all as uint8 0..255",
+            f"the float images of {legible(name)} run from {low:g} to {high:g} and those of {legible(other)} from "
+            f"{other_low:g} to {other_high:g}: one looks like [-1, 1] and the other like [0, 1], and a set has one "
+            "range; save them in one, or say it with {0}",
             "value_range",
         )

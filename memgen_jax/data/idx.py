@@ -27,7 +27,9 @@ def read_idx_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, 
     found = [
         file
         for file in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if (match := _NAME.fullmatch(file.name)) and (match["split"].lower() == "train") == (split == "train")
+        if file.name[0] != "."
+        and (match := _NAME.fullmatch(file.name))
+        and (match["split"].lower() == "train") == (split == "train")
     ]
     stems = {file.name.removesuffix(".gz") for file in found}
     if len(stems) > 1:

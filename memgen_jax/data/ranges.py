@@ -12,6 +12,10 @@ NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's:
 ROUNDING = 1e-3  # by how much a float image may leave [0, 1] or [-1, 1] and still count as inside
 
 
+class Guess(str):
+    """A range that was inferred from the set as a whole, not said: its parts may yet contradict it."""
+
+
 def require_known(value_range: str | None) -> None:
     """Refuses a range that is none of `RANGES`."""
     if value_range is not None and value_range not in RANGES:
@@ -19,7 +23,7 @@ def require_known(value_range: str | None) -> None:
 
 
 def decide(spans: Mapping[str, tuple[float, float]], value_range: str | None = None) -> dict[str, str]:
-    """The range of each set of float images, of those in `RANGES`.
+    """The range of each set of float images, of those in `RANGES`; a `Guess` where it was not given.
 
     A wrong guess makes a copy look new, so what fits no range clearly is refused: a lowest value a little below 0,
     and a set that never comes near 0 beside another that is clearly in [-1, 1].
@@ -33,7 +37,7 @@ def decide(spans: Mapping[str, tuple[float, float]], value_range: str | None = N
     require_known(value_range)
     if value_range is not None:
         return dict.fromkeys(spans, value_range)
-    chosen = {name: _guessed(low, high, name) for name, (low, high) in spans.items()}
+    chosen: dict[str, str] = {name: Guess(_guessed(low, high, name)) for name, (low, high) in spans.items()}
     signed = next((name for name, key in chosen.items() if key == "-1,1"), None)
     for name, (low, high) in spans.items():
         if signed is not None and chosen[name] == "0,1" and low > ROUNDING:
