@@ -17,11 +17,11 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(RUN) -m pytest -m slow
 
-# The tests that compare with PyTorch, diffusers and lpips, in an environment of their own; none may be skipped.
+# The tests that compare with PyTorch, diffusers, lpips and faiss, in an environment of their own; none may be skipped.
 test-peers: .venv-peers/.installed
 	$(PEERS) -m memgen_jax fetch-weights
 	$(PEERS) -m pytest --none-skipped -n auto --maxprocesses=4 --dist=loadscope tests/bridges tests/metrics \
-	  tests/diffusion/test_diffusers_schedulers.py tests/models
+	  tests/diffusion/test_diffusers_schedulers.py tests/models tests/neighbors/test_faiss.py
 
 # Pages in a Chromium: their sliders, and the rules of axe-core, over the site too where `make docs` has built it.
 AXE := build/node_modules/axe-core/axe.min.js

@@ -2,6 +2,7 @@
 
 A core makes the scores |r|² - 2 q·r of its queries in memory that it uses again and again, picks the candidates while
 the scores are in its cache, and computes their distances anew. Nothing is compiled, and no core waits for another.
+Where faiss is installed it names the candidates: its scores come from float32 products as well, so one bound proves both.
 """
 
 import contextlib
@@ -121,6 +122,10 @@ class OnProcessors:
         moved[:, -1] = 1
         if not (math.isfinite(self.largest) and np.isfinite(piece.norm).all()):
             refuse_what_is_not_finite(every, self.references)
+        if (faiss := _faiss()) is not None:
+            few = min(piece.kept.score.shape[1] + 1, held)  # one more, for it may be the ignored one
+            _found_by_faiss(faiss, piece.kept, moved, self.item[:held], few, exclude, self.first)
+            return
         for begin in range(0, held, width):
             there = self.item[begin : min(begin + width, held)]
             scores = self._room("scores", len(queries) * len(there)).reshape(len(queries), len(there))
@@ -204,13 +209,56 @@ def _pick(kept: Kept, scores: Float32[np.ndarray, "query reference"], first: int
             if not (score[:, place] < worst).any():
                 break
             scores[rows, column[:, place]] = np.inf
-    bound = np.minimum(kept.bound, scores.min(axis=1))
+    _merge(kept, score, column.astype(np.int32) + first, scores.min(axis=1))
+
+
+def _found_by_faiss(
+    faiss: Any,
+    kept: Kept,
+    moved: Float32[np.ndarray, "query number"],
+    items: Float32[np.ndarray, "reference number"],
+    few: int,
+    exclude: Int[np.ndarray, " query"],
+    first: int,
+) -> None:
+    """As products and `_pick`: faiss finds the largest products, and their negatives are the scores."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of this thread
+    try:
+        product, row = faiss.knn(np.negative(moved, out=moved), items, few, metric=faiss.METRIC_INNER_PRODUCT)
+    finally:
+        faiss.omp_set_num_threads(threads)
+    score, index = -product, row.astype(np.int32) + first
+    left = score[:, -1].copy() if few < len(items) else np.full(len(score), np.inf, np.float32)
+    score[index == exclude[:, None]] = np.inf
+    _merge(kept, score, index, left)
+
+
+def _merge(
+    kept: Kept,
+    score: Float32[np.ndarray, "query candidate"],
+    index: Int[np.ndarray, "query candidate"],
+    left: Float32[np.ndarray, " query"],
+) -> None:
+    """Keeps the best of what is kept and of other candidates; none that those left out is below `left`."""
+    count = kept.score.shape[1]
     score = np.concatenate([kept.score, score], axis=1)
-    index = np.concatenate([kept.index, column.astype(np.int32) + first], axis=1)
+    index = np.concatenate([kept.index, index], axis=1)
     order = np.argpartition(score, count, axis=1)
-    kept.bound[:] = np.minimum(bound, score[np.arange(len(score)), order[:, count]])
+    next_ = score[np.arange(len(score)), order[:, count]]
+    kept.bound[:] = np.minimum(np.minimum(kept.bound, left), next_)
     kept.score[:] = np.take_along_axis(score, order[:, :count], axis=1)
     kept.index[:] = np.take_along_axis(index, order[:, :count], axis=1)
+
+
+@cache
+def _faiss() -> Any:
+    """The library where it is installed (the extra `faiss`), else nothing."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    return faiss
 
 
 def available_cores() -> int:

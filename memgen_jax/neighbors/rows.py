@@ -15,6 +15,9 @@ from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
+FEW_AMID = (
+    16  # items whose median is the point that is taken from all: more of them take longer than they save
+)
 PIECE = 2**17  # numbers of items that are taken at a time on the host: they fit a processor's cache
 FEW_PIECES = 64  # so many are done sooner than threads have started
 FEW = 8  # rows of which a tile is a multiple where a block of them has no room
@@ -169,7 +172,7 @@ def rows_per_tile(count: int, side: int, multiple: int) -> int:
 def point_amid(references: Shaped[np.ndarray, "reference dim"]) -> Float[np.ndarray, " dim"]:
     """The median of a few of the items, of fewer where they are very long."""
     dim = references.shape[1]
-    count = min(64, max(1, 128 * PIECE // dim))
+    count = min(FEW_AMID, max(1, 128 * PIECE // dim))
     few = references[:: max(1, len(references) // count)][:count]
     middle = np.empty(dim, np.float32)
     for first in range(0, dim, PIECE):
