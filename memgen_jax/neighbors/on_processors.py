@@ -2,7 +2,7 @@
 
 A core makes the scores |r|² - 2 q·r of its queries in memory that it uses again and again, picks the candidates while
 the scores are in its cache, and computes their distances anew. Nothing is compiled, and no core waits for another.
-Where faiss is installed it names the candidates: its scores come from float32 products as well, so one bound proves both.
+Where faiss is installed it names the candidates: its scores too come from float32 products, so one bound proves both.
 """
 
 import contextlib
@@ -258,7 +258,7 @@ def _faiss() -> Any:
         import faiss
     except ImportError:
         return None
-    return faiss
+    return faiss if hasattr(faiss, "knn") else None  # not a folder of that name, nor a release without it
 
 
 def available_cores() -> int:

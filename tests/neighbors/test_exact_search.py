@@ -1,5 +1,6 @@
 """Every answer is compared with a double loop in float64, bit by bit where order is concerned."""
 
+import importlib
 import subprocess
 import sys
 
@@ -346,3 +347,11 @@ def test_the_item_that_holds_no_number_is_named_by_its_row_in_the_whole_set(on):
     items[2150, 1] = np.nan
     with pytest.raises(InputError, match="item 2150 of queries"):
         search(items, gaussian(27, 70, 3), memory=2**17, mesh=mesh_of(on))
+
+
+def test_a_folder_called_faiss_is_not_taken_for_the_library(tmp_path, monkeypatch):
+    (tmp_path / "faiss").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setitem(sys.modules, "faiss", importlib.import_module("faiss"))
+    assert on_processors._faiss.__wrapped__() is None
