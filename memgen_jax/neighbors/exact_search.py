@@ -25,6 +25,7 @@ from jaxtyping import Array, Float32, Int, Int32, Shaped
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.in_parts import InParts, are_long
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.on_processors import OnProcessors
 from memgen_jax.neighbors.rows import LEAST_MEMORY, as_rows, local_mesh, tile_memory
@@ -142,15 +143,19 @@ def search(
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
 
 
-def _finder(references: np.ndarray, memory: int, dtype: str, mesh: Mesh | None) -> OnProcessors | OnDevices:
+def _finder(
+    references: np.ndarray, memory: int, dtype: str, mesh: Mesh | None
+) -> OnProcessors | OnDevices | InParts:
     if mesh is None:
-        return OnProcessors(references, memory)
+        return (InParts if are_long(len(references), references.shape[1], memory) else OnProcessors)(
+            references, memory
+        )
     return OnDevices(references, memory, jnp.dtype(dtype), mesh)
 
 
 def _settle(
-    prepare: Callable[[np.ndarray], OnProcessors | OnDevices],
-    finder: OnProcessors | OnDevices,
+    prepare: Callable[[np.ndarray], OnProcessors | OnDevices | InParts],
+    finder: OnProcessors | OnDevices | InParts,
     queries: np.ndarray,
     exclude: np.ndarray,
     k: int,

@@ -137,7 +137,7 @@ class OnProcessors:
                 ignored = exclude[rows] - first
                 hit = np.flatnonzero((ignored >= 0) & (ignored < len(there)))
                 scores[start + hit, ignored[hit]] = np.inf
-                _pick(Kept(*(part[rows] for part in piece.kept)), scores[rows], first)
+                pick(Kept(*(part[rows] for part in piece.kept)), scores[rows], first)
 
     def _found(self, piece: "_Piece") -> tuple[Kept, Rounded]:
         norm = np.sqrt(piece.norm, dtype=np.float64)
@@ -187,7 +187,7 @@ def _moved(
     return norm
 
 
-def _pick(kept: Kept, scores: Float32[np.ndarray, "query reference"], first: int) -> None:
+def pick(kept: Kept, scores: Float32[np.ndarray, "query reference"], first: int) -> None:
     """Brings `kept` up to date with the scores of the references from row `first` on; uses them up.
 
     A pass over a row for its least score takes a hundredth of the time in which the row was multiplied, so each
@@ -221,7 +221,7 @@ def _found_by_faiss(
     exclude: Int[np.ndarray, " query"],
     first: int,
 ) -> None:
-    """As products and `_pick`: faiss finds the largest products, and their negatives are the scores."""
+    """As products and `pick`: faiss finds the largest products, and their negatives are the scores."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # of this thread
     try:

@@ -91,7 +91,7 @@ def squared_distances(
     dim = queries.shape[1]
     piece = max(1, PIECE // dim)
 
-    def compute(starts: Sequence[int]) -> None:
+    def compute(starts: Sequence[int] | Int[np.ndarray, " start"]) -> None:
         shape = min(piece, len(query)), min(dim, PIECE)
         difference, other, long = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape)
         for start in starts:

@@ -324,7 +324,7 @@ def test_what_processors_leave_out_is_never_below_the_bound():
     scores = gaussian(23, 50, 300)
     kept = tiles.nothing_kept(50, 5)
     for first in (0, 100, 200):
-        on_processors._pick(kept, scores[:, first : first + 100].copy(), first)
+        on_processors.pick(kept, scores[:, first : first + 100].copy(), first)
     order = np.argsort(scores, axis=1)
     np.testing.assert_array_equal(np.sort(kept.index, axis=1), np.sort(order[:, :5], axis=1))
     np.testing.assert_array_equal(kept.score, np.take_along_axis(scores, kept.index, axis=1))
