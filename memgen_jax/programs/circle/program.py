@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import diffusion, memory, runs
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
+from memgen_jax.programs import launcher, precision
 from memgen_jax.programs.circle import report, toy_memory, training
 from memgen_jax.programs.circle.report import landscape_name
 from memgen_jax.programs.circle.settings import CircleRun, CircleSettings
@@ -41,11 +41,19 @@ from memgen_jax.programs.settings import plain
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = CircleRun(config)
-    workdir = runs.Workdir(workdir_path, plain(run.settings), command=invocation.command)
+    workdir = runs.Workdir(
+        workdir_path, plain(run.settings), absent=precision.ABSENT, command=invocation.command
+    )
     if (workdir / "report.html").exists():
         report.print_outcome(workdir)
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
+    with precision.products(run.settings.matmul_precision):
+        work(run, workdir)
+
+
+def work(run: CircleRun, workdir: runs.Workdir) -> None:
+    """The stages; those that are whole are skipped."""
     workdir.write_environment()
     landscapes_left = not all((workdir / name).exists() for name in landscape_files(run))
     attractors_left = not (workdir / "attractors.csv").exists()

@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 import memgen_jax
@@ -22,6 +21,7 @@ from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import columns, launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.precision import ABSENT, products
 from memgen_jax.programs.settings import flat, plain, settings_from
 from memgen_jax.programs.transition import (
     chosen,
@@ -61,8 +61,6 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     choice = chosen.choose(config, invocation.given, before)
     config = choice.config
     run = TransitionRun(config, before, choice.dataset)
-    if run.settings.matmul_precision != "default":
-        jax.config.update("jax_default_matmul_precision", run.settings.matmul_precision)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = runs.Workdir(
         workdir_path,
@@ -70,11 +68,12 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         free=FREE_SETTINGS,
         changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS, *REPORT_SETTINGS),
         growing=growth.GROWING,
+        absent=ABSENT,
         shard=run.shard,
         before_creating=make_mesh,  # refuses devices that the data axis does not divide
         command=invocation.command,
     )
-    with workdir:
+    with products(run.settings.matmul_precision), workdir:
         if runs.index_and_count()[0] == 0:
             take_changes(run, workdir)
         runs.require_shared_folder(workdir.path)

@@ -19,6 +19,7 @@ from memgen_jax.programs.choices import (
     ProcessSettings,
     network_on,
 )
+from memgen_jax.programs.precision import require_precision
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition import growth
 from memgen_jax.programs.transition.expected import ExpectSettings
@@ -30,7 +31,6 @@ from memgen_jax.sweep import grid
 
 SUBSETS = ("nested", "own")
 KINDS_OF_DATA = ("", "grey", "colour", "images", "vectors")
-PRECISIONS = ("default", "high", "highest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,7 @@ class TransitionSettings:
             require_each_once(name, getattr(self, name))
         if self.members_from and self.data.order != "torch":
             object.__setattr__(self, "data", dataclasses.replace(self.data, order="torch"))
-        if self.matmul_precision not in PRECISIONS:
-            allowed = f"one of {', '.join(PRECISIONS)}"
-            raise InputError.setting("matmul_precision", self.matmul_precision, allowed)
+        require_precision(self.matmul_precision)
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         if self.choose not in KINDS_OF_DATA:
