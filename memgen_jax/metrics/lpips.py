@@ -28,6 +28,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
 from memgen_jax.metrics.weights import Head, load_weights
+from memgen_jax.neighbors.resident import Keeper
 from memgen_jax.neighbors.rows import local_mesh
 
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
@@ -94,14 +95,10 @@ class Lpips(Metric):
     def vectors(
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Shaped[np.ndarray, "item feature"]:
-        return lpips_embedding(
-            items,
-            batch=self.batch,
-            dtype=self.dtype,
-            resize=self.resize,
-            memory=self.memory,
-            progress=progress,
-        )
+        return embedded(
+            items, load_weights(), _of_picture(self.resize), check_picture_shape, BYTES_A_PIXEL, batch=self.batch,
+            dtype=self.dtype, memory=self.memory, progress=progress, stay=True,
+        )  # fmt: skip
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
         return NUM_FEATURES.get(min(item_shape[:2]), 8 * math.prod(item_shape))
@@ -207,8 +204,13 @@ def embedded(
     dtype: str,
     memory: int | None,
     progress: str | None,
+    stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
-    """The vector of every image, some images at a time; see `lpips_embedding`."""
+    """The vector of every image, some images at a time; see `lpips_embedding`.
+
+    Args:
+      stay: whether they stay on accelerators too, where a search then finds them; the array cannot be written to then.
+    """
     _check(images, check_shape)
     mesh = local_mesh()
     by_item = NamedSharding(mesh, PartitionSpec("query"))
@@ -219,12 +221,15 @@ def embedded(
         step = max(1, min(step, memory // (bytes_a_pixel * math.prod(images.shape[1:3]) * devices)))
     step *= devices
     out, held = None, 0
+    keeper = Keeper(mesh, dtype) if stay else None
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
             part = np.asarray(images[start : start + step])
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
-            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item), embed))[: len(part)]
+            made = _embed(weights, jax.device_put(padded, by_item), embed)
+            rows = keeper.add(made, start, len(images)) if keeper else np.asarray(made)
+            rows = rows[: len(part)]
             if out is None:
                 most = IN_MEMORY if memory is None else memory // 2
                 out = _make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
@@ -237,6 +242,8 @@ def embedded(
             bar.update(len(part))
     assert out is not None
     let_go(out)
+    if keeper:
+        keeper.keep(out)
     return out
 
 

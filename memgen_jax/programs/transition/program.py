@@ -16,7 +16,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import memgen_jax
-from memgen_jax import runs, sweep
+from memgen_jax import neighbors, runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import columns, launcher
@@ -201,6 +201,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     Processes that were started together wait for each other here.
     """
     workdir.write_csv("members.csv", [member_row(member) for member in run.members])
+    neighbors.release()  # what an earlier search left on the devices: training needs their memory
     train_and_sample(run, workdir, mesh)
     synthesize_controls(run, workdir, mesh)
     find_neighbors(run, workdir)

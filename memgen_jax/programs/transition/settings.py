@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from memgen_jax import bridges, data, diffusion, metrics, models, phases, runs, sweep
+from memgen_jax import bridges, data, diffusion, metrics, models, neighbors, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import (
     AnyDataSettings,
@@ -370,7 +370,7 @@ class TransitionRun(TransitionPlan):
 
     def comparable_train_of(self, member: sweep.Member) -> np.ndarray:
         """A member's training set as the metric takes it."""
-        return self.comparable_train[self._items_of(member)]
+        return neighbors.taken(self.comparable_train, self._items_of(member))
 
     def beyond(self, member: sweep.Member) -> np.ndarray:
         """The training items that a member does not see."""
