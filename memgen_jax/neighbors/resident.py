@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Shaped
 
-from memgen_jax.neighbors.rows import padded, tile_memory
+from memgen_jax.neighbors.rows import local_mesh, padded, tile_memory
 
 
 class _Twin(NamedTuple):
@@ -91,11 +91,13 @@ def release() -> None:
 def taken(
     items: Shaped[np.ndarray, "item dim"], rows: slice | Int[np.ndarray, " row"]
 ) -> Shaped[np.ndarray, "_ dim"]:
-    """items[rows], whose rows are on the devices where those of `items` are."""
+    """items[rows]; they are on the devices, if there is room, where those of `items` are."""
     chosen = items[rows]
     found = _found(items)
     if found is not None and isinstance(rows, np.ndarray):
         twin, first = found
+        if chosen.nbytes > tile_memory(local_mesh()) // 4:
+            return chosen
         _remember(chosen, jnp.take(twin.rows, jnp.asarray(first + rows), axis=0))
     return chosen
 

@@ -231,6 +231,12 @@ class TransitionPlan:
             self.controls = growth.keep_control_names(self.controls, before)
         self.twins = tuple(member.twin() for member in self.members) if s.halves else ()
 
+    @property
+    def reordered(self) -> bool:
+        """Whether training sets are items in an order of their own, not prefixes of one order."""
+        s = self.settings
+        return s.subsets == "own" or s.halves or bool(s.train_sets)
+
     def has_samples(self, member: sweep.Member) -> bool:
         """Whether there are samples for a member, where they come from elsewhere."""
         return True
@@ -432,8 +438,8 @@ class TransitionRun(TransitionPlan):
 
     def exact_source(self) -> sweep.Source:
         """The exact score of each training set."""
-        own = self.settings.subsets == "own" or self.settings.halves or self.places is not None
-        return sweep.exact_source(data.decode(self.train), self.process, self.order_of if own else None)
+        order_of = self.order_of if self.reordered else None
+        return sweep.exact_source(data.decode(self.train), self.process, order_of)
 
     def require_rule_can_work(self) -> None:
         """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.

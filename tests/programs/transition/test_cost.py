@@ -128,14 +128,16 @@ def cifar10_of_a_narrow_network():
 
 
 def test_a_dry_run_compares_plans_for_several_hosts(capsys):
-    """38 members on 16 devices of 4 hosts: a host's 10 take 3 rounds of 4 places, or 5 of 2."""
+    """38 members on 16 devices of 4 hosts: 10 or 9 take 3 rounds of 4 places, 5 of 2, or 10 and 9 of 1."""
     config = cifar10_of_a_narrow_network()
     with jax.numpy_dtype_promotion("standard"):  # as optax needs it
         transition_cost.dry_run(config, Machine(devices=16, hosts=4))
         said = capsys.readouterr().out
         with pytest.raises(InputError, match=r"divisible by train\.data_parallel=1 times hosts=3"):
             transition_cost.dry_run(config, Machine(devices=16, hosts=3))
-    assert "79% with 1, 95% with 2, 95% with 4; best is 2" in said
+    assert "train.data_parallel: 79% with 1, 95% with 2, 100% with 4; best is 4, 100% (" in said
+    assert "its own: 79% with 1, 95% with 2, 95% with 4; a network stays on its host" in said
+    assert "one has 10 of 38, so no plan does more than 95%" in said
     assert "counted is the share of one of 4 hosts: 10 members" in said
     assert "device-hours a host  hours on 16 devices, 4 on each of 4 hosts" in said
 
