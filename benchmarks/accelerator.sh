@@ -63,7 +63,10 @@ onset() {
     cut -d, -f1-4,6,8,10 "$WORK/onset/onset.csv"
 }
 run_transition() {
-  "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
+  "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv || return
+  # The speed and, on a device whose peak is known, the share of it; then how sampling went.
+  grep '"stage": "train"' "$WORK/whole/metrics.jsonl" | tail -n 1
+  grep '"stage": "sample"' "$WORK/whole/metrics.jsonl" | tail -n 1
 }
 # Whether training has logged step $1 or a later one: on a busy machine a line is written at any step.
 reached() { grep -os '"step": *[0-9]*' "$2" | awk -v cut="$1" '$2 >= cut { found = 1 } END { exit !found }'; }

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from memgen_jax import data, diffusion, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.rows import LEAST_MEMORY, place_of_references
+from memgen_jax.programs.choices import UNetSettings
 from memgen_jax.programs.launcher import AT_HAND, Machine
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition.settings import (
@@ -21,8 +22,10 @@ from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
 
 # Of the bfloat16 peak, where no speed is given: what the paper's CIFAR10 U-Net of width 128 reaches on one H200
-# (benchmarks/README.md). Narrow networks reach less, 3% at width 32: a step of theirs is mostly launches.
+# (benchmarks/README.md).
 ASSUMED_SHARE = {"bfloat16": 0.23, "float32": 0.13}
+# Of U-Nets up to this width, what one of Fashion-MNIST reaches there: a step of theirs is mostly launches.
+NARROW, NARROW_SHARE = 32, 0.03
 # Devices of the table that a dry run prints where it knows neither a speed nor the device.
 COMMON_DEVICES = (
     "NVIDIA A100-SXM4-80GB",
@@ -342,13 +345,14 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
     speed, source = machine.flops_per_second, "given"
     hosts = machine.hosts or 1
     a_host = " a host" if hosts > 1 else ""
-    dtype = getattr(share.settings.model, "dtype", "float32")
+    assumed, of_what = assumed_share(share.plan)
     if speed is None and first.device_kind in PEAK_FLOPS:
-        speed = ASSUMED_SHARE[dtype] * PEAK_FLOPS[first.device_kind]
-        source = f"assumed: {ASSUMED_SHARE[dtype]:.0%} of the bfloat16 peak of {first.device_kind}"
+        speed = assumed * PEAK_FLOPS[first.device_kind]
+        source = f"assumed: {assumed:.0%} of the bfloat16 peak of {first.device_kind}"
     if speed is None:
         lines.append("time: say the flops_per_second of one device; benchmarks/unet_step.py measures it")
-        lines += device_table(stages, devices, hosts, ASSUMED_SHARE[dtype])
+        lines += device_table(stages, devices, hosts, assumed)
+        lines.append(f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on {of_what}")
     else:
         hours = [stage.flops / speed / 3600 for stage in stages]
         wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
@@ -378,8 +382,16 @@ def device_table(stages: list[Stage], devices: int, hosts: int, assumed: float) 
         rows.append((kind, f"{speed:.2g}", _hours(hours), _hours(wall)))
     on, a_host = on_devices(devices, hosts), " a host" if hosts > 1 else ""
     header = ("device", "FLOP/s assumed", f"device-hours{a_host}", f"hours on {on}")
-    said = f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on the paper's CIFAR10 U-Net"
-    return [runs.table(header, rows), said]
+    return [runs.table(header, rows)]
+
+
+def assumed_share(plan: TransitionPlan) -> tuple[float, str]:
+    """The share of a device's bfloat16 peak that a training step is taken to reach, and whose that was."""
+    model = plan.settings.model
+    widths = [width or getattr(model, "width", 0) for width in plan.widths]
+    if isinstance(model, UNetSettings) and max(widths) <= NARROW:
+        return NARROW_SHARE, f"Fashion-MNIST's U-Net of width {NARROW}"
+    return ASSUMED_SHARE[getattr(model, "dtype", "float32")], "the paper's CIFAR10 U-Net"
 
 
 def on_devices(devices: int, hosts: int) -> str:
