@@ -67,6 +67,25 @@ def test_a_smoke_run_is_counted_without_its_data_and_with_those_that_are_there(t
     assert transition_cost.make_plan(config).total == 60_000
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "lsun_church", "celeba_hq64"])
+def test_a_configs_text_tells_what_its_dry_run_prints(name, capsys):
+    config = importlib.import_module(f"configs.{name}")
+    told = re.search(
+        r"`--dry_run --devices=8`: ([\d.e]+) FLOPs, on an H200 (\d+) device-hours \((\d+) h on 8\), (\d+) GB on disk",
+        config.__doc__.replace("\n", " "),
+    )
+    flops, hours, wall, disk = map(float, told.groups())
+    with jax.numpy_dtype_promotion("standard"):
+        transition_cost.dry_run(config.get_config(), Machine(devices=8))
+    said = capsys.readouterr().out
+    printed = re.search(r"NVIDIA H200 +\S+ +([\d,.]+) +([\d,.]+)", said)
+    assert [round(float(number.replace(",", ""))) for number in printed.groups()] == [hours, wall]
+    assert round(float(re.search(r"disk: ([\d.]+) GB", said)[1])) == disk
+    speed = transition_cost.ASSUMED_SHARE["float32"] * transition_cost.PEAK_FLOPS["NVIDIA H200"]
+    assert flops == pytest.approx(float(printed[1].replace(",", "")) * 3600 * speed, rel=0.05)
+
+
 SIZES_BESIDE_A_GRID = (
     "-m experiments.transition --config=configs/mnist.py --dry_run --config.num_train=(2,500)"
 )
