@@ -95,10 +95,15 @@ class Lpips(Metric):
     def vectors(
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Shaped[np.ndarray, "item feature"]:
-        return embedded(
-            items, load_weights(), _of_picture(self.resize), check_picture_shape, BYTES_A_PIXEL, batch=self.batch,
-            dtype=self.dtype, memory=self.memory, progress=progress, stay=True,
-        )  # fmt: skip
+        return lpips_embedding(
+            items,
+            batch=self.batch,
+            dtype=self.dtype,
+            resize=self.resize,
+            memory=self.memory,
+            progress=progress,
+            stay=True,
+        )
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
         return NUM_FEATURES.get(min(item_shape[:2]), 8 * math.prod(item_shape))
@@ -158,6 +163,7 @@ def lpips_embedding(
     resize: str = "nearest_exact",
     memory: int | None = None,
     progress: str | None = None,
+    stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
 
@@ -174,6 +180,7 @@ def lpips_embedding(
       memory: bytes that a batch may take, and above half of which the result lies in a file; by default batches are
         what `batch` says, and 2 GiB.
       progress: what a bar on the terminal calls this; no bar where not given.
+      stay: whether they stay on accelerators too, where a search then finds them; the array cannot be written to then.
 
     Returns:
       Embeddings, in rows as the images.
@@ -185,7 +192,7 @@ def lpips_embedding(
     _require_resize(resize)
     return embedded(
         images, load_weights(), _of_picture(resize), check_picture_shape, BYTES_A_PIXEL, batch=batch, dtype=dtype,
-        memory=memory, progress=progress,
+        memory=memory, progress=progress, stay=stay,
     )  # fmt: skip
 
 
@@ -206,11 +213,7 @@ def embedded(
     progress: str | None,
     stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
-    """The vector of every image, some images at a time; see `lpips_embedding`.
-
-    Args:
-      stay: whether they stay on accelerators too, where a search then finds them; the array cannot be written to then.
-    """
+    """The vector of every image, some images at a time; see `lpips_embedding`."""
     _check(images, check_shape)
     mesh = local_mesh()
     by_item = NamedSharding(mesh, PartitionSpec("query"))
