@@ -155,7 +155,8 @@ def _fitted(name: str, value: Any, kind: _Kind) -> Any:
     if kind.letters == "f" and array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if kind.letters == "iu" and array.dtype.kind not in "iu":
-        whole = array.astype(np.int64)
+        with np.errstate(invalid="ignore"):  # NaN is no whole number either
+            whole = array.astype(np.int64)
         if not np.array_equal(whole, array):
             raise InputError(f"{name} holds {array.dtype} numbers, and whole ones are wanted")
         array = whole

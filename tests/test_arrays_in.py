@@ -59,7 +59,14 @@ def test_what_is_no_array_is_refused_by_the_arguments_name(value, words):
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"), [([], "is empty"), ([0, 3], "holds 3"), ([-1], "holds -1"), ([0.5], "whole")]
+    ("labels", "words"),
+    [
+        ([], "is empty"),
+        ([0, 3], "holds 3"),
+        ([-1], "holds -1"),
+        ([0.5], "whole"),
+        ([0, float("nan")], "whole"),
+    ],
 )
 def test_labels_that_are_none_are_refused(labels, words):
     with pytest.raises(InputError, match=words):

@@ -17,6 +17,7 @@ from typing import Any
 from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result
 from memgen_jax.audit.folder import PAGE, SETS, require_folder_of_sets, require_writable, written_in
+from memgen_jax.audit.foretelling import Counts, foretell
 from memgen_jax.audit.program import compared_of, conclude_and_write
 from memgen_jax.audit.reading import Read, choose_metric, decided_ranges, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
@@ -78,6 +79,7 @@ def run_each(settings: AuditSettings, say: Callable[[str], object] = print) -> d
         sets = load(own, say, before=kept and kept[0], ranges=ranges)
         metric = choose_metric(own, sets.train.values.shape[1:])
         if kept is None:
+            foretell(own, metric, Counts.of(sets.train, sets.samples, sets.holdout), sets.train.values, say)
             train = side_of(own, metric, sets.train, "training set")
             unseen = side_of(own, metric, sets.holdout, "holdout") if sets.holdout else None
         else:

@@ -20,6 +20,7 @@ import numpy as np
 from memgen_jax import metrics
 from memgen_jax.audit.comparing import Distances, compare, side_of
 from memgen_jax.audit.folder import require_writable, written_in
+from memgen_jax.audit.foretelling import Counts, foretell
 from memgen_jax.audit.reading import choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.data import Items
@@ -52,6 +53,8 @@ def run_part(
     require_writable(settings.out)
     sets = load(settings, say)
     metric = choose_metric(settings, sets.train.values.shape[1:])
+    counts = Counts.of(sets.train, sets.samples, sets.holdout)
+    foretell(settings, metric, counts, sets.train.values, say, shards=count)
     train, samples = (
         side_of(settings, metric, items, name)
         for name, items in (("training set", sets.train), ("samples", sets.samples))

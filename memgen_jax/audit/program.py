@@ -14,6 +14,7 @@ from memgen_jax.audit import parts
 from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result, conclude
 from memgen_jax.audit.folder import DISTANCES, SKIPPED, require_writable
+from memgen_jax.audit.foretelling import Counts, foretell
 from memgen_jax.audit.reading import (
     Read,
     brought_together,
@@ -67,6 +68,8 @@ def run(
     metric = choose_metric(settings, train.values.shape[1:])
     if settings.orbit is not None:
         say(f"Every item is compared in {len(settings.orbit)} versions, which takes as many times as long.")
+    if not merge:
+        foretell(settings, metric, Counts.of(train, samples, holdout), train.values, say)
     sides = Sides(
         side_of(settings, metric, train, "training set"),
         side_of(settings, metric, samples, "samples"),

@@ -1,4 +1,4 @@
-"""The original files of CIFAR10 and CIFAR100, the batches of their Python version, in the order of the archive."""
+"""The original files of CIFAR10 and CIFAR100, Python's version or the binary one, in the order of the archive."""
 
 import io
 import os
@@ -13,33 +13,66 @@ from jaxtyping import UInt8
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
 
+BINARY = ".bin"
+FIRST = ("data_batch_1", "train")  # of CIFAR10's files, of CIFAR100's
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
 
 def read_cifar_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, "item 32 32 3"]:
-    """The images of a split, "train" or "test", of a folder such as cifar-10-batches-py or cifar-100-python.
+    """The images of a split, "train" or "test", of a folder such as cifar-10-batches-py or cifar-100-binary.
 
     Raises:
       InputError: a batch is missing, damaged, or holds something else.
     """
     place = expanded(folder)
-    hundred = not (place / "data_batch_1").exists() and (place / "meta").exists()
-    return np.concatenate([read_batch(place / name) for name in ((split,) if hundred else BATCHES[split])])
+    names = {entry.name for entry in place.iterdir()} if place.is_dir() else set()
+    ending = BINARY if not names & set(FIRST) and names & {name + BINARY for name in FIRST} else ""
+    hundred = f"{FIRST[0]}{ending}" not in names and f"{FIRST[1]}{ending}" in names
+    return np.concatenate(
+        [read_batch(place / f"{name}{ending}") for name in ((split,) if hundred else BATCHES[split])]
+    )
 
 
 def is_folder(names: Collection[str]) -> bool:
     """Whether a folder with entries of these names is one of CIFAR10's or CIFAR100's."""
-    return {"data_batch_1", "test_batch"} <= set(names) or {"train", "test", "meta"} <= set(names)
+    there = set(names)
+    ten, hundred = {"data_batch_1", "test_batch"}, {"train", "test"}
+    return (
+        ten <= there
+        or hundred | {"meta"} <= there
+        or {name + BINARY for name in ten} <= there
+        or {name + BINARY for name in hundred} | {"fine_label_names.txt"} <= there
+    )
 
 
-def is_batch_name(name: str) -> bool:
-    """Whether CIFAR10's batches are called so."""
-    return name in (*BATCHES["train"], *BATCHES["test"])
+def is_batch(file: Path) -> bool:
+    """Whether a file is called as CIFAR10's batches are, or as CIFAR100's and lies beside what CIFAR100 has."""
+    name = file.name.removesuffix(BINARY)
+    if name in (*BATCHES["train"], *BATCHES["test"]):
+        return True
+    beside = "fine_label_names.txt" if file.name.endswith(BINARY) else "meta"
+    return name in BATCHES and (file.parent / beside).is_file()
 
 
 def read_batch(file: Path) -> UInt8[np.ndarray, "item 32 32 3"]:
     """The images of one batch."""
-    return np.ascontiguousarray(_batch(file).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    rows = _binary(file) if file.name.endswith(BINARY) else _batch(file)
+    return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+
+
+def _binary(file: Path) -> UInt8[np.ndarray, "item 3072"]:
+    """Rows of a label, of CIFAR100 two, and 3,072 bytes."""
+    if not file.is_file():
+        raise InputError(
+            f"there is no {file}: give the folder of CIFAR's binary version, cifar-10-batches-bin"
+        )
+    labels = 1 if file.name.removesuffix(BINARY) not in BATCHES else 2
+    stored = np.fromfile(file, np.uint8)
+    if not stored.size or stored.size % (3072 + labels):
+        raise InputError(
+            f"{file} is cut short, or no batch of CIFAR: its rows are of {3072 + labels:,} bytes"
+        )
+    return stored.reshape(-1, 3072 + labels)[:, labels:]
 
 
 class _Numbers(pickle.Unpickler):

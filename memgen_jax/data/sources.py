@@ -50,7 +50,7 @@ def read(
     | tfds:NAME | split "train" of prepared data, see `tfds.read_tfds` | split "test", else "validation" |
     | tfds:NAME:SPLIT | that split | – |
     | idx:FOLDER, or the folder | train-images of MNIST's four files | t10k-images |
-    | cifar:FOLDER, or the folder | the batches of CIFAR's Python version | its test batch |
+    | cifar:FOLDER, or the folder | the batches of CIFAR, Python's version or the binary one | its test batch |
 
     Args:
       source: one of the above.
@@ -248,7 +248,7 @@ def kind_of_file(path: Path) -> str:
         return "lmdb"
     if idx.is_idx_name(path.name):
         return "idx file"
-    if cifar.is_batch_name(path.name):
+    if cifar.is_batch(path):
         return "batch"
     return "image" if suffix in images.decodable() else ""
 

@@ -138,9 +138,12 @@ class _Table:
                 return usual[0] if usual else found[0]
             if found:
                 break
+        there = f"{place} has the columns {listed(self.columns) or 'none'}, of which"
+        if encoded or numbers:
+            raise InputError(f"{there} more than one could hold the items: say which with FILE:COLUMN")
         raise InputError(
-            f"{place} has the columns {listed(self.columns) or 'none'}, of which "
-            f"{'more than one could' if encoded or numbers else 'none can'} hold the items: say which with FILE:COLUMN"
+            f"{there} none can hold the items, for an item is one picture or one list of numbers: save columns of "
+            "single numbers as an array [item, number] (.npy)"
         )
 
     def holds_encoded(self, column: str) -> bool:

@@ -49,8 +49,8 @@ SCALE = (0.458, 0.448, 0.450)
 LAYERS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))
 
 
-# Numbers in the embedding of a picture, by its smaller side.
-NUM_FEATURES = {28: 3_490, 32: 3_490, 64: 20_762}
+# Channels of each layer whose weight is not 0.
+USED = (29, 137, 347, 238, 251)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,8 @@ class Lpips(Metric):
         )
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
-        return NUM_FEATURES.get(min(item_shape[:2]), 8 * math.prod(item_shape))
+        height, width = (max(side, WORKING_SIDE) for side in item_shape[:2])
+        return count_features(AlexNet(), height, width, USED)
 
     def between(self, picture_of: Callable[[jax.Array], jax.Array] | None) -> PairDistance:
         if picture_of is None:
@@ -153,6 +154,14 @@ class AlexNet(nn.Module):
             x = nn.relu(x)
             features.append(x)
         return features
+
+
+@functools.cache
+def count_features(trunk: nn.Module, height: int, width: int, used: tuple[int, ...]) -> int:
+    """Numbers in the vector of a picture: places of each layer's map times the channels used of it."""
+    picture = jax.ShapeDtypeStruct((height, width, 3), jnp.float32)
+    maps = jax.eval_shape(lambda x: trunk.init_with_output(jax.random.key(0), x)[0], picture)
+    return sum(math.prod(own.shape[:2]) * channels for own, channels in zip(maps, used, strict=True))
 
 
 def lpips_embedding(

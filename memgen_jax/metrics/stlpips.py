@@ -6,7 +6,6 @@ Heads are ≥ 0, so the distance is that between embeddings; see `lpips`.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -27,8 +26,8 @@ BYTES_A_PIXEL = 1000  # that embedding takes at most, measured
 # Per layer: features, kernel, padding.
 LAYERS = ((64, 11, 2), (192, 5, 2), (384, 3, 1), (256, 3, 1), (256, 3, 1))
 
-# Numbers in the embedding of a picture, by its side.
-NUM_FEATURES = {28: 20_259, 32: 30_931, 64: 133_555}
+# Channels of each layer whose weight is not 0.
+USED = (38, 187, 384, 256, 255)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ class ShiftTolerantLpips(Metric):
         )  # fmt: skip
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
-        return NUM_FEATURES.get(min(item_shape[:2]), 40 * math.prod(item_shape[:2]))
+        return lpips.count_features(ShiftTolerantAlexNet(), *item_shape[:2], USED)
 
     def between(self, picture_of: Callable[[jax.Array], jax.Array] | None) -> PairDistance:
         if picture_of is None:

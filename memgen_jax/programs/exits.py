@@ -59,11 +59,15 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
 
 
 def _impossible_path(error: BaseException) -> str:
-    """What to say of a path that is too long, leads in a circle or holds a NUL; "" of any other error."""
+    """What to say of a path that is too long or deep, leads in a circle or holds a NUL; "" of any other error."""
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         name = str(error.filename)
         short = name if len(name) <= 80 else f"{name[:60]}…{name[-19:]}"
         return f"{error.strerror}: {short!r}; give another path"
+    if isinstance(error, RecursionError) and any(
+        frame.name in ("mkdir", "makedirs") for frame in traceback.extract_tb(error.__traceback__)
+    ):
+        return "a folder lies too many folders deep to be made; give another path"
     if isinstance(error, ValueError) and str(error).startswith("embedded null"):
         return "a path holds a NUL, which no file name can; give another path"
     return ""

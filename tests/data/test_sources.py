@@ -183,7 +183,7 @@ def test_cifar_and_mnist_are_known_by_what_their_folders_hold(tmp_path):
     assert values(ten / "data_batch_1").shape == (2, 32, 32, 3)
     for name in ("train", "test", "meta"):
         (hundred / name).write_bytes(pickle.dumps({b"data": flat[:3]}))
-    assert values(hundred).shape == (3, 32, 32, 3)
+    assert values(hundred).shape == (3, 32, 32, 3) == values(hundred / "train").shape
     grey = PIXELS[..., :1]
     packed = gzip.compress(struct.pack(">4I", 0x803, 6, 8, 8) + grey.tobytes())
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(packed)
@@ -194,6 +194,26 @@ def test_cifar_and_mnist_are_known_by_what_their_folders_hold(tmp_path):
     )
     with pytest.raises(InputError, match="not a whole idx file"):
         data.read(mnist)
+
+
+def test_the_binary_version_of_cifar_is_read_as_pythons_is(tmp_path):
+    flat = PIXELS.repeat(4, 1).repeat(4, 2).transpose(0, 3, 1, 2).reshape(6, -1)
+    ten, hundred = tmp_path / "cifar-10-batches-bin", tmp_path / "cifar-100-binary"
+    for folder in (ten, hundred):
+        folder.mkdir()
+    for names in cifar.BATCHES.values():
+        for name in names:
+            (ten / f"{name}.bin").write_bytes(np.insert(flat, 0, 7, axis=1).tobytes())
+    items, held_out = data.read(ten)
+    assert items.values.shape == (30, 32, 32, 3) and (held_out.values[:, ::4, ::4] == PIXELS).all()
+    for name, count in (("train", 6), ("test", 2)):
+        (hundred / f"{name}.bin").write_bytes(np.insert(flat[:count], [0, 0], 7, axis=1).tobytes())
+    (hundred / "fine_label_names.txt").write_text("apple")
+    assert (values(hundred)[:, ::4, ::4] == PIXELS).all()
+    assert (values(hundred / "test.bin")[:, ::4, ::4] == PIXELS[:2]).all()
+    (ten / "test_batch.bin").write_bytes(flat.tobytes())
+    with pytest.raises(InputError, match=r"test_batch\.bin is cut short, or no batch of CIFAR"):
+        data.read(ten)
 
 
 def test_original_files_are_found_below_the_root_that_others_give_them_and_under_other_names(tmp_path):

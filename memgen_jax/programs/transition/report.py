@@ -126,6 +126,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
                 transition_page.answer(
                     f"{run.name} at width {shown}" if several else run.name, rows_of[shown], critical[shown]
                 ),
+                *filter(None, [rules_apart(workdir, shown)]),
             ]
         ),
         other_answers=[
@@ -373,6 +374,14 @@ def draw_curves(run: TransitionRun, workdir: runs.Workdir):
     )
 
 
+def rules_apart(workdir: runs.Workdir, width: int | None) -> str:
+    """`sentences.rules_apart` of one width, of all rows where it is None."""
+    rules = (None, "held_out_rate")
+    return sentences.rules_apart(
+        *(of_width(read_table(workdir, "fractions.csv", rule=rule), width) for rule in rules)
+    )
+
+
 def print_outcome(workdir: runs.Workdir) -> None:
     """The table of fractions on the terminal."""
 
@@ -414,3 +423,6 @@ def print_outcome(workdir: runs.Workdir) -> None:
     for place, own in found.items():
         if sentence := own.get("smallest_size", {}).get("sentence"):
             print(f"Width {place}: {sentence}" if len(found) > 1 else sentence)
+    for place in sorted({row["width"] for row in rows} if width else [None]):
+        if apart := rules_apart(workdir, place):
+            print(f"Width {place:.0f}: {apart}" if width else apart)

@@ -1,11 +1,13 @@
 """What the page of a transition says in words, no stronger than the tables allow."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memgen_jax import data
 from memgen_jax.programs.transition.settings import TransitionRun
 
 UNDERTRAINED = 1.1  # held-out loss over that on own items, below which a network knows its items no better
+MOST_APART = 0.5  # of the memorized shares of two rules, above which a reader must know of both
 CRITICAL_SIZES = (
     "An interval has three parts: sampling, other samples of the same networks; thresholds, which were calibrated on "
     "finitely many items; trainings, other starts (and training sets, where seeds have their own), of which one "
@@ -73,6 +75,29 @@ def promise(run: TransitionRun) -> str:
     return said
 
 
+def rules_apart(rows: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> str:
+    """Where the two rules for thresholds tell another story of the same samples; "" where they do not.
+
+    One distance for every K is as fine as the whole data set. Where that is finer than what the networks reproduce,
+    near-copies of a few items do not pass for copies, and the labels speak of the threshold.
+
+    Args:
+      rows, other: of fractions.csv, of one width and all K: by the first rule, and by one rate at every K.
+    """
+    shares = {row["num_train"]: row["memorized"] for row in other}
+    apart = [row for row in rows if shares.get(row["num_train"], 0) - row["memorized"] > MOST_APART]
+    if not apart:
+        return ""
+    both = [
+        f"{100 * row['memorized']:.0f}% and {100 * shares[row['num_train']]:.0f}% at K = {row['num_train']:,.0f}"
+        for row in apart
+    ]
+    return (
+        f"The two rules for thresholds are far apart: by one distance and by one rate, {name_all(both)} are memorized. "
+        "The one distance is finer there than what the networks reproduce; read both."
+    )
+
+
 def third_regime(copying_rows: list[dict[str, Any]], denoising_rows: list[dict[str, Any]]) -> list[str]:
     """Sentences on the new samples of every K: where they lean on S, and where they are merely undertrained.
 
@@ -112,7 +137,11 @@ def third_regime(copying_rows: list[dict[str, Any]], denoising_rows: list[dict[s
 
 def name_sizes(sizes: list[float]) -> str:
     """ "2, 8 and 16"."""
-    words = [f"{size:,.0f}" for size in sizes]
+    return name_all([f"{size:,.0f}" for size in sizes])
+
+
+def name_all(words: Sequence[str]) -> str:
+    """ "one, two and three"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 

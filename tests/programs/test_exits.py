@@ -1,0 +1,23 @@
+import pytest
+
+from memgen_jax.programs import exits
+
+
+def test_a_folder_too_deep_to_be_made_is_a_mistake_of_what_was_given(tmp_path, capsys):
+    try:
+        (tmp_path / "/".join("a" * 1900)).mkdir(parents=True)
+    except (RecursionError, OSError) as error:
+        assert exits.defect("memgen audit", error) == exits.MISTAKE
+    else:
+        pytest.skip("this Python makes folders without recursion")
+    assert "give another path" in capsys.readouterr().err
+
+
+def test_another_recursion_without_end_is_a_defect_of_ours(tmp_path, capsys):
+    def endless():
+        endless()
+
+    with pytest.raises(RecursionError) as found:
+        endless()
+    assert exits.defect("memgen audit", found.value, tmp_path) == exits.DEFECT
+    assert list(tmp_path.glob("traceback-*.txt"))
