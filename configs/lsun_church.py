@@ -7,7 +7,7 @@ shows the histograms of K = 4,896. Thresholds of Table 2: LPIPS (AlexNet, v0.1),
 The long version's sweep of widths: `--config.widths=(64,96,128)`.
 Data: `lsun/church_outdoor` prepared by tensorflow-datasets as array_record, or a folder of images with
 `--config.data.name=FOLDER`; either way the central square, brought to 64×64 once and kept.
-LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 17 GB each.
+LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 20 GB each (the control; training 17).
 Cost by `--dry_run --devices=8`: 1.4e20 FLOPs, on an H200 306 device-hours (40 h on 8), 105 GB on disk; the time
 assumes 13% of its peak, what CIFAR10's network reaches on one (benchmarks/README.md), and was not measured.
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
