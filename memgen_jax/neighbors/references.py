@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Shaped
 
 from memgen_jax.mapped import let_go
-from memgen_jax.neighbors.resident import on_devices
+from memgen_jax.neighbors.resident import rows_there
 from memgen_jax.neighbors.rows import padded, place_of_references, point_amid, rows_per_tile, tile_sides
 from memgen_jax.neighbors.tiles import BLOCK, Prepared, prepare
 
@@ -78,7 +78,7 @@ class References:
 
     def queries(self, items: Shaped[np.ndarray, "query dim"], count: int) -> Prepared:
         """A tile of queries on the devices, less the centre, filled up to `count`."""
-        rows = on_devices(items, count, self.of_queries)
+        rows = rows_there(items, count, self.of_queries)
         return prepare(rows, self._centre_there, len(items), self.dtype)
 
     def everywhere_at_once(self, items: Shaped[np.ndarray, "query dim"], count: int) -> Prepared:
@@ -97,7 +97,7 @@ class References:
             found = self._prepared.get(first)
             if found is None:
                 part = self.items[first : first + size]
-                rows = on_devices(part, size, self.of_references)
+                rows = rows_there(part, size, self.of_references)
                 found = prepare(rows, self._centre_there, len(part), self.dtype)
             if self.keep:
                 self._prepared[first] = found

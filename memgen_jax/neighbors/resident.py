@@ -102,7 +102,7 @@ def taken(
     return chosen
 
 
-def on_devices(items: Shaped[np.ndarray, "row dim"], count: int, sharding: NamedSharding) -> Array:
+def rows_there(items: Shaped[np.ndarray, "row dim"], count: int, sharding: NamedSharding) -> Array:
     """The rows on the devices, laid out by `sharding`, and beyond them finite ones up to `count`.
 
     They are a new array, which may be used up.

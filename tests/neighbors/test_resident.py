@@ -10,6 +10,7 @@ from memgen_jax import neighbors
 from memgen_jax.metrics import Embedding
 from memgen_jax.neighbors import resident
 from memgen_jax.neighbors.references import References
+from memgen_jax.neighbors.rows import local_mesh
 
 
 @pytest.fixture
@@ -44,29 +45,29 @@ def items(seed, count):
 
 
 def test_embeddings_stay_on_the_devices_for_every_search_and_count(sent):
-    metric = embedding()
+    metric, on = embedding(), {"mesh": local_mesh()}  # as where devices are no processors
     samples, train = metric.vectors(items(2, 333)), metric.vectors(items(3, 170))
-    found = metric.search(samples, train[:130], k=3)
-    among = metric.search(samples, samples, exclude_self=True)
+    found = metric.search(samples, train[:130], k=3, **on)
+    among = metric.search(samples, samples, exclude_self=True, **on)
     counts = metric.count_within(samples[100:], train, np.array([2.0, 9.0]))
     assert sent == []
     copies = samples.copy(), train.copy()
-    assert np.array_equal(metric.search(copies[0], copies[1][:130], k=3).index, found.index)
-    assert np.array_equal(metric.search(copies[0], copies[1][:130], k=3).distance, found.distance)
-    assert np.array_equal(metric.search(copies[0], copies[0], exclude_self=True).index, among.index)
+    assert np.array_equal(metric.search(copies[0], copies[1][:130], k=3, **on).index, found.index)
+    assert np.array_equal(metric.search(copies[0], copies[1][:130], k=3, **on).distance, found.distance)
+    assert np.array_equal(metric.search(copies[0], copies[0], exclude_self=True, **on).index, among.index)
     assert np.array_equal(metric.count_within(copies[0][100:], copies[1], np.array([2.0, 9.0])), counts)
     assert len(sent) > 0  # copies are other arrays, which do go there
 
 
 def test_rows_taken_in_any_order_stay_there_too(sent):
-    metric = embedding()
+    metric, on = embedding(), {"mesh": local_mesh()}  # as where devices are no processors
     samples, train = metric.vectors(items(2, 40)), metric.vectors(items(3, 90))
     order = np.random.default_rng(4).permutation(90)[:60]
     own = neighbors.taken(train, order)
     np.testing.assert_array_equal(own, train[order])
-    found = metric.search(samples, own)
+    found = metric.search(samples, own, **on)
     assert sent == []
-    np.testing.assert_array_equal(found.index, metric.search(samples.copy(), train[order]).index)
+    np.testing.assert_array_equal(found.index, metric.search(samples.copy(), train[order], **on).index)
     assert neighbors.taken(train, slice(7)).base is not None  # a view, no copy
 
 
