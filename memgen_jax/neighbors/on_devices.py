@@ -15,31 +15,14 @@ from tqdm import tqdm
 
 from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.proof import Rounded, prove
-from memgen_jax.neighbors.rows import (
-    padded,
-    place_of_references,
-    point_amid,
-    refuse_what_is_not_finite,
-    rows_per_tile,
-    tile_sides,
-)
-from memgen_jax.neighbors.tiles import (
-    BLOCK,
-    Kept,
-    Prepared,
-    joined_shares,
-    nothing_kept,
-    prepare,
-    step,
-)
+from memgen_jax.neighbors.references import References
+from memgen_jax.neighbors.rows import padded, refuse_what_is_not_finite
+from memgen_jax.neighbors.tiles import Kept, joined_shares, nothing_kept, step
 from memgen_jax.shapes import Scalar
 
 # Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
 # from the system each time (glibc: above 32 MiB), and that takes longer than all that is done to a query.
 ITEMS_ON_CPU = 24 * 2**20  # bytes
-# Queries that an accelerator takes at once likewise: enough to keep it busy, and while it compares them the host
-# verifies those before and the next ones are on their way.
-QUERIES_ON_ACCELERATOR = 16_384
 
 
 class _UnderWay(NamedTuple):
@@ -56,20 +39,9 @@ class OnDevices:
     """The references with what a search over them needs; called once per set of queries."""
 
     def __init__(self, references: np.ndarray, memory: int, dtype: np.dtype, mesh: Mesh):
+        at_once = ITEMS_ON_CPU // (4 * references.shape[1])
+        self.there = References(references, memory, dtype, mesh, at_once)
         self.references, self.memory, self.dtype, self.mesh = references, memory, dtype, mesh
-        # Distances do not change when one point is taken from everything, and the Gram form loses
-        # less to cancellation. Any point amid the items will do: the median of a few of them.
-        self.centre = point_amid(references)
-        # Few references stay on the devices, ready, instead of coming again for each tile of queries.
-        count, dim = references.shape
-        place = place_of_references(count, dim, memory, mesh.devices.size)
-        self.keep, self.spread = place != "sent", place == "spread"
-        self.prepared: dict[int, Prepared] = {}
-        most = memory
-        if self.keep:  # small tiles of queries then cost no references sent again
-            on_cpu = mesh.devices.flat[0].platform == "cpu"
-            most = ITEMS_ON_CPU // (4 * dim) if on_cpu else QUERIES_ON_ACCELERATOR
-        self.query_side, self.reference_side = tile_sides(memory, dim, most)
 
     def __call__(
         self,
@@ -81,11 +53,7 @@ class OnDevices:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Squared distances (float64) and indices [query, k], and whether each row is proven."""
         candidates = min(candidates, len(self.references))
-        devices = self.mesh.devices.size
-        by_query, by_reference = (1, devices) if self.spread else (devices, 1)  # what is divided among them
-        query_tile = rows_per_tile(math.ceil(len(queries) / by_query), self.query_side, 16) * by_query
-        share = math.ceil(len(self.references) / by_reference)
-        reference_tile = rows_per_tile(share, self.reference_side, BLOCK) * by_reference
+        query_tile = self.there.rows_of_a_tile(len(queries))
         square = np.empty((len(queries), k))
         index = np.empty((len(queries), k), np.int64)
         certain = np.empty(len(queries), bool)
@@ -100,7 +68,7 @@ class OnDevices:
                 begun = None
                 if rows is not None:
                     own = queries[rows], exclude[rows]
-                    begun = rows, self._compare(*own, query_tile, reference_tile, candidates)
+                    begun = rows, self._compare(*own, query_tile, candidates)
                 if under_way is not None:
                     done, compared = under_way
                     found = self._fetch(queries, done, compared)
@@ -113,38 +81,27 @@ class OnDevices:
         return square, index, certain
 
     def _compare(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        query_tile: int,
-        reference_tile: int,
-        candidates: int,
+        self, queries: np.ndarray, exclude: np.ndarray, query_tile: int, candidates: int
     ) -> "_UnderWay":
         """Sends a tile of queries past all references; returns before the last of them is done."""
         split = NamedSharding(self.mesh, PartitionSpec("query"))
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        of_queries, of_references = (everywhere, split) if self.spread else (split, everywhere)
-        lists = self.mesh.devices.size if self.spread else 1  # of candidates, for each query
-        centre = jax.device_put(self.centre, everywhere)
-        tile = prepare(
-            jax.device_put(padded(queries, query_tile), of_queries), centre, len(queries), self.dtype
-        )
-        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), of_queries)
+        lists = self.mesh.devices.size if self.there.spread else 1  # of candidates, for each query
+        tile = self.there.queries(queries, query_tile)
+        ignored = self.there.like_queries(padded(exclude.astype(np.int32), query_tile))
         kept = jax.device_put(nothing_kept(lists * query_tile, candidates), split)
         largest = error = jnp.float32(0)
-        for first in range(0, len(self.references), reference_tile):
-            reference = self.prepared.get(first)
-            if reference is None:
-                part = self.references[first : first + reference_tile]
-                part_there = jax.device_put(padded(part, reference_tile), of_references)
-                reference = prepare(part_there, centre, len(part), self.dtype)
-            if self.keep:
-                self.prepared[first] = reference
+        for first, reference in self.there.tiles():
             jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
             kept = step(
-                kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh, self.spread
+                kept,
+                tile.item,
+                ignored,
+                reference.item,
+                reference.norm,
+                first,
+                self.mesh,
+                self.there.spread,
             )
-            let_go(self.references)
             largest = jnp.maximum(largest, reference.largest)
             error = jnp.maximum(error, reference.error.max())
         if candidates == len(self.references):  # nothing is left out
@@ -156,7 +113,8 @@ class OnDevices:
         largest = float(found.largest)
         if not (np.isfinite(largest) and np.isfinite(np.asarray(found.norm)[:count]).all()):
             refuse_what_is_not_finite(queries, self.references)
-        all_kept = joined_shares(found.kept, self.mesh.devices.size) if self.spread else found.kept
+        shares = self.mesh.devices.size if self.there.spread else 1
+        all_kept = joined_shares(found.kept, shares) if shares > 1 else found.kept
         kept = Kept(*(np.asarray(part)[:count] for part in all_kept))
         rounded = Rounded(
             np.sqrt(np.asarray(found.norm, np.float64)[:count]),

@@ -185,20 +185,24 @@ def test_the_search_is_proven_at_once_on_ordinary_data():
 def test_more_devices_give_the_same_bits_whether_each_has_all_references_or_its_share():
     program = """
 import sys, numpy as np, jax
-from memgen_jax.neighbors import on_devices, rows, search
+from memgen_jax.neighbors import count_within, references, rows, search
 items = np.random.default_rng(0).normal(size=(333, 30)).astype(np.float32)
 items[300:310] = items[5]  # equal items, in the shares of different devices
 places = set()
 def place(*arguments):
     places.add(rows.place_of_references(*arguments))
     return rows.place_of_references(*arguments)
-on_devices.place_of_references = place
+references.place_of_references = place
 for k, self_search in ((1, False), (3, False), (1, True)):
     found = [search(items, items if self_search else items[:100], k=k, exclude_self=self_search,
              memory=2**15, mesh=jax.sharding.Mesh(np.array(jax.devices()[:n]), "query"))
              for n in (1, 3, 8)]
     for other in found[1:]:
         assert (found[0].index == other.index).all() and (found[0].distance == other.distance).all()
+radii = np.unique(search(items, items, k=4, exclude_self=True, memory=2**15).distance)[[0, 5, 500]].astype(float)
+counts = [count_within(items, items, radii, exclude_self=True, memory=2**15,
+          mesh=jax.sharding.Mesh(np.array(jax.devices()[:n]), "query")) for n in (1, 3, 8)]
+assert (counts[0] == counts[1]).all() and (counts[0] == counts[2]).all() and counts[0].sum() > 500
 print(jax.device_count(), *sorted(places))
 """
     done = subprocess.run(
