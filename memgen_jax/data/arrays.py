@@ -64,8 +64,9 @@ def read_arrays(
 ) -> Items:
     """Reads `.npz` and `.npy` files as one set, in their order, as samplers write them: a few items a file.
 
-    The array of each is chosen as by `read_array`, and one range counts for all: a file without dark pixels must not
-    be read as another kind. A file of labels, one number an item, is no part of the set.
+    The array of each is chosen as by `read_array`. Float images of all files are in one range, that of the file that
+    reaches lowest; a file that by itself would be read in another one is refused unless `value_range` is said, for it
+    may hold bright images or be stored otherwise. A file of labels, one number an item, is no part of the set.
 
     Raises:
       InputError: names the file and what is wrong with it.
@@ -97,7 +98,7 @@ def read_arrays(
         names += numbered(file.name, len(part.array))
     if not parts:
         raise InputError(f"none of the {len(files)} files ({files[0]}, ...) holds items: check them")
-    note, values = _finished(parts, value_range, memory)
+    note, values = _finished(parts, value_range, memory, alike=True)
     said = f"{len(parts)} files as one set"
     return account.of(
         Items(
@@ -316,9 +317,13 @@ def span(part: Part) -> tuple[float, float]:
 
 
 def _finished(
-    parts: Sequence[Part], value_range: str | None, memory: int | None
+    parts: Sequence[Part], value_range: str | None, memory: int | None, *, alike: bool = False
 ) -> tuple[str, list[Shaped[np.ndarray, "item ..."]]]:
-    """The arrays as uint8 images or float32 vectors, and what was done to them."""
+    """The arrays as uint8 images or float32 vectors, and what was done to them.
+
+    Args:
+      alike: whether each part must by itself look as if it were in the range of all.
+    """
     ranges.require_known(value_range)
     spans = [span(part) if part.array.dtype != np.uint8 else (0.0, 255.0) for part in parts]
     floats = [own for own, part in zip(spans, parts, strict=True) if part.needs_range]
@@ -328,6 +333,8 @@ def _finished(
         (chosen,) = ranges.decide(
             {what: (min(low for low, _ in floats), max(high for _, high in floats))}, value_range
         ).values()
+        if alike and value_range is None:
+            _require_one_range(parts, spans)
         note = ranges.described(chosen)
     values = []
     for part in parts:
@@ -348,3 +355,18 @@ def _finished(
             array = room.in_memory(array)
         values.append(array)
     return note, values
+
+
+def _require_one_range(parts: Sequence[Part], spans: Sequence[tuple[float, float]]) -> None:
+    """Refuses float images of which some reach below 0 and others do not."""
+    told = [
+        (low, high, part.what) for (low, high), part in zip(spans, parts, strict=True) if part.needs_range
+    ]
+    (low, high, lowest), (bright_low, bright_high, bright) = min(told), max(told)
+    if low < -ranges.ROUNDING <= bright_low:
+        raise InputError(
+            f"the float images of {legible(lowest)} run from {low:g} to {high:g} and those of {legible(bright)} from "
+            f"{bright_low:g} to {bright_high:g}: one may be in [-1, 1] and the other in [0, 1], and a set has one "
+            "range; say it with {0}=-1,1 or {0}=0,1, or save all as uint8 0..255",
+            "value_range",
+        )

@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Int64
 
-from memgen_jax.errors import InputError
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError, whole_number
 
 ORDERS = ("numpy", "torch", "given")
 """Whose permutation orders the items: NumPy's, that of `torch.randperm`, or none."""
@@ -11,28 +12,41 @@ SUBSET_SEED = 3407
 """Seed of the one permutation of which every subset is a prefix (Pham et al. 2025, App. D)."""
 
 
+@takes_arrays
 def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """The one order of the data set from which all subsets are taken.
 
     The subset of size K is the first K entries, so a smaller subset lies inside every larger one.
 
+    Raises:
+      InputError: num_items or the seed is no whole number from 0 on.
+
     >>> from memgen_jax import data
     >>> sorted(data.permutation(5).tolist())
     [0, 1, 2, 3, 4]
     """
-    return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
+    num_items = whole_number("num_items", num_items, 0)
+    seeds = [whole_number("seed", part, 0) for part in (seed if isinstance(seed, tuple) else (seed,))]
+    own = seeds if isinstance(seed, tuple) else seeds[0]
+    return np.random.default_rng(own).permutation(num_items).astype(np.int64)
 
 
+@takes_arrays
 def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray, " num_items"]:
     """`torch.randperm(num_items)` after `torch.manual_seed(seed)` on a CPU, without PyTorch.
 
     The first K entries are the training subset of the networks that the paper's authors released. The generator is the
     Mersenne Twister, the shuffle Fisher and Yates's: entry i changes places with i + draw mod (n - i).
 
+    Raises:
+      InputError: num_items is no whole number from 0 on, or the seed none in 0..2^32 - 1.
+
     >>> from memgen_jax.data import torch_randperm
     >>> torch_randperm(10).tolist()
     [9, 1, 5, 7, 3, 2, 8, 6, 4, 0]
     """
+    num_items = whole_number("num_items", num_items, 0)
+    seed = whole_number("seed", seed, 0, 2**32 - 1)
     generator = np.random.MT19937()
     generator._legacy_seeding(seed)  # type: ignore[attr-defined]  # as every Mersenne Twister but numpy's newer ones
     draws = generator.random_raw(max(num_items - 1, 1)).tolist()
@@ -43,6 +57,7 @@ def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray,
     return np.array(order, np.int64)
 
 
+@takes_arrays
 def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num_items"]:
     """The order of which training sets are prefixes, by its name, one of `ORDERS`.
 
@@ -52,10 +67,11 @@ def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num
     if name not in ORDERS:
         raise InputError.setting("order", name, f"one of {', '.join(ORDERS)}")
     if name == "given":
-        return np.arange(num_items)
+        return np.arange(whole_number("num_items", num_items, 0))
     return torch_randperm(num_items) if name == "torch" else permutation(num_items)
 
 
+@takes_arrays
 def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     """The paper's sizes K: coarse up to A, dense from A to B, coarse up to the whole data set.
 
@@ -74,6 +90,7 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     >>> len(sizes), sizes[:5], 7310 in sizes
     (38, (2, 501, 1001, 1500, 2000), True)
     """
+    total = whole_number("total", total, 0)
     if not 2 < a < b < total:
         allowed = (
             f"A and B such that 2 < A < B < {total} (the number of training items), around the sizes where "
@@ -84,6 +101,7 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     return tuple(sorted({int(size) for piece in pieces for size in piece}))
 
 
+@takes_arrays
 def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
     """The search that comes before A and B are known: `first`, doubling, ending at `total`.
 
@@ -92,10 +110,11 @@ def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
     (500, 1000, 2000, 4000, 5000)
     """
     for name, value in (("grid_first", first), ("total", total)):
-        if value < 1:
+        if not value >= 1:
             raise InputError.setting(name, value, "at least 1 training item")
+        whole_number(name, value, 1)
     sizes = []
-    size = first
+    size, total = int(first), int(total)
     while size < total:
         sizes.append(size)
         size *= 2

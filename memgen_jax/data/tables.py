@@ -13,6 +13,7 @@ from memgen_jax.data import images
 from memgen_jax.data.arrays import as_pixels
 from memgen_jax.data.items import Account, Items, first_line, legible, listed, numbered
 from memgen_jax.errors import InputError
+from memgen_jax.files import shown
 
 SUFFIXES = (".parquet", ".arrow", ".feather")
 USUAL_COLUMNS = ("image", "images", "img", "jpg", "jpeg", "png", "webp", "pixel_values", "pixels", "x")
@@ -91,10 +92,10 @@ def is_of_saved(name: str) -> bool:
 def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
     """Split -> its files, of what `save_to_disk` wrote: a data set (split "") or a dict of them; None of others."""
     if (folder / "state.json").is_file():
-        return {"": sorted(folder.glob("*.arrow"))}
+        return {"": shown(folder.glob("*.arrow"))}
     if (folder / "dataset_dict.json").is_file():
         return {
-            inner.name: sorted(inner.glob("*.arrow"))
+            inner.name: shown(inner.glob("*.arrow"))
             for inner in sorted(folder.iterdir())
             if (inner / "state.json").is_file()
         }

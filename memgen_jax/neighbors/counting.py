@@ -31,6 +31,7 @@ from memgen_jax.neighbors.rows import (
 from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, Prepared
 
 INSIDE, OPEN = 1, 2  # what the scores of a pair say of a radius
+LONGEST = 1.8e19  # a distance whose square a float32 holds, with some room
 SLACK = 2.0**-21  # of a distance: more than its rounding to float32
 
 
@@ -86,6 +87,7 @@ def count_within(
         )
     if not radii.size or not (np.isfinite(radii).all() and (radii >= 0).all()):
         raise InputError.setting("radius", radius, "a finite distance ≥ 0")
+    radii = _cut(radii, queries, references, squared, scale)
     mesh = mesh or local_mesh()
     counter = _Counter(
         references,
@@ -109,6 +111,31 @@ class _UnderWay(NamedTuple):
     references: Prepared
     sure: Array  # pairs that are inside for certain, [query, radius], or such for each device's share of references
     open: Array  # whether a query has pairs that are left open, [query], likewise
+
+
+def _cut(
+    radii: Float[np.ndarray, "*query radius"],
+    queries: np.ndarray,
+    references: np.ndarray,
+    squared: bool,
+    scale: float,
+) -> Float[np.ndarray, "*query radius"]:
+    """The radii, those cut whose square a float32 cannot hold: no distance lies beyond what they are cut to.
+
+    Raises:
+      InputError: one may.
+    """
+    longest = LONGEST * scale
+    longest = longest**2 if squared else longest
+    if radii.max() <= longest:
+        return radii
+    reach = sum(
+        max(abs(float(items.max())), abs(float(items.min()))) * items.shape[1] ** 0.5
+        for items in (queries, references)
+    )
+    if reach > LONGEST:  # NaN is found, and told, where items are compared
+        refuse_what_is_not_finite(queries, references)
+    return np.minimum(radii, longest)
 
 
 class _Counter:

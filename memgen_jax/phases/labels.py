@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 
 MEMORIZED = 0
@@ -40,7 +40,7 @@ def classify(
       `MEMORIZED`, `SPURIOUS` or `GENERALIZED` per sample, int32.
 
     Raises:
-      InputError: a threshold is negative or not a number, or a distance is not a number.
+      InputError: a threshold or a distance is negative or not a number.
 
     >>> import numpy as np
     >>> from memgen_jax import classify, phases
@@ -56,6 +56,7 @@ def classify(
         )
     if np.isnan(train_distance).any() or np.isnan(synthetic_distance).any():
         raise InputError("a distance is NaN, so its sample has no label; look for NaN pixels")
+    require_distances(infinite=True, train_distance=train_distance, synthetic_distance=synthetic_distance)
     memorized = train_distance <= delta_m
     repeated = synthetic_distance <= delta_s
     return np.where(memorized, MEMORIZED, np.where(repeated, SPURIOUS, GENERALIZED)).astype(np.int32)

@@ -310,7 +310,7 @@ def beside_rows(folders: Iterable[str]) -> list[dict[str, Any]]:
             views, critical = outcome["onset"], outcome["critical"]
             rows += [
                 {
-                    "name": f"{file.parent.name},\n{VIEW_NAMES[view]}",
+                    "name": f"{outcome['data']} ({file.parent.name}),\n{VIEW_NAMES[view]}",
                     "critical": found,
                     "window": found["window"],
                     "fall": {"e_og": found["fall"]},
