@@ -269,6 +269,7 @@ def compare(argv: Sequence[str]) -> int:
     """`memgen compare RUN RUN… --out DIR`."""
     from memgen_jax.programs.compare import program
 
+    refuse_repeated(argv)
     program.main(argv[1:])
     return exits.DONE
 

@@ -71,7 +71,7 @@ class Workdir:
         if known is not None:
             differing = _differing(config, known, frozenset(free), absent)
             may_change = {*growing, *(changeable if shard == (0, 1) else ())}
-            _require_same({k: v for k, v in differing.items() if k not in may_change}, self.path)
+            _require_same({k: v for k, v in differing.items() if k not in may_change}, config, self.path)
             self.changed = differing
         else:
             before_creating()
@@ -206,6 +206,20 @@ def environment() -> dict[str, Any]:
     }
 
 
+# What is recorded of a user's FILE.py -> the setting that names it.
+CODE_OF = {
+    "model.code": "model.name",
+    "process.code": "process.name",
+    "data.code": "data.name",
+    "phases.metric_code": "phases.metric",
+}
+
+
+def _file_of(function: str) -> str:
+    """ "mine.py" of "/home/me/mine.py:network(width=3)"."""
+    return os.path.basename(function.partition(".py:")[0]) + ".py"
+
+
 def _differing(
     config: Any, known: Any, free: frozenset[str], absent: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
@@ -233,7 +247,19 @@ def _value(setting: Any) -> Any:
     return "absent" if setting is None else setting
 
 
-def _require_same(differing: Mapping[str, tuple[Any, Any]], path: epath.Path) -> None:
+def _require_same(differing: Mapping[str, tuple[Any, Any]], config: Any, path: epath.Path) -> None:
+    ours = _flatten(config)
+    files = {name: ours.get(of) for name, of in CODE_OF.items() if name in differing}
+    of_functions = {name: file for name, file in files.items() if file and CODE_OF[name] not in differing}
+    if of_functions:
+        named = " and ".join(sorted({_file_of(file) for file in of_functions.values()}))
+        others = {name: change for name, change in differing.items() if name not in of_functions}
+        more = f", and other settings differ: {name_changes(others)}" if others else ""
+        raise InputError(
+            f"the code of {named} has changed since the run in workdir {path} was made{more}; bring it back as it "
+            "was, or choose another folder."
+        )
+    differing = {name: change for name, change in differing.items() if name not in CODE_OF} or differing
     if differing:
         raise InputError(
             f"workdir {path} belongs to a run with other settings: {name_changes(differing)}; "

@@ -312,7 +312,8 @@ def find_attractors(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
                 for name, ends in (("exact", exact), ("learned", own)):
                     counts, points = toy_memory.count_attractors(run, patterns, ends)
                     where = {"num_train": size, "time": t, "beta": run.beta(t), "landscape": name}
-                    rows.append(where | counts | theory)
+                    own_width = {"width": run.settings.model.width if name == "learned" else None}
+                    rows.append(where | counts | theory | own_width)
                     minima += [(size, t, name == "learned", *x) for x in points]
                 stage.advance(1)
     columns = np.array(minima, np.float64).reshape(-1, 5).T

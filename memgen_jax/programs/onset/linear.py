@@ -211,7 +211,7 @@ def table(
                     "covariance": covariance,
                     "nested": settings.nested,
                     "num_original": settings.num_original,
-                    "mean": settings.mean,
+                    "data_mean": settings.mean,
                     "sigma": settings.sigma,
                     "final_time": settings.final_time,
                     "noise_scale": settings.noise_scale,

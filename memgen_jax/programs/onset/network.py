@@ -140,6 +140,11 @@ class NetworkOnsetRun:
                 f"sampler.num_samples for the control and {original} for one simulation (metric.small_sets)."
             )
         total = max(s.num_train)
+        if total > s.data.num_original:
+            raise InputError(
+                f"num_train={total} lies beyond data.num_original={s.data.num_original}, the originals that stand for "
+                "the truth: give smaller sizes, or more originals."
+            )
         pixels = data.gaussian_pixels(
             (s.data.side, s.data.side, 1),
             total,
@@ -300,6 +305,7 @@ def compare(
             row[f"{name}_scaled"] = row[name] / scale
             row[f"{name}_scaled_low"] = (row[name] - 2 * row[f"{name}_se"]) / scale
             row[f"{name}_scaled_high"] = (row[name] + 2 * row[f"{name}_se"]) / scale
+        row["width"] = s.unet.width if row["source"] == "model" else None
     sizes = sorted(set(s.num_train))
     summary = {
         "num_parameters": run.num_parameters(),

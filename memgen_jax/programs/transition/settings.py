@@ -115,6 +115,17 @@ class TransitionSettings:
                 raise InputError(f"seeds={seed} is not a whole number in 0..{2**32 - 1}.")
 
 
+def require_sizes(settings: TransitionSettings, before: growth.Before | None) -> None:
+    """Refuses a run of no size K, which neither its settings nor its workdir name."""
+    from_elsewhere = settings.sets or settings.members_from or (before and before.sizes)
+    if settings.grid == "given" and not settings.num_train and not from_elsewhere:
+        raise InputError(
+            "there are no sizes K: give {0}=FOLDER, samples that were made elsewhere for each K, or {1}=(…), sizes of "
+            "training sets.",
+            *("sets", "num_train"),
+        )
+
+
 class TransitionPlan:
     """What a run will do, as far as its settings and the shape of its data tell.
 
@@ -175,6 +186,7 @@ class TransitionPlan:
             )
         if s.phases.rule not in phases.RULES:
             raise InputError.setting("phases.rule", s.phases.rule, f"one of {', '.join(phases.RULES)}")
+        require_sizes(s, before)
         self.use_sizes(
             self.released.sizes(s.num_train)
             if self.released
@@ -301,6 +313,7 @@ class TransitionRun(TransitionPlan):
             settings = dataclasses.replace(
                 settings, num_train=self.own_sets.sizes, seeds=self.own_sets.seeds, grid="given"
             )
+        require_sizes(settings, before)  # before anything is read
         self.dataset, self.places = load_items(settings, dataset)
         order = None if self.places else data.subset_order(self.dataset.num_train, settings.data.order)
         self.train = self.dataset.train if order is None else self.dataset.train[order]
