@@ -5,9 +5,11 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import io
 import os
 import re
 import sys
+import tokenize
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +27,7 @@ class UserFunction(NamedTuple):
     Attributes:
       where: FILE.py:FUNCTION with the file's whole path, so that it is found from another folder too.
       call: the function.
-      code: SHA-256 of the file, and of the files beside it that it imports: what the function does.
+      code: SHA-256 of the file, and of the files beside it that it imports: what the function does; see `code_of`.
       arguments: its keyword arguments and their defaults, without what the program gives it.
     """
 
@@ -136,11 +138,43 @@ def split_call(name: str, field: str) -> tuple[str, dict[str, Any]]:
 
 
 def code_of(path: Path) -> str:
-    """SHA-256 of a Python file and of those in its folder that it imports, one after another."""
+    """SHA-256 of a Python file and of those in its folder that it imports, one after another.
+
+    Of their text without comments, docstrings and empty lines, which change nothing that the code does; not of the
+    parsed code, which another Python parses otherwise.
+    """
     digest = hashlib.sha256()
     for file in sorted(_with_neighbours(path)):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(file.name.encode() + b"\0" + _without_remarks(file.read_bytes()).encode() + b"\0")
     return digest.hexdigest()
+
+
+def _without_remarks(source: bytes) -> str:
+    """The text of Python code without comments, docstrings, empty lines and blanks at the ends of lines."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    lines = [
+        line.encode() for line in io.StringIO(source.decode(encoding), newline=None)
+    ]  # columns of ast are bytes
+    cuts: list[tuple[int, int, int, int | None]] = [
+        (
+            token.start[0],
+            len(lines[token.start[0] - 1].decode()[: token.start[1]].encode()),
+            token.end[0],
+            None,
+        )
+        for token in tokenize.tokenize(io.BytesIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                cuts.append((value.lineno, value.col_offset, value.end_lineno or 0, value.end_col_offset))
+    for first_line, start, last_line, end in sorted(cuts, reverse=True):
+        rest = b"" if end is None else lines[last_line - 1][end:]
+        lines[first_line - 1 : last_line] = [lines[first_line - 1][:start] + rest]
+    return "\n".join(text for line in lines if (text := line.decode().rstrip()))
 
 
 def _with_neighbours(path: Path) -> set[Path]:

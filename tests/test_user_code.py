@@ -39,6 +39,20 @@ def test_the_code_holds_the_files_beside_it_that_it_imports_and_no_others(write)
         assert code_of(file) != before
 
 
+def test_comments_docstrings_and_empty_lines_are_no_code_and_strings_are(write):
+    plain = code_of(write('def f(x):\n    y = "# one"\n    return x\nclass A:\n    z = 1\n'))
+    remarked = (
+        '"""Module."""\n# über\n\ndef f(x):  # says\n    """Two\n    lines."""\n    y = "# one"  # é\n\n'
+    )
+    assert (
+        code_of(write(remarked + '    return x\nclass A:\n    "ä"; z = 1\n')) != plain
+    )  # what is left is "; z = 1"
+    remarked += '    return x\nclass A:\n    """Kept."""\n\n    z = 1  \n'
+    assert code_of(write(remarked)) == plain
+    assert code_of(write(remarked.replace("# one", "# two"))) != plain
+    assert code_of(write(remarked.replace("z = 1", "z = 2"))) != plain
+
+
 def test_a_file_that_changed_is_run_again(write):
     import os
 

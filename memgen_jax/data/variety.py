@@ -48,6 +48,9 @@ def without_seen(dataset: Dataset) -> Dataset:
     if not seen.any():
         return dataset
     if seen.all():
+        require_variety(
+            dataset.train, dataset.held_out, dataset.name
+        )  # of one and the same item that is the matter
         raise InputError(
             f"every one of the {len(seen):,} held-out items of {dataset.name} is a training item too: give real items "
             "that no network has seen"

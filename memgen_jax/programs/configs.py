@@ -95,6 +95,43 @@ def program_of(config: ConfigDict) -> Any:
     raise InputError(f"the config has not the settings of any program ({', '.join(PROGRAMS)}).")
 
 
+def require_own(config: ConfigDict, where: str, name: str) -> None:
+    """Refuses, by its program's name, a config that is for another one.
+
+    Args:
+      where: what was given as --config, for the sentence.
+      name: of the program that was started.
+    Raises:
+      InputError: the config does not belong to the program, and belongs to another.
+    """
+    if name not in PROGRAMS or _fits(name, config):
+        return
+    others = [other for other in PROGRAMS if _fits(other, config)]
+    if not others and not _fits(name, config, by_names=True):  # one with a mistake in it
+        others = [other for other in PROGRAMS if _fits(other, config, by_names=True)]
+    if others:
+        other = others[0]
+        raise InputError(
+            f"--config={where} is a config of memgen {other}, and this is memgen {name}: give another config, or "
+            f"start memgen {other}."
+        )
+
+
+def _fits(name: str, config: ConfigDict, *, by_names: bool = False) -> bool:
+    """Whether a config has the settings of a program, or at least no other groups and settings on top."""
+    from memgen_jax.programs.settings import settings_from
+
+    program = importlib.import_module(f"memgen_jax.programs.{name}.program").PROGRAM
+    try:
+        settings = program.settings_of(config)
+        if by_names:
+            return set(config) <= {field.name for field in dataclasses.fields(settings)}
+        settings_from(settings, config)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def list_configs() -> str:
     """A line a config: its name and what it is."""
     width = max(map(len, names()))

@@ -75,7 +75,7 @@ FILES: dict[str, dict[str, str]] = {
     },
     "compare": {
         "compare.csv": "one row for each run and critical size",
-        "differences.csv": "one row for each pair of runs and critical size: their ratio",
+        "differences.csv": "one row for each pair of runs and critical size: their ratio and its interval",
         "compare.json": "the settings in which the runs differ",
         "columns.json": "what the columns of the tables beside it mean",
     },

@@ -279,7 +279,7 @@ def capacity(rows: Rows) -> "matplotlib.figure.Figure":
     """The training-set size at which each width of network turns, by either paper.
 
     Args:
-      rows: of capacity.csv: `width`, `turn` (what happens), `num_train` with `low` and `high`; a `num_train`
+      rows: of capacity.csv: `width`, `turn` (what happens), `critical_num_train` with `low` and `high`; one
         of None was not reached.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -288,11 +288,11 @@ def capacity(rows: Rows) -> "matplotlib.figure.Figure":
     axes = figure.subplots()
     widths = sorted({float(row["width"]) for row in rows})
     for index, turn in enumerate(dict.fromkeys(row["turn"] for row in rows)):
-        own = [row for row in rows if row["turn"] == turn and row["num_train"] is not None]
+        own = [row for row in rows if row["turn"] == turn and row["critical_num_train"] is not None]
         if not own:
             continue
         own.sort(key=lambda row: row["width"])
-        value, low, high = (style.column(own, name) for name in ("num_train", "low", "high"))
+        value, low, high = (style.column(own, name) for name in ("critical_num_train", "low", "high"))
         place = style.column(own, "width") * 1.03 ** (index - 1.5)  # beside each other
         axes.errorbar(
             place, value, [value - low, high - value], color=_COLORS[index % 4], marker=_MARKERS[index % 4],

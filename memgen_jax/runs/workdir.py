@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Workdir:
         free: Iterable[str] = (),
         changeable: Iterable[str] = (),
         growing: Iterable[str] = (),
+        absent: Mapping[str, Any] = MappingProxyType({}),
         shard: tuple[int, int] = (0, 1),
         before_creating: Callable[[], object] = lambda: None,
         command: str = "",
@@ -53,6 +55,7 @@ class Workdir:
           changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
             what follows from them, and calls `adopt_config`.
           growing: the same of those by which a run grows, which parts of it may change too.
+          absent: settings that the folder's run may be too old to have: dotted name -> what they were then.
           shard: parts of one run may share the folder, each part once.
           command: the command line that makes the run, for its page.
           before_creating: called before a new run leaves its first trace; what it raises leaves none.
@@ -66,9 +69,9 @@ class Workdir:
         known = self._read_known_config()
         self.changed: dict[str, tuple[Any, Any]] = {}
         if known is not None:
-            differing = _differing(config, known, frozenset(free))
+            differing = _differing(config, known, frozenset(free), absent)
             may_change = {*growing, *(changeable if shard == (0, 1) else ())}
-            _require_same({k: v for k, v in differing.items() if k not in may_change}, self.path)
+            _require_same({k: v for k, v in differing.items() if k not in may_change}, config, self.path)
             self.changed = differing
         else:
             before_creating()
@@ -203,12 +206,29 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _differing(config: Any, known: Any, free: frozenset[str]) -> dict[str, tuple[Any, Any]]:
+# What is recorded of a user's FILE.py -> the setting that names it.
+CODE_OF = {
+    "model.code": "model.name",
+    "process.code": "process.name",
+    "data.code": "data.name",
+    "phases.metric_code": "phases.metric",
+}
+
+
+def _file_of(function: str) -> str:
+    """ "mine.py" of "/home/me/mine.py:network(width=3)"."""
+    return os.path.basename(function.partition(".py:")[0]) + ".py"
+
+
+def _differing(
+    config: Any, known: Any, free: frozenset[str], absent: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
     """Settings that are not the same: name -> (there, now). One left at None or "" is as good as absent."""
     ours, theirs = (
         {name: None if value == "" else value for name, value in _flatten(tree).items()}
         for tree in (config, known)
     )
+    theirs = {**absent, **theirs}
     return {
         name: (theirs.get(name), ours.get(name))
         for name in sorted(ours.keys() | theirs.keys())
@@ -227,7 +247,19 @@ def _value(setting: Any) -> Any:
     return "absent" if setting is None else setting
 
 
-def _require_same(differing: Mapping[str, tuple[Any, Any]], path: epath.Path) -> None:
+def _require_same(differing: Mapping[str, tuple[Any, Any]], config: Any, path: epath.Path) -> None:
+    ours = _flatten(config)
+    files = {name: ours.get(of) for name, of in CODE_OF.items() if name in differing}
+    of_functions = {name: file for name, file in files.items() if file and CODE_OF[name] not in differing}
+    if of_functions:
+        named = " and ".join(sorted({_file_of(file) for file in of_functions.values()}))
+        others = {name: change for name, change in differing.items() if name not in of_functions}
+        more = f", and other settings differ: {name_changes(others)}" if others else ""
+        raise InputError(
+            f"the code of {named} has changed since the run in workdir {path} was made{more}; bring it back as it "
+            "was, or choose another folder."
+        )
+    differing = {name: change for name, change in differing.items() if name not in CODE_OF} or differing
     if differing:
         raise InputError(
             f"workdir {path} belongs to a run with other settings: {name_changes(differing)}; "

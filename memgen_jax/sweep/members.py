@@ -116,7 +116,7 @@ def make_members(
     """
     sizes = sorted(set(num_train))
     if not sizes or not seeds or not widths:
-        raise InputError("the sweep has no members: give at least one num_train and one seed.")
+        raise InputError("the sweep has no members: {0} and {1} each need one value.", "num_train", "seeds")
     for size in sizes:
         if not 1 <= size <= total:
             allowed = f"in 1..{total}, the number of training items of this data set"

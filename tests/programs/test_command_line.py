@@ -31,9 +31,9 @@ def program(**more):
 
 
 def read(file, *argv, variant="", **more):
-    return command_line.read_command_line(
-        program(**more), [f"--config={file}{variant}", "--workdir=w", *argv], "memgen trial"
-    )
+    own = [f"--config={file}{variant}", "--workdir=w"]
+    own = [word for word in own if not any(given.startswith(word.partition("=")[0] + "=") for given in argv)]
+    return command_line.read_command_line(program(**more), [*own, *argv], "memgen trial")
 
 
 def test_settings_are_taken_from_the_file_the_variant_and_the_line(file):
@@ -94,12 +94,17 @@ def test_a_config_is_named_or_a_path():
         ("--dry_run", "there is no flag --dry_run; see --help."),
         ("--processes=auto", "there is no flag --processes; see --help."),
         ("x", "unexpected argument 'x'"),
+        ("--config.seed=1 --config.seed=2", "--config.seed is given twice: give it once."),
+        ("--config.seed 1 --config.seed=2", "--config.seed is given twice"),
+        ("--config.on=True --noconfig.on", "--config.on is given twice"),
+        ("--workdir=v --workdir=w", "--workdir is given twice"),
+        ("--config=digits --config=circle", "--config is given twice"),
         ("--workdir=", "no --workdir given"),
     ],
 )
 def test_a_mistake_is_told_by_the_flag(argv, sentence, file):
     with pytest.raises(InputError) as raised:
-        read(file, argv.format(file=file))
+        read(file, *argv.format(file=file).split())
     assert sentence in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -119,6 +124,14 @@ def test_a_config_file_that_does_not_work_is_named_with_what_it_raised(file):
         (InputError.setting("num_steps", 30, "below 9"), "num_steps=30 must be below 9."),
         (InputError.setting("workdir", "w", "a folder"), "--workdir='w' must be a folder."),
         (InputError("two images are missing."), "two images are missing."),
+        # What a sentence names outright is found by its name.
+        (InputError("seed=-1 is no seed."), "--config.seed=-1 is no seed."),
+        (
+            InputError(
+                "train.rate=9 needs train.num_steps above 1, as seed; see a/train.rate, 'train.rate'."
+            ),
+            "--config.train.rate=9 needs --config.train.num_steps above 1, as seed; see a/train.rate, 'train.rate'.",
+        ),
     ],
 )
 def test_what_the_library_says_of_a_setting_is_told_by_its_flag(error, words, file):

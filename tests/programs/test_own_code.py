@@ -177,6 +177,6 @@ def test_a_run_of_ones_own_network_process_metric_and_data(file, tmp_path):
     subprocess.run(command, check=True, timeout=600)
     summary = json.loads((tmp_path / "run/transition.json").read_text())
     assert summary["metric"] == "L2, pixels in [0, 1]"
-    file.write_text(MINE + "\n# another network now\n")
+    file.write_text(MINE + "\nANOTHER = 1\n")
     again = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert again.returncode == 2 and "model.code" in again.stderr
+    assert again.returncode == 2 and f"the code of {file.name} has changed" in again.stderr

@@ -6,14 +6,16 @@ import pytest
 from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
+from memgen_jax.programs.circle.program import PROGRAM as CIRCLE
 from memgen_jax.programs.command_line import read_command_line
 from memgen_jax.programs.configs import program_of
 from memgen_jax.programs.geometry.program import PROGRAM as GEOMETRY
 from memgen_jax.programs.launcher import require_own_workdir
 from memgen_jax.programs.onset.linear import LinearOnsetSettings
+from memgen_jax.programs.onset.program import PROGRAM as ONSET
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition.program import PROGRAM as TRANSITION
-from memgen_jax.programs.transition.settings import SamplerSettings, TransitionSettings
+from memgen_jax.programs.transition.settings import SamplerSettings, TransitionRun, TransitionSettings
 
 SMALL = {
     "data": {"name": "digits"},
@@ -80,6 +82,47 @@ def test_another_programs_folder_is_called_by_its_name(tmp_path):
     with pytest.raises(InputError, match="holds a run of memgen onset, and this is memgen transition"):
         require_own_workdir(TRANSITION, str(tmp_path))
     require_own_workdir(TRANSITION, str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("program", "config", "other"),
+    [
+        (CIRCLE, "digits:smoke", "transition"),
+        (TRANSITION, "circle:smoke", "circle"),
+        (TRANSITION, "onset_unet:smoke", "onset"),
+        (GEOMETRY, "onset_linear", "onset"),
+        (ONSET, "geometry_digits", "geometry"),
+    ],
+)
+def test_a_config_of_another_program_is_called_by_its_program(program, config, other):
+    said = f"--config={config} is a config of memgen {other}, and this is memgen {program.name}"
+    with pytest.raises(InputError, match=said):
+        read_command_line(program, [f"--config={config}", "--workdir=w"])
+
+
+def test_a_file_of_another_programs_config_is_told_too_though_it_holds_a_mistake(tmp_path):
+    file = tmp_path / "mine.py"
+    for change in ("", "c.sampler.num_steps = 0; "):
+        file.write_text(
+            "from memgen_jax.programs.configs import load_config\n"
+            f"def get_config():\n    c = load_config('circle:smoke'); {change}return c\n"
+        )
+        with pytest.raises(InputError, match="is a config of memgen circle"):
+            read_command_line(TRANSITION, [f"--config={file}", "--workdir=w"])
+
+
+def test_a_setting_that_no_config_can_have_is_told_by_its_flag_before_the_config_is_whole():
+    with pytest.raises(InputError, match=r"^--config\.model\.name='foo' must be one of"):
+        read_command_line(TRANSITION, ["--config=digits:smoke", "--config.model.name=foo", "--workdir=w"])
+
+
+def test_own_sets_without_sets_asks_for_them_before_anything_is_read():
+    from memgen_jax.programs.configs import load_config
+
+    config = load_config("own_sets")
+    config.data.name = "no/such/items.npy"
+    with pytest.raises(InputError, match="there are no sizes K: give sets=FOLDER"):
+        TransitionRun(config)
 
 
 def test_a_config_of_no_program_is_told_though_its_model_is_a_table_of_settings():

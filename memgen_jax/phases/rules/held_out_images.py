@@ -70,10 +70,12 @@ def fewest_held_out(false_positive_rate: float) -> int:
 def _low_quantile(
     name: str, distance: Float[np.ndarray, " item *draw"], rate: float
 ) -> tuple[float, tuple[float, float]]:
-    count = len(distance)
-    if count < fewest_held_out(rate):
+    count = len(distance)  # of one set
+    # Sets drawn anew are other items, what several training sets are told of one held-out item is not.
+    known = distance.size if name == "real" else count
+    if known < fewest_held_out(rate):
         raise InputError(
-            f"{count} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
+            f"{known} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
             "{0}",
             "false_positive_rate",
         )

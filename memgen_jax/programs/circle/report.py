@@ -84,6 +84,7 @@ def summarize(run: CircleRun, workdir: runs.Workdir, num_train: int | None) -> d
         if int(found["num_train"]) == num_train:
             name = f"{found['landscape']}_minima_t={float(found['time']):g}"
             row[name], row[f"{name}_off_train"] = found["minima"], found["minima_off_train"]
+    row["width"] = s.model.width
     return row
 
 

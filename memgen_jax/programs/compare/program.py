@@ -79,14 +79,16 @@ def critical_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     for curve, quantity in itertools.product(curves, QUANTITIES):
         found = curve.critical[quantity]
         value, low, high = found or (None, None, None)
-        rows.append({"run": curve.name, "quantity": quantity, "num_train": value, "low": low, "high": high})
+        rows.append(
+            {"run": curve.name, "quantity": quantity, "critical_num_train": value, "low": low, "high": high}
+        )
     return rows
 
 
 def difference_rows(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """One row per pair of curves and critical size that both reach: the ratio of the sizes.
 
-    `differs` says whether its interval leaves out 1.
+    `differs` says whether the ratio's interval leaves out 1.
     """
     rows = []
     for quantity in QUANTITIES:

@@ -21,6 +21,7 @@ from memgen_jax.errors import InputError, require_at_least, require_each_once, w
 from memgen_jax.programs.choices import DDPMSettings, UNetSettings
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import pages
+from memgen_jax.programs.precision import ABSENT, require_precision
 from memgen_jax.programs.settings import plain, settings_from
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
@@ -93,6 +94,8 @@ class NetworkOnsetSettings:
       seeds: replicates of every size; their simulations are pooled.
       unet, process: see `models.unet`, `diffusion.DDPM`.
       epochs: passes over the n items; 0 gives every member train.num_steps steps instead.
+      matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
+        bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
     """
 
     model: str
@@ -102,12 +105,14 @@ class NetworkOnsetSettings:
     train: sweep.SweepTrainSettings
     epochs: int = 0
     seeds: tuple = (0,)
+    matmul_precision: str = "default"
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     sampler: SamplerSettings = dataclasses.field(default_factory=SamplerSettings)
     metric: MetricSettings = dataclasses.field(default_factory=MetricSettings)
 
     def __post_init__(self) -> None:
         require_at_least("", self, epochs=0)
+        require_precision(self.matmul_precision)
         for name in ("num_train", "seeds"):
             object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
             require_each_once(name, getattr(self, name))
@@ -135,6 +140,11 @@ class NetworkOnsetRun:
                 f"sampler.num_samples for the control and {original} for one simulation (metric.small_sets)."
             )
         total = max(s.num_train)
+        if total > s.data.num_original:
+            raise InputError(
+                f"num_train={total} lies beyond data.num_original={s.data.num_original}, the originals that stand for "
+                "the truth: give smaller sizes, or more originals."
+            )
         pixels = data.gaussian_pixels(
             (s.data.side, s.data.side, 1),
             total,
@@ -177,7 +187,7 @@ SETTINGS = NetworkOnsetSettings
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = NetworkOnsetRun(config)
     workdir = runs.Workdir(
-        workdir_path, plain(run.settings), command=invocation.command, free=("metric.reading",)
+        workdir_path, plain(run.settings), absent=ABSENT, command=invocation.command, free=("metric.reading",)
     )
     workdir.write_environment()
     workdir.write_csv("members.csv", [dataclasses.asdict(member) for member in run.members])
@@ -295,6 +305,7 @@ def compare(
             row[f"{name}_scaled"] = row[name] / scale
             row[f"{name}_scaled_low"] = (row[name] - 2 * row[f"{name}_se"]) / scale
             row[f"{name}_scaled_high"] = (row[name] + 2 * row[f"{name}_se"]) / scale
+        row["width"] = s.unet.width if row["source"] == "model" else None
     sizes = sorted(set(s.num_train))
     summary = {
         "num_parameters": run.num_parameters(),

@@ -32,7 +32,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir, groups: Sequence[Group])
         return
     write_rows(run, workdir, "copying.csv", copying_rows(run, workdir, groups))
     if can_cover(run):
-        workdir.write_csv("coverage.csv", coverage_rows(run, workdir, groups))
+        write_rows(run, workdir, "coverage.csv", coverage_rows(run, workdir, groups))
 
 
 def copying_rows(run: TransitionRun, workdir: runs.Workdir, groups: Sequence[Group]) -> list[dict[str, Any]]:

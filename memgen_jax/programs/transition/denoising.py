@@ -5,8 +5,8 @@ both badly. Beside the samples' distances this tells "new" from "merely undertra
 
 losses/<member>.npz   stage: per noise level and item, of training items (`train`) and of held-out ones (`held_out`);
                       <member>,step=<step>.npz while it trains, of fewer items, at `denoising_steps`
-denoising.csv         num_train,step,items,noise,time,loss,loss_low,loss_high,num_items: one row for each K, step, kind
-                      of item ("train" or "held_out") and noise level (and width)
+denoising.csv         num_train,step,items,noise,time,loss,loss_low,loss_high,num_items,width: one row for each K, step,
+                      kind of item ("train" or "held_out") and noise level (and width)
 
 The loss is the mean squared error of E[x_0 | x_t] per number of an item, in the data's own unit, so that networks that
 predict different things can be compared. The noise level is s(t) / m(t), the noise for a signal as the data's.
@@ -23,7 +23,7 @@ import numpy as np
 
 from memgen_jax import data, diffusion, runs, statistics, sweep
 from memgen_jax.programs.transition.settings import TransitionRun
-from memgen_jax.programs.transition.tables import of_width, shown_width
+from memgen_jax.programs.transition.tables import of_width, shown_width, write_rows
 from memgen_jax.report import denoising_figures
 
 NOISE_LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -180,7 +180,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
                     row = {"num_train": size, "step": step, "items": kind, "noise": noise, "time": t}
                     row |= mean_loss(own) | {"num_items": len(own[0])}
                     rows.append(row if width is None else row | {"width": width})
-    workdir.write_csv(NAME, rows)
+    write_rows(run, workdir, NAME, rows)
 
 
 def steps_of(run: TransitionRun) -> tuple[int, ...]:

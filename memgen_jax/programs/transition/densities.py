@@ -287,7 +287,7 @@ def capacity_rows(outcome: dict[str, Any]) -> list[dict[str, Any]]:
             "generalized reaches 50%": phases_of_width["generalized_half"],
         } | {CROSSING.format(onset_figures.VIEW_NAMES[view]): found for view, found in views.items()}
         for turn, found in turns.items():
-            size = {name: found[name] for name in ("num_train", "low", "high")}
+            size = {"critical_num_train": found["num_train"], "low": found["low"], "high": found["high"]}
             rows.append({"width": int(width), "turn": turn} | size)
     return rows
 

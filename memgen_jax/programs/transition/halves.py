@@ -25,6 +25,7 @@ from memgen_jax.programs.transition.tables import (
     of_width,
     read_table,
     shown_width,
+    write_rows,
 )
 from memgen_jax.report import halves_figures
 
@@ -46,7 +47,7 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
             values, low, high = pooled([one[name] for one in found], share=name == "nearer_own")
             row |= {name: values, f"{name}_low": low, f"{name}_high": high}
         rows.append(row if width is None else row | {"width": width})
-    workdir.write_csv(NAME, rows)
+    write_rows(run, workdir, NAME, rows)
 
 
 def compare(

@@ -104,11 +104,14 @@ def third_regime(copying_rows: list[dict[str, Any]], denoising_rows: list[dict[s
     Undertrained: farther from S than unseen items are (C_T above 3), though the network denoises its own items no
     better than unseen ones, so that it has not begun to know them.
     """
-    ratio = {(row.get("width"), row["num_train"]): row["ratio"] for row in denoising_rows}
     new = [row for row in copying_rows if row["phase"] == "generalized" and row["c_t"] is not None]
     widths = list(dict.fromkeys(row.get("width") for row in new))
+    several = len(widths) > 1
+    ratio = {
+        (row.get("width") if several else None, row["num_train"]): row["ratio"] for row in denoising_rows
+    }
     sentences = []
-    for width in widths if len(widths) > 1 else [None]:
+    for width in widths if several else [None]:
         own = [row for row in new if width is None or row.get("width") == width]
         place = "" if width is None else f"At width {width:.0f}: "
         leaning = [row["num_train"] for row in own if row["c_t"] < -3]

@@ -49,6 +49,10 @@ def test_runs_whose_intervals_lie_apart_differ_by_the_ratio_of_their_sizes(tmp_p
     assert "generalized rises to 50% is not reached by two of the runs" in answer
     rows = list(csv.DictReader((tmp_path / "out/differences.csv").open()))
     assert [row["differs"] for row in rows] == ["True", "False"]
+    rows = list(csv.DictReader((tmp_path / "out/compare.csv").open()))
+    assert [row["critical_num_train"] for row in rows if row["run"] == "a"] == ["40", "64", ""]
+    told = json.loads((tmp_path / "out/columns.json").read_text())["compare.csv"]
+    assert "critical" in told["critical_num_train"] and "num_train" not in told
     changed = json.loads((tmp_path / "out/compare.json").read_text())["settings_that_differ"]
     assert changed == {"model.width": [256, 128]}
     page = (tmp_path / "out/report.html").read_text()

@@ -164,6 +164,7 @@ def test_the_network_program_writes_its_table_with_both_controls(tmp_path):
         ({"data.std": 0.0}, "data.std"),
         ({"data.seed": -1}, "data.seed"),
         ({"data.num_original": 100}, "data.num_original=100"),
+        ({"num_train": (10, 500)}, "num_train=500 lies beyond data.num_original=400"),
         ({"epochs": -1}, "epochs"),
         ({"metric.small_sets": (10, 10)}, "metric.small_sets"),
         ({"metric.small_sets": (10, 30, 100)}, "sampler.num_samples=20"),

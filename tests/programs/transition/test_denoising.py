@@ -47,6 +47,7 @@ def test_losses_are_measured_at_halves_of_the_steps_of_both_kinds_of_items(train
         for kind, counts in (("train", own[size]), ("held_out", unseen))
         for step, count in zip(STEPS, counts, strict=True)
     }
+    assert {row["width"] for row in rows} == {"16"} and list(rows[0])[-1] == "width"
 
 
 @pytest.mark.parametrize("step", [4, None])

@@ -89,9 +89,9 @@ def test_widths_are_compared_by_the_size_at_which_each_turns(folder):
     assert len(rows) == 2 * 4
     for turn in {row["turn"] for row in rows}:
         narrow, wide = (row for row in rows if row["turn"] == turn)
-        assert float(narrow["low"]) <= float(narrow["num_train"]) <= float(narrow["high"])
+        assert float(narrow["low"]) <= float(narrow["critical_num_train"]) <= float(narrow["high"])
         assert (narrow["width"], wide["width"]) == ("8", "16")
-        assert float(narrow["num_train"]) < float(wide["num_train"])
+        assert float(narrow["critical_num_train"]) < float(wide["critical_num_train"])
 
 
 def test_both_papers_stand_over_one_axis_with_the_control_dashed(finished):

@@ -126,6 +126,7 @@ def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
 def test_coverage_stands_beside_what_honest_data_would_reach_and_copies_cover_less(tables):
     rows = {int(row["num_train"]): row for row in rows_of(tables, "coverage.csv")}
     assert {row["num_samples"] for row in rows.values()} == {"400"}
+    assert {row["width"] for row in rows.values()} == {str(digits.get_config("smoke").model.width)}
     covered = {size: float(row["coverage"]) / float(row["coverage_expected"]) for size, row in rows.items()}
     assert covered[64] == pytest.approx(1, abs=0.06)  # nine in ten are real
     assert covered[16] < covered[64]  # half are copies of sixteen

@@ -37,6 +37,10 @@ def rows(tmp_path_factory):
     return {int(row["num_train"]): row for row in csv.DictReader((workdir / "halves.csv").open())}
 
 
+def test_a_row_tells_the_width_of_its_networks(rows):
+    assert {row["width"] for row in rows.values()} == {str(settings().model.width)}
+
+
 def test_networks_that_copy_agree_no_more_than_chance_and_lie_nearer_to_their_own_items(rows):
     assert float(rows[8]["cosine"]) < 0.5 and float(rows[8]["nearer_own"]) > 0.95
 
