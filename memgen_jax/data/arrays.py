@@ -334,7 +334,8 @@ def _finished(
             {what: (min(low for low, _ in floats), max(high for _, high in floats))}, value_range
         ).values()
         if alike and (value_range is None or isinstance(value_range, ranges.Guess)):
-            _require_one_range(parts, spans)
+            told = zip(spans, parts, strict=True)
+            ranges.of_one_set({legible(part.what): own for own, part in told if part.needs_range})
         note = ranges.described(chosen)
     values = []
     for part in parts:
@@ -355,23 +356,3 @@ def _finished(
             array = room.in_memory(array)
         values.append(array)
     return note, values
-
-
-def _require_one_range(parts: Sequence[Part], spans: Sequence[tuple[float, float]]) -> None:
-    """Refuses float images of which some reach far below 0 and others end at it, where [0, 1] has its black.
-
-    What never comes near 0 is a bright part of the others.
-    """
-    told = [
-        (low, high, part.what) for (low, high), part in zip(spans, parts, strict=True) if part.needs_range
-    ]
-    signed = next((own for own in told if own[0] <= -ranges.NEAR), None)
-    black = next((own for own in told if abs(own[0]) <= ranges.ROUNDING), None)
-    if signed is not None and black is not None:
-        (low, high, name), (other_low, other_high, other) = signed, black
-        raise InputError(
-            f"the float images of {legible(name)} run from {low:g} to {high:g} and those of {legible(other)} from "
-            f"{other_low:g} to {other_high:g}: one looks like [-1, 1] and the other like [0, 1], and a set has one "
-            "range; save them in one, or say it with {0}",
-            "value_range",
-        )

@@ -220,7 +220,7 @@ def test_a_folder_of_files_in_two_ranges_is_refused_and_bright_files_are_not(tmp
     np.save(tmp_path / "c.npy", dark / 255)
     for value_range in (None, ranges.decide({"both": (-1.0, 1.0)})["both"]):  # as audits infer it beforehand
         with pytest.raises(
-            InputError, match=r"a\.npy run from -1 .*c\.npy from 0 to .*or say it with"
+            InputError, match=r"c\.npy run from 0 .*a\.npy from -1, .*or say it with"
         ) as refused:
             data.read(tmp_path, value_range=value_range)
         assert refused.value.field == "value_range"
