@@ -102,10 +102,10 @@ def data_copying(
     return float((above - unseen * samples / 2) / spread)
 
 
-def _require_one_each(**arrays: np.ndarray) -> None:
-    """Refuses two arrays that are empty, or not one entry for each sample."""
+def _require_one_each(*, fewest: int = 1, **arrays: np.ndarray) -> None:
+    """Refuses two arrays that have fewer entries than that, or not one for each sample."""
     (first, ours), (second, theirs) = arrays.items()
-    if not len(ours) or len(ours) != len(theirs):
+    if len(ours) < fewest or len(ours) != len(theirs):
         raise InputError(
             f"{first} has {len(ours)} entries and {second} {len(theirs)}: give one of each for every sample"
         )
@@ -130,8 +130,8 @@ def lowest_cell(
     Returns:
       None where no cell holds enough.
     """
-    _require_one_each(unseen_distance=unseen_distance, unseen_cell=unseen_cell)
-    _require_one_each(train_distance=train_distance, sample_cell=sample_cell)
+    _require_one_each(fewest=0, unseen_distance=unseen_distance, unseen_cell=unseen_cell)
+    _require_one_each(fewest=0, train_distance=train_distance, sample_cell=sample_cell)
     found = []
     for cell in np.unique(sample_cell):
         unseen, own = unseen_distance[unseen_cell == cell], train_distance[sample_cell == cell]

@@ -89,3 +89,9 @@ def test_statistics_of_what_is_no_distance_are_refused(wrong):
             found()
     with pytest.raises(InputError, match="train_index holds 0 to 40, and there are 30 training items"):
         statistics.auth_pct(good, np.append(places[1:], 40), good)
+
+
+def test_a_phase_without_samples_has_no_lowest_cell():
+    unseen, nothing = np.linspace(1.0, 2.0, 40), np.empty(0)
+    cells = np.repeat([0, 1], 20)
+    assert statistics.lowest_cell(unseen, nothing, cells, np.empty(0, int)) is None
