@@ -5,23 +5,29 @@ RUN := .venv/bin/python
 PEERS := .venv-peers/bin/python
 DOCS := .venv-docs/bin/python
 
-.PHONY: demo test test-slow test-peers test-pages lint format lock wheel reference docs clean
+.PHONY: demo test test-whole test-slow test-peers test-pages lint format lock wheel reference docs clean
 
 demo: .venv/.installed
 	$(RUN) -m memgen_jax demo --workdir=runs/digits
 
-# On up to four cores: a test process holds about 1 GB.
+# On up to four cores: a test process holds about 1 GB. Modules are begun in the order of tests/conftest.py, the longest
+# first: with pytest-xdist's own order, by number of tests, the longest single tests come last and cores wait for them.
+SPREAD := -n auto --maxprocesses=4 --dist=loadscope --no-loadscope-reorder
 test: .venv/.installed
-	$(RUN) -m pytest -n auto --maxprocesses=4 --dist=loadscope
+	$(RUN) -m pytest $(SPREAD)
+
+# Whole runs beside each other: on other numbers of devices, in parts, after damage. CI runs them after `make test`.
+test-whole: .venv/.installed
+	$(RUN) -m pytest $(SPREAD) -m whole
 
 test-slow: .venv/.installed
 	$(RUN) -m pytest -m slow
 
-# The tests that compare with PyTorch, diffusers and lpips, in an environment of their own; none may be skipped.
+# The tests that compare with PyTorch, diffusers, lpips and faiss, in an environment of their own; none may be skipped.
 test-peers: .venv-peers/.installed
 	$(PEERS) -m memgen_jax fetch-weights
-	$(PEERS) -m pytest --none-skipped -n auto --maxprocesses=4 --dist=loadscope tests/bridges tests/metrics \
-	  tests/diffusion/test_diffusers_schedulers.py tests/models
+	$(PEERS) -m pytest --none-skipped $(SPREAD) tests/bridges tests/metrics \
+	  tests/diffusion/test_diffusers_schedulers.py tests/models tests/neighbors/test_faiss.py
 
 # Pages in a Chromium: their sliders, and the rules of axe-core, over the site too where `make docs` has built it.
 AXE := build/node_modules/axe-core/axe.min.js

@@ -6,4 +6,4 @@ machine.start_without_choices()
 
 from memgen_jax.runs.compilation import keep_compiled_programs  # noqa: E402  (JAX reads the environment when imported)
 
-keep_compiled_programs()  # times leave compilation out, but for control.py, which turns this off
+keep_compiled_programs()  # a benchmark that times compilation turns it off: `machine.compile_anew`

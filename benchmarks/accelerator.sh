@@ -1,21 +1,24 @@
 #!/usr/bin/env bash
 # What an accelerator must show, part by part in order of worth: everything one wants to know of a new card.
 #
-#   bash benchmarks/accelerator.sh [--quick] [--out DIR] [PART ...]
+#   bash benchmarks/accelerator.sh [--quick] [--deterministic] [--out DIR] [PART ...]
 #
 # Parts: card unet_bf16 unet_f32 control search members transition resume onset ensemble (all by default).
 # Each part's output stands in DIR/report.txt (default runs/accelerator) before the next begins, and a part that
 # fails stops no other. --quick: sizes for two CPU cores, to see that it runs.
+# --deterministic: kernels by rule in the two parts that train; `resume` then fails where a stopped run ends with other
+# bytes. On a CPU it does so in any case, for that promise needs no flag there.
 # FASHION_MNIST=FOLDER names the four original files (Debian's dataset-fashion-mnist has them in
 # /usr/share/datasets/fashion-mnist); without them the two parts that train on images take digits.
 # MORE="--config.NAME=VALUE ..." changes these two parts, CUT=STEP the step at which `resume` stops its run.
 set -u
 cd "$(dirname "$0")/.."
 ALL=(card unet_bf16 unet_f32 control search members transition resume onset ensemble)
-QUICK= OUT=runs/accelerator PARTS=()
+QUICK= DETERMINISTIC= OUT=runs/accelerator PARTS=()
 while (($#)); do
   case $1 in
     --quick) QUICK=--quick ;;
+    --deterministic) DETERMINISTIC=--deterministic ;;
     --out) OUT=${2:?--out needs a folder}; shift ;;
     *) [[ " ${ALL[*]} " == *" $1 "* ]] || { echo "accelerator.sh: no part $1; there are: ${ALL[*]}" >&2; exit 2; }
       PARTS+=("$1") ;;
@@ -44,7 +47,7 @@ CUT=${CUT:-$STOP_AT}
 STUDY+=(${MORE:-})
 TOGETHER=64
 [[ $QUICK ]] && TOGETHER=4
-transition=("$PYTHON" -m experiments.transition "${STUDY[@]}")
+transition=("$PYTHON" -m experiments.transition "${STUDY[@]}" $DETERMINISTIC)
 
 card() { "$PYTHON" -m benchmarks.card; }
 unet_bf16() { "$PYTHON" -m benchmarks.unet_step --widths 128 --members 1 --dtype bfloat16 --profile $QUICK; }
@@ -60,27 +63,48 @@ onset() {
     cut -d, -f1-4,6,8,10 "$WORK/onset/onset.csv"
 }
 run_transition() {
-  "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv && tail -n 3 "$WORK/whole/metrics.jsonl"
+  "${transition[@]}" --workdir="$WORK/whole" && cut -d, -f1-3,6,9,12- "$WORK"/whole/{fractions,control}.csv || return
+  # The speed and, on a device whose peak is known, the share of it; then how sampling went.
+  grep '"stage": "train"' "$WORK/whole/metrics.jsonl" | tail -n 1
+  grep '"stage": "sample"' "$WORK/whole/metrics.jsonl" | tail -n 1
 }
 # Whether training has logged step $1 or a later one: on a busy machine a line is written at any step.
 reached() { grep -os '"step": *[0-9]*' "$2" | awk -v cut="$1" '$2 >= cut { found = 1 } END { exit !found }'; }
 run_resume() {
-  [[ -e $WORK/whole/fractions.csv ]] || "${transition[@]}" --workdir="$WORK/whole" >/dev/null
+  [[ -e $WORK/whole/fractions.csv ]] || "${transition[@]}" --workdir="$WORK/whole" >/dev/null || return 1
   "${transition[@]}" --workdir="$WORK/stopped" >"$WORK/log" 2>&1 &
   local run=$!
   until reached "$CUT" "$WORK/stopped/metrics.jsonl"; do
     kill -0 $run 2>/dev/null || { tail -n 5 "$WORK/log"; echo "ended before step $CUT"; return 1; }
     sleep 0.5
   done
+  local stopped again trouble=0
   kill -TERM $run
   wait $run
-  echo "stopped by SIGTERM after step $CUT: exit $?"
+  stopped=$?
+  echo "stopped by SIGTERM after step $CUT: exit $stopped"
   "${transition[@]}" --workdir="$WORK/stopped" >"$WORK/log" 2>&1
-  echo "the same command again: exit $?"
+  again=$?
+  echo "the same command again: exit $again"
+  if ((stopped != 130 || again)); then
+    tail -n 5 "$WORK/log"
+    echo "wanted are 130, then 0"
+    trouble=1
+  fi
   for file in fractions members; do
-    cmp -s "$WORK"/{whole,stopped}/$file.csv && echo "$file.csv: the same bytes" || echo "$file.csv: other bytes"
+    if cmp -s "$WORK"/{whole,stopped}/$file.csv; then
+      echo "$file.csv: the same bytes"
+    else
+      echo "$file.csv: other bytes"
+      promised && trouble=1
+    fi
   done
-  "$PYTHON" -m benchmarks.same_samples "$WORK/whole" "$WORK/stopped"
+  "$PYTHON" -m benchmarks.same_samples "$WORK/whole" "$WORK/stopped" || trouble=1
+  return $trouble
+}
+# Whether a stopped run promises the same bytes: by the flag, and on a CPU.
+promised() {
+  [[ $DETERMINISTIC ]] || "$PYTHON" -c 'import sys, jax; sys.exit(jax.default_backend() != "cpu")' 2>/dev/null
 }
 
 for part in "${PARTS[@]}"; do

@@ -30,6 +30,13 @@ def start_without_choices() -> None:
     os.execve(sys.executable, sys.orig_argv, kept)
 
 
+def compile_anew() -> None:
+    """Has JAX neither keep compiled programs nor take kept ones: for what tells how long compiling takes."""
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", False)
+
+
 def describe(*packages: str) -> str:
     """One line: processor, cores, load before the run, and the packages' releases."""
     releases = [f"{name} {release}" for name in ("jax", *packages) if (release := _release(name))]

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import machine
 from memgen_jax import neighbors
 
 WAYS = {
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a hundredth of the rows")
     parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
     given = parser.parse_args()
+    machine.compile_anew()
     part = 100 if given.quick else 1
     rng = np.random.default_rng(0)
     query = rng.standard_normal((200_000 // part, 3490), np.float32)

@@ -7,7 +7,8 @@
 Trains with the sweep's own compiled step at the paper's batch, in bfloat16 activations, and prints for every
 width and `members_per_step`: model-steps and images a second, their ratio to one member at a time in the same
 run, the FLOP/s that this is (counted by `sweep.model_cost`), its share of the device's bfloat16 peak where
-that is known, and the device's peak memory so far. `--dry_run --flops_per_second=…` asks for such a FLOP/s.
+that is known, the device's peak memory so far, and how long the first call took, compiled anew.
+`--dry_run --flops_per_second=…` asks for such a FLOP/s.
 `--in_sequence` adds several members one after another in one program; `--profile` the kernels that take longest.
 """
 
@@ -132,9 +133,11 @@ def main() -> None:
 
     import jax
 
+    from benchmarks import machine
     from memgen_jax import runs, sweep
     from memgen_jax.programs.transition.cost import make_plan
 
+    machine.compile_anew()
     config = importlib.import_module(f"configs.{given.config}").get_config()
     if given.quick:
         config.model.update({"multipliers": (1, 2), "num_blocks": 1})

@@ -7,8 +7,8 @@ the network and training of LSUN-Church, A and B from the run's own coarse searc
 the valley of the histograms of LPIPS, 1,000 of the 30,000 images held out.
 Data: `celeb_a_hq/64` prepared by tensorflow-datasets as array_record, or a folder of images with
 `--config.data.name=FOLDER`. LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 10 GB each.
-Cost by `--dry_run`: 6.1e19 FLOPs, 170 device-hours at an assumed 1e14 FLOP/s a device (24 h on 8), 56 GB on disk;
-not measured on an accelerator.
+Cost by `--dry_run --devices=8`: 6.1e19 FLOPs, on an H200 132 device-hours (18 h on 8), 56 GB on disk; the time
+assumes 13% of its peak, what CIFAR10's network reaches on one (benchmarks/README.md), and was not measured.
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
 `:small`, ten sizes at width 32, 1.6e17 FLOPs: an hour on one GPU that reaches 4.4e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.

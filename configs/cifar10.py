@@ -7,8 +7,8 @@ shows K = 3,931 and the histograms of K = 7,310. Thresholds of Table 2: LPIPS (A
 within S'. The long version's sweep of widths: `--config.widths=(64,96,128)`.
 Data: `cifar10` prepared by tensorflow-datasets as array_record. LPIPS weights: `memgen fetch-weights`, once.
 Hardware: GPUs or TPU chips with 14 GB each.
-Cost by `--dry_run`: 1.0e20 FLOPs, 290 device-hours at an assumed 1e14 FLOP/s a device (38 h on 8), 49 GB on disk;
-one H200 trains 28.8 steps/s in float32, 51.6 in bfloat16 (benchmarks/README.md).
+Cost by `--dry_run --devices=8`: 1.0e20 FLOPs, on an H200 225 device-hours (29 h on 8), 49 GB on disk; the time
+assumes 13% of its peak, as one H200 reaches here: 28.8 steps/s in float32, 51.6 in bfloat16 (benchmarks/README.md).
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
 `:small`, ten sizes at width 32, 6.4e16 FLOPs: an hour on one GPU that reaches 1.8e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.

@@ -7,8 +7,8 @@ shows the histograms of K = 7,724. Thresholds of Table 2: L2, 4.5 to S and 2.5 w
 Data: `fashion_mnist` prepared by tensorflow-datasets as array_record (`data.prepare_fashion_mnist` does it
 without TensorFlow), or the four original files with `--config.data.name=idx:FOLDER`; Debian's package
 dataset-fashion-mnist has them in /usr/share/datasets/fashion-mnist. Hardware: GPUs or TPU chips with 9 GB each.
-Cost by `--dry_run`: 6.2e19 FLOPs, 173 device-hours at an assumed 1e14 FLOP/s a device (22 h on 8), 31 GB on disk;
-not measured on an accelerator.
+Cost by `--dry_run --devices=8`: 6.2e19 FLOPs, on an H200 134 device-hours (17 h on 8), 31 GB on disk; the time
+assumes 13% of its peak, what CIFAR10's network reaches on one (benchmarks/README.md), and was not measured.
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
 `:small`, ten sizes at width 32, 4.0e16 FLOPs: an hour on one GPU that reaches 1.1e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.

@@ -7,9 +7,9 @@ shows the histograms of K = 4,896. Thresholds of Table 2: LPIPS (AlexNet, v0.1),
 The long version's sweep of widths: `--config.widths=(64,96,128)`.
 Data: `lsun/church_outdoor` prepared by tensorflow-datasets as array_record, or a folder of images with
 `--config.data.name=FOLDER`; either way the central square, brought to 64×64 once and kept.
-LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 17 GB each.
-Cost by `--dry_run`: 1.4e20 FLOPs, 394 device-hours at an assumed 1e14 FLOP/s a device (51 h on 8), 105 GB on disk;
-not measured on an accelerator.
+LPIPS weights: `memgen fetch-weights`, once. Hardware: GPUs or TPU chips with 20 GB each (the control; training 17).
+Cost by `--dry_run --devices=8`: 1.4e20 FLOPs, on an H200 306 device-hours (40 h on 8), 105 GB on disk; the time
+assumes 13% of its peak, what CIFAR10's network reaches on one (benchmarks/README.md), and was not measured.
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
 `:small`, ten sizes at width 32, 1.6e17 FLOPs: an hour on one GPU that reaches 4.4e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.

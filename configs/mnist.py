@@ -6,8 +6,8 @@ Expected: the transition between A = 4,000 and B = 32,000, spurious samples wher
 shows the histograms of K = 21,379. Thresholds of Table 2: L2, 4.5 to S and 3.5 within S'.
 Data: `mnist` prepared by tensorflow-datasets as array_record, or the four original files with
 `--config.data.name=idx:FOLDER`. Hardware: GPUs or TPU chips with 9 GB each.
-Cost by `--dry_run`: 7.1e19 FLOPs, 196 device-hours at an assumed 1e14 FLOP/s a device (25 h on 8), 32 GB on disk;
-not measured on an accelerator.
+Cost by `--dry_run --devices=8`: 7.1e19 FLOPs, on an H200 153 device-hours (20 h on 8), 32 GB on disk; the time
+assumes 13% of its peak, what CIFAR10's network reaches on one (benchmarks/README.md), and was not measured.
 Variants: `:fast`, samples in 36 network calls in place of 1,000, with the labels of the probability flow;
 `:small`, ten sizes at width 32, 4.0e16 FLOPs: an hour on one GPU that reaches 1.1e13 FLOP/s;
 `:smoke`, half a minute to a minute and a half on one CPU core, most of it compilation.

@@ -100,8 +100,8 @@ def get_config(
 def _make_fast(config: ConfigDict) -> None:
     """Draws the samples in 36 network calls in place of 1,000: 18 steps of Heun's method on the Karras grid.
 
-    On the networks of digits these are the fewest calls after which the labels no longer change (docs/digits.md, "The
-    sampler beside the result"). They are the labels of the probability flow: the paper's ancestral sampler finds more
+    On the networks of digits these are the fewest calls after which the labels no longer change
+    (docs/samplers.md). They are the labels of the probability flow: the paper's ancestral sampler finds more
     memorized and more repeated samples in the same networks, so compare a `:fast` run with `:fast` runs.
     """
     config.sampler.update({"name": "heun", "num_steps": 18, "spacing": "karras"})

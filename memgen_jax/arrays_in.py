@@ -56,7 +56,7 @@ def takes_arrays(function: Function) -> Function:
             elif name in others:
                 _require_kind(name, value, others[name])
             elif name in numbers:
-                _require_number(name, value, numbers[name])
+                bound.arguments[name] = _number(name, value, numbers[name])
             elif name in kinds and name not in for_all and isinstance(value, bool | int | float | np.generic):
                 raise InputError(
                     f"{name}={value} is one number, and [{kinds[name].shape}] is wanted: give a list"
@@ -106,7 +106,7 @@ def as_number(name: str, value: Any) -> float:
     Raises:
       InputError: it is none, or several.
     """
-    _require_number(name, value, float)
+    _number(name, value, float)
     if np.ndim(value):
         raise InputError(f"{name} has shape {np.shape(value)}, and one number is wanted")
     return float(value)
@@ -119,18 +119,6 @@ def as_numbers(name: str, value: Any) -> jax.Array | np.ndarray:
     return as_array(name, value).astype(np.float32)
 
 
-def require_distances(**distances: np.ndarray) -> None:
-    """Raises InputError where a distance is NaN or negative."""
-    for name, distance in distances.items():
-        distance = np.asarray(distance)
-        if np.isnan(distance).any():
-            raise InputError("a distance is NaN, so its sample has no label; look for NaN pixels")
-        if (distance < 0).any():
-            raise InputError(
-                f"{name} holds {distance.min():g}, and a distance is never negative: give distances"
-            )
-
-
 def require_items(**arrays: collections.abc.Sized) -> None:
     """Raises InputError where an array holds nothing."""
     for name, array in arrays.items():
@@ -138,14 +126,18 @@ def require_items(**arrays: collections.abc.Sized) -> None:
             raise InputError(f"{name} is empty: give at least one")
 
 
-def _require_number(name: str, value: Any, kind: type) -> None:
+def _number(name: str, value: Any, kind: type) -> Any:
+    """The number; a whole one as Python's, whatever it came as, where such a one is wanted."""
     is_number = isinstance(value, int | float | np.number | np.bool_ | jax.Array) or (
         isinstance(value, np.ndarray) and value.ndim == 0
     )
     if not is_number:
         raise InputError(f"{name}={value!r} is not a number: give one")
-    if kind is int and isinstance(value, float | np.floating) and not float(value).is_integer():
+    if kind is not int or isinstance(value, jax.Array):
+        return value
+    if not np.isfinite(value) or value != int(value):
         raise InputError(f"{name}={value!r} is not a whole number: give one")
+    return value if isinstance(value, bool) else int(value)
 
 
 def _require_one_length(arguments: dict[str, Any], kinds: "dict[str, _Kind]") -> None:
@@ -208,6 +200,26 @@ def _refuse_masked(name: str, value: Any) -> None:
         raise InputError(
             f"{name} has masked numbers, which would count as they stand: remove them, or give its .filled(…)"
         )
+
+
+def require_distances(*, infinite: bool = False, **distances: np.ndarray) -> None:
+    """Refuses what is no distance: NaN, negative numbers and, unless `infinite`, infinite ones.
+
+    Args:
+      infinite: whether one may be infinite, that of an item without another, for instance.
+      distances: name -> numbers of any shape.
+    Raises:
+      InputError: names the argument and the first such number.
+    """
+    for name, array in distances.items():
+        good = array >= 0 if infinite else (array >= 0) & np.isfinite(array)
+        if not np.all(good):
+            place = int(np.argmin(np.reshape(good, -1)))
+            allowed = "0 or more" if infinite else "finite and 0 or more"
+            raise InputError(
+                f"{name} holds {np.reshape(array, -1)[place]} at place {place}, and a distance is {allowed}: "
+                "remove or measure again what has none"
+            )
 
 
 def require_one_scale(**items: np.ndarray) -> None:
@@ -283,7 +295,8 @@ def _array_kind(hint: Any) -> _Kind | None:
     fixed = not any(part.startswith("*") or part == "..." for part in words.split())
     dtypes = " ".join(option.dtypes) if isinstance(option.dtypes, list | tuple) else ""
     whole, broken = "int" in dtypes, "float" in dtypes
-    letters = "f" if broken and not whole else "iu" if whole and not broken else ""
+    of_integers = "iu" if "uint" in dtypes else "i"
+    letters = "f" if broken and not whole else of_integers if whole and not broken else ""
     return _Kind(len(words.split()) if fixed else None, letters, words)
 
 
@@ -304,7 +317,11 @@ def _fitted(name: str, value: Any, kind: _Kind) -> Any:
         )
     if kind.letters == "f" and array.dtype.kind in "biu":
         array = array.astype(np.float64)
-    if kind.letters == "iu" and array.dtype.kind not in "iu":
+    if kind.letters == "i" and array.dtype.kind == "u":  # in which a difference would run over
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise InputError(f"{name} holds {array.max()}, which is no count or place")
+        array = array.astype(np.int64)
+    if kind.letters in ("i", "iu") and array.dtype.kind not in "iu":
         with np.errstate(invalid="ignore"):  # NaN is no whole number either
             whole = array.astype(np.int64)
         if not np.array_equal(whole, array):

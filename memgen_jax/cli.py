@@ -49,10 +49,11 @@ for an audit that finds more copies than --fail-above allows.
 AUDIT = """\
 usage: memgen audit --train PATH --samples PATH --out DIR [options]
 
-Are the samples copies of the training images? Compares every sample with every
-training image and with every other sample. PATH is a folder of images (PNG,
-JPEG, TIFF, …), .npz[:NAME], .npy, .zip, .tar, .parquet, .arrow, LMDB, MNIST's
-or CIFAR's files, or tfds:NAME:SPLIT; several PATHs after one flag are one set.
+Are the samples copies of the training images (memorized), repeats of each other
+(spurious), or new (generalized)? Compares every sample with all of both. PATH
+is a folder of images (PNG, JPEG, TIFF, …), .npz[:NAME], .npy, .zip, .tar,
+.parquet, .arrow, LMDB, MNIST's or CIFAR's files, or tfds:NAME:SPLIT; several
+PATHs after one flag are one set.
 
   --train PATH     the images that the model was trained on
   --samples PATH   the images that it made; or have them drawn from a model,
@@ -100,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
         "audit",
         help="compare samples with the training set",
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     one.format_help = lambda: AUDIT  # type: ignore[method-assign]
     add = one.add_argument
@@ -304,6 +306,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         exits.tell(f"memgen {command}", "interrupted; nothing was left half-written")
         return exits.INTERRUPTED
     except Exception as error:
+        if trouble := exits.memory_trouble(error, "--memory, --batch or --size"):
+            exits.tell(f"memgen {command}", trouble)
+            return exits.MISTAKE
         return exits.defect(f"memgen {command}", error)
 
 

@@ -1,6 +1,7 @@
 """The one exception that means "the user gave something that cannot work", and its commonest cases."""
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 
 
@@ -82,7 +83,21 @@ def whole_numbers(name: str, values: Sequence[object]) -> tuple[int, ...]:
       InputError: another value.
     """
     for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and value == int(value)):  # type: ignore[arg-type, operator, call-overload]
             raise InputError(f"{{0}}={value!r} is not a whole number.", name)
     return tuple(int(value) for value in values)  # type: ignore[call-overload]
+
+
+def whole_number(name: str, value: object, least: int, most: float = math.inf) -> int:
+    """The value as a whole number from `least` to `most`; 2.0 is one.
+
+    Raises:
+      InputError: another value.
+    """
+    (number,) = whole_numbers(name, [value])
+    if not least <= number <= most:
+        raise InputError.setting(
+            name, value, f"at least {least}" if most == math.inf else f"in {least}..{most}"
+        )
+    return number

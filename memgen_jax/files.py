@@ -4,10 +4,12 @@ import contextlib
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from etils import epath
+
+from memgen_jax.errors import InputError
 
 # What a temporary file is called after the file that it will be: whose it is, by host and process.
 _OWNER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^/]*)\.(?P<process>\d+)\.tmp")
@@ -77,8 +79,23 @@ def _lives(process: int) -> bool:
 
 
 def expanded(path: str | os.PathLike) -> Path:
-    """The path with `~` as the user's folder; as it is where there is no such user."""
+    """The path with `~` as the user's folder; as it is where there is no such user.
+
+    Raises:
+      InputError: it is no path.
+    """
+    try:
+        named = isinstance(os.fspath(path), str)
+    except TypeError:
+        named = False
+    if not named:
+        raise InputError(f"{path!r} is no path: give text, or a pathlib.Path")
     return Path(os.path.expanduser(path))
+
+
+def shown(files: Iterable[Path]) -> list[Path]:
+    """The files in order, without those that are hidden: beside 16.pt macOS may put ._16.pt, which is no checkpoint."""
+    return sorted(file for file in files if not file.name.startswith("."))
 
 
 def absolute(path: epath.PathLike) -> epath.Path:

@@ -37,6 +37,27 @@ def pytest_addoption(parser):
     parser.addoption("--none-skipped", action="store_true", help="a test that would be skipped fails")
 
 
+# Begun first, so that none of several processes is left alone with one of them at the end.
+LONGEST_FIRST = (
+    "sweep/test_devices.py",
+    "programs/transition/test_program.py",
+    "programs/transition/test_processes.py",
+    "sweep/test_train.py",
+    "programs/transition/test_densities.py",
+    "programs/transition/test_halves.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        for number, module in enumerate(LONGEST_FIRST):
+            if item.path.as_posix().endswith(f"tests/{module}"):
+                return number
+        return len(LONGEST_FIRST)
+
+    items.sort(key=place)  # keeps the order of all others
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

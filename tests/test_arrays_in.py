@@ -203,7 +203,7 @@ def test_sets_that_name_no_sizes_and_rules_that_cannot_work_are_refused(sets, mo
         (lambda: phases.classify(0.1, 0.2, 0.5, 0.5), r"train_distance=0\.1 is one number"),
         (
             lambda: phases.classify([-0.1], [0.2], 0.5, 0.5),
-            r"train_distance holds -0\.1, and a distance is never",
+            r"train_distance holds -0\.1 at place 0, and a distance is 0 or more",
         ),
         (lambda: phases.fractions([0, 1], -10, 1.0, 1.0), "num_train=-10 must be at least 1"),
         (lambda: phases.critical_sizes([2, 4], [[0], [2]], resamples=0), "resamples=0 must be at least 1"),
@@ -217,9 +217,9 @@ def test_sets_that_name_no_sizes_and_rules_that_cannot_work_are_refused(sets, mo
         (lambda: phases.fewest_held_out(float("nan")), "false_positive_rate=nan must be in"),
         (
             lambda: statistics.auth_pct([0.1, 0.2], [0, 9], [0.1, 0.2]),
-            "train_index runs from 0 to 9, and there are 2",
+            "train_index holds 0 to 9, and there are 2",
         ),
-        (lambda: statistics.auth_pct([], [], [0.1]), "train_distance is empty"),
+        (lambda: statistics.auth_pct([], [], [0.1]), "train_distance has 0 entries"),
         (lambda: statistics.wilson_interval("a", 2), "successes='a' is not a number"),
         (lambda: statistics.student_interval([1.0, 2.0], 2), "outside"),
         (lambda: statistics.difference(3, 3), "first is int, and Interval is wanted"),

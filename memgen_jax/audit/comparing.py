@@ -1,6 +1,7 @@
 """All distances that an audit's answer rests on."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import SUBSET_SEED, Items, permutation, room
 from memgen_jax.neighbors import Neighbors
 
-MOST_DRAWS = 16  # of real sets as large as the samples
-ITEMS_DRAWN = 4096  # after which no further sets are drawn
+USUAL_DRAWS = 16  # of real sets as large as the samples
+FEWEST_DRAWN = 800  # items of all such sets together: of small ones so many are drawn
+MOST_DRAWN = 4096  # items, after which no further sets are drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Side(NamedTuple):
         """Some of the items; above `memory` bytes they lie in a file."""
         items = room.taken(self.items, chosen, memory)
         if self.is_flat:
-            return Side(items, items.reshape(len(items), -1))
+            return Side(items, flat(items))
         return Side(items, room.taken(self.rows, chosen, memory))
 
     def with_part_of(
@@ -77,13 +79,18 @@ class Side(NamedTuple):
         both = self.part(first, memory), other.part(second, memory)
         items = room.copied([side.items for side in both], memory)
         if self.is_flat:
-            return Side(items, items.reshape(len(items), -1))
+            return Side(items, flat(items))
         return Side(items, room.copied([side.rows for side in both], memory))
 
     @property
     def is_flat(self) -> bool:
         """Whether the vectors are the items themselves, in a row."""
         return np.may_share_memory(self.items, self.rows)
+
+
+def flat(items: Shaped[np.ndarray, "item ..."]) -> Shaped[np.ndarray, "item dim"]:
+    """Each item in a row, however many there are: none too."""
+    return items.reshape(len(items), math.prod(items.shape[1:]))
 
 
 def side_of(settings: AuditSettings, metric: metrics.Metric, items: Items, called: str) -> Side:
@@ -95,11 +102,17 @@ def side_of(settings: AuditSettings, metric: metrics.Metric, items: Items, calle
     return Side(items.values, vectors_of_set(metric, settings.encoder, items.values, f"embed {called}"))
 
 
+def num_draws(size: int, count: int) -> int:
+    """How many sets of a size are drawn from so many real items; one where it is all of them."""
+    if size >= count:
+        return 1
+    return max(1, min(max(USUAL_DRAWS, math.ceil(FEWEST_DRAWN / size)), MOST_DRAWN // size))
+
+
 def _real_sets(train: Side, holdout: Side, size: int) -> Iterator[Int[np.ndarray, " part"]]:
     """Items of several sets drawn from both, counted through; one where it is all of them."""
     count = len(train.rows) + len(holdout.rows)
-    draws = 1 if size == count else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
-    for draw in range(draws):
+    for draw in range(num_draws(size, count)):
         yield np.sort(permutation(count, (SUBSET_SEED, draw))[:size])
 
 

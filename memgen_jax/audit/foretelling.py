@@ -13,7 +13,7 @@ import numpy as np
 
 from memgen_jax import metrics
 from memgen_jax.audit import budget
-from memgen_jax.audit.comparing import ITEMS_DRAWN, MOST_DRAWS
+from memgen_jax.audit.comparing import num_draws
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
@@ -44,8 +44,8 @@ class Counts(NamedTuple):
             found += train * train
         if unseen:
             size = min(samples, train + unseen)
-            draws = 1 if size == train + unseen else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
-            found += unseen * train + 2 * samples * min(train, unseen) + draws * size**2
+            drawn = num_draws(size, train + unseen) * size**2
+            found += unseen * train + 2 * samples * min(train, unseen) + drawn
         return found * (1 if settings.orbit is None else len(settings.orbit))
 
 

@@ -25,7 +25,7 @@ from memgen_jax.audit.reading import choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
-from memgen_jax.files import expanded, write_whole
+from memgen_jax.files import expanded, shown, write_whole
 from memgen_jax.mapped import let_go
 
 FOLDER = ".parts"  # in the output folder, until the merge
@@ -90,7 +90,7 @@ def join(
       InputError: a part is missing, damaged, or of other sets or settings.
     """
     folder = Path(settings.out) / FOLDER
-    counts = {int(file.stem.rpartition("-")[2]) for file in folder.glob("*-of-*.npz")}
+    counts = {int(file.stem.rpartition("-")[2]) for file in shown(folder.glob("*-of-*.npz"))}
     if len(counts) != 1:
         there = (
             f"parts of {', '.join(map(str, sorted(counts)))}: keep those of one number"

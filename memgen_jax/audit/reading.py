@@ -21,6 +21,8 @@ from memgen_jax.data import (
     read_sets,
     room,
     span_at_hand,
+    span_of_one_set,
+    with_unused,
 )
 from memgen_jax.errors import InputError
 
@@ -77,9 +79,10 @@ def load(
         )
 
     train, holdout = read("train") if before is None else (before.train, before.whole_holdout)
-    samples = read("samples")[0] if draw is None else draw()
+    samples = with_unused(*read("samples")) if draw is None else draw()
     if before is None and settings.holdout is not None:
-        holdout, _ = read("holdout")
+        train = with_unused(train, holdout)
+        holdout = with_unused(*read("holdout"))
     sets = {"train": train, "samples": samples} | ({"holdout": holdout} if holdout else {})
     for name, items in sets.items():
         if before is not None and name != "samples":
@@ -156,9 +159,9 @@ def decided_ranges(settings: AuditSettings, drawn: bool = False) -> dict[str, st
     for name in ("train", "samples", "holdout"):
         if name == "samples" and drawn:
             continue
-        own = [span for source in settings.sources(name) if (span := float_span(source, settings.layout))]
+        own = {s: span for s in settings.sources(name) if (span := float_span(s, settings.layout))}
         if own:
-            spans[name] = min(low for low, _ in own), max(high for _, high in own)
+            spans[name] = span_of_one_set(own, settings.value_range)
     called = {f"{name} ({settings.called(name)})": span for name, span in spans.items()}
     decided = decide_ranges(called, settings.value_range)
     return dict(zip(spans, decided.values(), strict=True))
@@ -176,7 +179,8 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
         if len(items.values) < 2:
             few = "no item that is not in the training set" if len(items.values) == 0 else "one item"
             what = f" ({items.note})" if items.note else ""
-            raise InputError(f"{{0}} {place} holds {few}{what}; give at least 2", name)
+            where = "" if place == name else f" {place}"  # of arrays at hand the name is all
+            raise InputError(f"{{0}}{where} holds {few}{what}; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
         if shape == expected:
             continue
@@ -202,17 +206,17 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
             "size",
         )
     if "holdout" in sets and settings.thresholds == "auto" and settings.delta_m is None:
-        fewest = phases.fewest_held_out(settings.false_positive_rate)
-        for name, items in sets.items():
-            if len(items.values) < fewest:
-                raise InputError(
-                    f"{{0}} has {len(items.values)} items, too few for held-out calibration at a rate of "
-                    f"{settings.false_positive_rate:g}; give at least {fewest}, a larger {{1}}, or {{2}} and {{3}}",
-                    name,
-                    "false_positive_rate",
-                    "delta_m",
-                    "delta_s",
-                )
+        # Real sets as large as the samples are drawn from these and the training set: both may be small.
+        fewest, count = phases.fewest_held_out(settings.false_positive_rate), len(sets["holdout"].values)
+        if count < fewest:
+            raise InputError(
+                f"{{0}} has {count} items, too few for held-out calibration at a rate of "
+                f"{settings.false_positive_rate:g}; give at least {fewest}, a larger {{1}}, or {{2}} and {{3}}",
+                "holdout",
+                "false_positive_rate",
+                "delta_m",
+                "delta_s",
+            )
 
 
 def _count(items: Items) -> str:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from memgen_jax.arrays_in import as_array
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
-from memgen_jax.files import expanded
+from memgen_jax.files import expanded, shown
 from memgen_jax.models import Model, unet
 
 WEIGHTS = ("ema", "model")
@@ -33,7 +35,8 @@ class Checkpoint(NamedTuple):
       item_shape: (height, width, channel) of one image.
       settings: what it was trained with, as stored: "model", "train", "data" and more.
       iterations: steps trained; None where the file does not say.
-      network: (x [height, width, channel] in [-1, 1], t in 1..1000) -> predicted noise, of x's shape.
+      network: (x [height, width, channel] in [-1, 1], t in 1..1000) -> predicted noise, of x's shape; raises
+        InputError for an x of another shape (a batch needs `jax.vmap`) or more than one t.
     """
 
     model: Model
@@ -75,8 +78,32 @@ def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint
         item_shape,
         settings,
         iterations if isinstance(iterations, int) else None,
-        lambda x, t: model.apply_fn(params, x, t),
+        _of_one_item(model, params, item_shape),
     )
+
+
+def _of_one_item(
+    model: Model, params: Any, item_shape: tuple[int, int, int]
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The network as a function of one item, which refuses what it was not built for."""
+
+    def network(x: Any, t: Any) -> jax.Array:
+        x = x if isinstance(x, jax.Array) else as_array("x", x)
+        if x.dtype == np.uint8:
+            raise InputError(
+                "x holds uint8 pixels from 0 to 255, and floats in [-1, 1] are wanted: give data.decode(x)"
+            )
+        if jnp.shape(x) != item_shape:
+            raise InputError(
+                f"x has shape {list(jnp.shape(x))}, and this network takes one item of {list(item_shape)}: give one, "
+                "or a batch by jax.vmap(network)"
+            )
+        t = t if isinstance(t, jax.Array) else as_array("t", t)
+        if jnp.shape(t):
+            raise InputError(f"t has shape {list(jnp.shape(t))}, and one item has one time: give a number")
+        return model.apply_fn(params, jnp.asarray(x, jnp.float32), jnp.asarray(t, jnp.float32))
+
+    return network
 
 
 def _stored(path: Path, weights: str) -> tuple[dict[str, Any], Any]:
@@ -117,7 +144,7 @@ def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
       InputError: there is no such folder, no such file, one without a number in its name, or two of one K.
     """
     folder = expanded(folder)
-    files = sorted(folder.glob("*.pt")) if folder.is_dir() else []
+    files = shown(folder.glob("*.pt")) if folder.is_dir() else []
     if not files:
         raise InputError(
             f"{folder} holds no checkpoints K.pt: give the folder of one sweep, a file per size K."

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from memgen_jax.arrays_in import require_distances
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
@@ -43,7 +44,7 @@ def read_distances(path: str | os.PathLike) -> ReleasedDistances:
     calls L2 is 1 / (distance + 1e-8), and its first neighbours are the farthest: labels need the samples themselves.
 
     Raises:
-      InputError: the file lacks one of the four arrays, or they do not fit together.
+      InputError: the file lacks one of the four arrays, they do not fit together, or one holds what is no distance.
     """
     path = expanded(path)
     stored = NumpyFile(path)
@@ -58,7 +59,7 @@ def read_distances(path: str | os.PathLike) -> ReleasedDistances:
     shapes = {theirs: found[ours].shape for theirs, ours in NAMES.items()}
     kinds = "".join(found[ours].dtype.kind for ours in NAMES.values())
     if (
-        kinds != "fifi"
+        kinds.replace("u", "i") != "fifi"
         or any(len(shape) != 2 for shape in shapes.values())
         or len({shape[0] for shape in shapes.values()}) != 1
         or shapes["data-dists"] != shapes["data-indices"]
@@ -76,4 +77,10 @@ def read_distances(path: str | os.PathLike) -> ReleasedDistances:
         if places.size and (places.min() < 0 or (bound is not None and places.max() >= bound)):
             what = "training items" if name == "train_index" else "samples"
             raise InputError(f"{path}: it names {what} {places.min()} to {places.max()}, of {bound}.")
+        found[name] = places.astype(np.int64)
+    for name in ("train_distance", "synthetic_distance"):
+        try:
+            require_distances(infinite=False, **{name: found[name]})
+        except InputError as error:
+            raise InputError(f"{path}: its {error}") from None
     return ReleasedDistances(num_train, **found)

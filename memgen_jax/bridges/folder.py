@@ -55,7 +55,7 @@ def read_folder(path: epath.PathLike) -> Folder:
         )
     index = _read_json(index_file)
     kind = index.get("_class_name", "")
-    if kind not in PIPELINES:
+    if not isinstance(kind, str) or kind not in PIPELINES:
         raise InputError(f"{path} holds a pipeline of class {kind!r}; supported are {', '.join(PIPELINES)}.")
     configs = {}
     for part in PIPELINES[kind]:
@@ -68,12 +68,16 @@ def read_folder(path: epath.PathLike) -> Folder:
                 f"{path}: {part}/{name} is missing, which a {kind} needs; copy the whole folder."
             )
         configs[part] = _read_json(file)
-        if part != "scheduler" and not list((path / part).glob("*.safetensors")):
+        if part != "scheduler" and not any(
+            file.name[0] != "." for file in (path / part).glob("*.safetensors")
+        ):
             raise InputError(
                 f"{path / part} holds no .safetensors weights; "
                 "save the pipeline again with safe_serialization=True."
             )
     unet = configs["unet"]
+    listed: Any = index.get("scheduler")
+    named: Any = listed[1] if isinstance(listed, list) and len(listed) == 2 else ""
     if unet.get("in_channels") != unet.get("out_channels"):
         raise InputError(
             f"{path}: the network maps {unet.get('in_channels')} channels to {unet.get('out_channels')} "
@@ -85,7 +89,7 @@ def read_folder(path: epath.PathLike) -> Folder:
         path,
         kind,
         # A scheduler can be saved apart from the pipeline: its own file has the last word.
-        configs["scheduler"].get("_class_name", (index.get("scheduler") or [None, ""])[1]),
+        configs["scheduler"].get("_class_name", named),
         configs["scheduler"],
         unet,
         configs.get("vae", {}),

@@ -186,7 +186,10 @@ def plain(value: Any) -> Any:
 def _stored(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """A part of the file, which torch.save stores as it is: none is larger than the file."""
     if info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{info.filename} is packed, and torch.save packs nothing")
+        raise InputError(
+            f"{file.filename} was zipped again ({info.filename} is packed, and torch.save packs nothing): store it "
+            "without compression, as `zip -0` does, or take the file as torch.save wrote it."
+        )
     return file.read(info)
 
 

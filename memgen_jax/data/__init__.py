@@ -14,8 +14,9 @@ from memgen_jax.data.datasets import (
 )
 from memgen_jax.data.foreseeing import foresee_shape
 from memgen_jax.data.images import beside, in_one_colour
-from memgen_jax.data.items import Items, count_by_kind, legible, listed
+from memgen_jax.data.items import Items, count_by_kind, legible, listed, with_unused
 from memgen_jax.data.ranges import decide as decide_ranges
+from memgen_jax.data.ranges import of_one_set as span_of_one_set
 from memgen_jax.data.sources import float_span, of_arrays, read, read_sets
 from memgen_jax.data.subsets import (
     ORDERS,
@@ -60,7 +61,9 @@ __all__ = [
     "require_variety",
     "set_aside",
     "span_at_hand",
+    "span_of_one_set",
     "subset_order",
     "torch_randperm",
+    "with_unused",
     "without_seen",
 ]

@@ -64,8 +64,9 @@ def read_arrays(
 ) -> Items:
     """Reads `.npz` and `.npy` files as one set, in their order, as samplers write them: a few items a file.
 
-    The array of each is chosen as by `read_array`, and one range counts for all: a file without dark pixels must not
-    be read as another kind. A file of labels, one number an item, is no part of the set.
+    The array of each is chosen as by `read_array`. Float images of all files are in one range: a file without dark
+    pixels must not be read as another kind. One that ends at 0 beside one that reaches far below is refused, unless
+    `value_range` is said. A file of labels, one number an item, is no part of the set.
 
     Raises:
       InputError: names the file and what is wrong with it.
@@ -97,7 +98,7 @@ def read_arrays(
         names += numbered(file.name, len(part.array))
     if not parts:
         raise InputError(f"none of the {len(files)} files ({files[0]}, ...) holds items: check them")
-    note, values = _finished(parts, value_range, memory)
+    note, values = _finished(parts, value_range, memory, alike=True)
     said = f"{len(parts)} files as one set"
     return account.of(
         Items(
@@ -316,9 +317,13 @@ def span(part: Part) -> tuple[float, float]:
 
 
 def _finished(
-    parts: Sequence[Part], value_range: str | None, memory: int | None
+    parts: Sequence[Part], value_range: str | None, memory: int | None, *, alike: bool = False
 ) -> tuple[str, list[Shaped[np.ndarray, "item ..."]]]:
-    """The arrays as uint8 images or float32 vectors, and what was done to them."""
+    """The arrays as uint8 images or float32 vectors, and what was done to them.
+
+    Args:
+      alike: whether parts that look like two ranges are refused, where none was said.
+    """
     ranges.require_known(value_range)
     spans = [span(part) if part.array.dtype != np.uint8 else (0.0, 255.0) for part in parts]
     floats = [own for own, part in zip(spans, parts, strict=True) if part.needs_range]
@@ -328,6 +333,9 @@ def _finished(
         (chosen,) = ranges.decide(
             {what: (min(low for low, _ in floats), max(high for _, high in floats))}, value_range
         ).values()
+        if alike and (value_range is None or isinstance(value_range, ranges.Guess)):
+            told = zip(spans, parts, strict=True)
+            ranges.of_one_set({legible(part.what): own for own, part in told if part.needs_range})
         note = ranges.described(chosen)
     values = []
     for part in parts:

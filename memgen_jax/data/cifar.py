@@ -45,6 +45,15 @@ def is_folder(names: Collection[str]) -> bool:
     )
 
 
+def is_original(name: str) -> bool:
+    """Whether a file so called is part of what CIFAR's archives hold."""
+    plain = name.removesuffix(BINARY)
+    more = ("meta", "batches.meta", "batches.meta.txt", "readme.html", "file.txt~")
+    return plain in (*BATCHES["train"], *BATCHES["test"], *BATCHES, *more) or name.endswith(
+        "_label_names.txt"
+    )
+
+
 def is_batch(file: Path) -> bool:
     """Whether a file is called as CIFAR10's batches are, or as CIFAR100's and lies beside what CIFAR100 has."""
     name = file.name.removesuffix(BINARY)

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data.items import Items
 from memgen_jax.data.sources import KINDS, of_arrays, read
 from memgen_jax.data.spread import SCALES, centre_and_spread, scaled
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, whole_number
 
 NAMED = ("digits", "circle", "gaussian_pixels")
 """Data sets that are made, not read."""
@@ -113,12 +114,19 @@ def digits() -> Dataset:
     return Dataset("digits", train, held_out)
 
 
+@takes_arrays
 def circle(num_train: int = 60_000, num_held_out: int = 10_000, seed: int = 0) -> Dataset:
     """Points uniform on the unit circle (Pham et al. 2025, App. A), as float32 [num_train, 2].
 
     The points come one after another from `seed`, so a smaller set is a prefix of a larger one.
     Held-out points are fresh draws from a stream of their own.
+
+    Raises:
+      InputError: a number of points, or the seed, is no whole number from 0 on.
     """
+
+    num_train = whole_number("num_train", num_train, 1)
+    num_held_out, seed = whole_number("num_held_out", num_held_out, 0), whole_number("seed", seed, 0)
 
     def points(count: int, stream: int) -> Float[np.ndarray, "count 2"]:
         angle = np.random.default_rng((seed, stream)).uniform(0, 2 * np.pi, count)

@@ -17,6 +17,7 @@ from memgen_jax.errors import InputError
 PREFIX = {"train": "train", "test": "t10k"}
 # EMNIST and QMNIST put a name in front, some mirrors write a dot before idx, and some say test.
 _NAME = re.compile(r"(?P<set>.*?)(?P<split>train|t10k|test)-images[-.]idx3-ubyte(\.gz)?", re.IGNORECASE)
+_LABELS = re.compile(r".*?(train|t10k|test)-labels[-.]idx1-ubyte(\.gz)?", re.IGNORECASE)
 _OTHER_NAME = re.compile(r".+[-.]idx3-ubyte(\.gz)?", re.IGNORECASE)
 _BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
 
@@ -27,7 +28,9 @@ def read_idx_images(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, 
     found = [
         file
         for file in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if (match := _NAME.fullmatch(file.name)) and (match["split"].lower() == "train") == (split == "train")
+        if file.name[0] != "."
+        and (match := _NAME.fullmatch(file.name))
+        and (match["split"].lower() == "train") == (split == "train")
     ]
     stems = {file.name.removesuffix(".gz") for file in found}
     if len(stems) > 1:
@@ -53,6 +56,11 @@ def is_folder(names: Collection[str]) -> bool:
     """Whether a folder with entries of these names has both splits."""
     splits = {match["split"].lower() == "train" for name in names if (match := _NAME.fullmatch(name))}
     return len(splits) == 2
+
+
+def is_original(name: str) -> bool:
+    """Whether a file so called is one of the four, gzipped or not: images or labels of a split."""
+    return _NAME.fullmatch(name) is not None or _LABELS.fullmatch(name) is not None
 
 
 def read_idx_labels(folder: str | os.PathLike, split: str) -> UInt8[np.ndarray, " item"]:

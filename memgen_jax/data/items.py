@@ -75,6 +75,16 @@ class Account:
         )
 
 
+def with_unused(items: Items, held_out: Items | None) -> Items:
+    """The items, with held-out ones that came from the same source and have no use accounted for."""
+    if held_out is None:
+        return items
+    account = Account()
+    for name in held_out.names:
+        account.other(name, "held-out items of the same source")
+    return account.of(items)
+
+
 def kind_of(name: str) -> str:
     """The kind of a file by its name: its ending in small letters, or "no ending"."""
     suffix = legible(PurePath(name).suffix.lower())

@@ -13,6 +13,11 @@ from memgen_jax.errors import InputError
 FILE = "data.mdb"
 
 
+def is_of_lmdb(name: str) -> bool:
+    """Whether an LMDB's folder has a file so called."""
+    return name in (FILE, "lock.mdb")
+
+
 def read_lmdb(folder: str | os.PathLike, **options: Any) -> Items:
     """All images of an LMDB, in the order of their keys, by which they are called.
 

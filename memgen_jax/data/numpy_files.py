@@ -1,5 +1,6 @@
 """The arrays of an `.npz` or `.npy` file: their names and shapes first, their numbers when asked for."""
 
+import errno
 import io
 import math
 import os
@@ -93,9 +94,11 @@ class NumpyFile:
                     member.read(header.start)
                     _fill(raw, member)
             return np.ndarray(header.shape, header.dtype, raw, order=order)
-        except InputError:
+        except (InputError, MemoryError):
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # of a map: the file is whole
+                raise MemoryError(f"{header.num_bytes} bytes of {self.path} cannot be mapped") from error
             raise self._unreadable(error) from error
 
     def _headers_in_zip(self) -> dict[str, Header]:

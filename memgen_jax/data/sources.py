@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memgen_jax.data import archives, arrays, cifar, folders, idx, images, lsun, ranges, tables, tfds
-from memgen_jax.data.items import Account, Items, count_by_kind, joined, legible, listed, numbered
+from memgen_jax.data.items import (
+    Account,
+    Items,
+    count_by_kind,
+    joined,
+    legible,
+    listed,
+    numbered,
+    with_unused,
+)
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
 
@@ -86,17 +95,17 @@ def read(
             for split in ("train", "test")
             for values in [images_of(found.files[0], split)]
         ]
-        return parts[0], parts[1]
+        return found.account.of(parts[0]), parts[1]
     if found.kind == "idx file":
         values = idx.read_idx_file(found.files[0])
-        return finished(Items(values, numbered(found.files[0].name, len(values)))), None
+        return found.account.of(finished(Items(values, numbered(found.files[0].name, len(values))))), None
     if found.kind == "batch":
         values = cifar.read_batch(found.files[0])
         return finished(Items(values, numbered(found.files[0].name, len(values)))), None
     if found.kind == "folder":
         return folders.read_folder(found.files[0], **decoding), None
     if found.kind == "lmdb":
-        return lsun.read_lmdb(found.files[0], **decoding), None
+        return found.account.of(lsun.read_lmdb(found.files[0], **decoding)), None
     if found.kind == "image":
         return images.stack(found.files, [found.files[0].name], **decoding), None
 
@@ -107,8 +116,8 @@ def read(
             read = tables.read_tables(files, found.name or None, **decoding)
             if isinstance(read, Items):
                 return read, None
-            items, _ = arrays.items_of_arrays(read, None, source, value_range, layout, memory)
-            return finished(items), None
+            items, _ = arrays.items_of_arrays(read.values, None, source, value_range, layout, memory)
+            return read.account.of(finished(items)), None
         if len(files) == 1:
             items, own = arrays.read_array(files[0], value_range, found.name or None, layout, memory)
             return finished(items), own and finished(own)
@@ -147,17 +156,17 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
         files = (found.files[0] for found in located)
         names = [os.fspath(source) for source in sources]
         return images.stack(files, names, skip_bad=bool(options.get("skip_bad")), **decoding), None
-    spans = [span for source in sources if (span := float_span(source, options.get("layout")))]
+    spans = {os.fspath(s): span for s in sources if (span := float_span(s, options.get("layout")))}
     if spans:  # one range for all parts
-        whole = (min(low for low, _ in spans), max(high for _, high in spans))
-        name = ", ".join(os.fspath(source) for source in sources)
+        whole = ranges.of_one_set(spans, options.get("value_range"))
+        name = ", ".join(spans)
         options["value_range"] = ranges.decide({name: whole}, options.get("value_range"))[name]
     parts = [
         part._replace(
             names=[os.fspath(source) if found.kind == "image" else f"{source}/{name}" for name in part.names]
         )
         for source, found in zip(sources, located, strict=True)
-        for part, _ in [read(source, **options)]
+        for part in [with_unused(*read(source, **options))]
     ]
     memory = options.get("memory")
     return joined(images.in_one_colour(parts, memory), memory), None
@@ -166,6 +175,9 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
 def float_span(source: str | os.PathLike, layout: str | None = None) -> tuple[float, float] | None:
     """The lowest and highest value of a source's float images, its held-out ones too; None where it has none."""
     found = locate(os.fspath(source))
+    if found.kind == "tables":
+        read = tables.read_numbers((*found.files, *found.held_out), found.name or None)
+        return read and arrays.span_at_hand(read.values, os.fspath(source), layout)
     if found.kind != "arrays":
         return None
     return arrays.float_span((*found.files, *found.held_out), found.name or None, layout)
@@ -261,13 +273,13 @@ def _in_folder(folder: Path, name: str) -> Located:
             f"cannot read folder {legible(str(folder))} ({error.strerror}): give one that can be read"
         ) from error
     if saved := tables.saved_splits(folder):
-        return _of_splits("tables", saved, folder, name, Account())
+        return _of_splits("tables", saved, folder, name, _beside(folder, tables.is_of_saved))
     if lsun.FILE in here:
-        return Located("lmdb", (folder,))
+        return Located("lmdb", (folder,), account=_beside(folder, lsun.is_of_lmdb))
     if cifar.is_folder(here):
-        return Located("cifar", (folder,))
+        return Located("cifar", (folder,), account=_beside(folder, cifar.is_original))
     if idx.is_folder(here):
-        return Located("idx", (folder,))
+        return Located("idx", (folder,), account=_beside(folder, idx.is_original))
     files: dict[str, list[folders.Found]] = {}
     account = Account(skip_bad=True)
     for found in folders.walk(folder, account):
@@ -302,13 +314,22 @@ def _in_folder(folder: Path, name: str) -> Located:
     return _of_splits(data[0], splits, folder, name, account)
 
 
+def _beside(folder: Path, is_part: Callable[[str], bool]) -> Account:
+    """What lies in the folder of a data set and is no part of it, which names tell."""
+    account = Account(skip_bad=True)
+    for found in folders.walk(folder, account):
+        if not is_part(found.name):
+            account.other(found.name, found.kind)
+    return account
+
+
 def _original_files(files: Mapping[str, Sequence[folders.Found]], folder: Path) -> Located | None:
     """The files of MNIST or CIFAR where nothing else is: in a folder of their own, as torchvision puts them, or one."""
     by_folder: dict[Path, set[str]] = {}
     for found in itertools.chain(*files.values()):
         by_folder.setdefault(found.path.parent, set()).add(found.path.name)
     known = [
-        Located("cifar" if cifar.is_folder(names) else "idx", (place,))
+        _in_folder(place, "")
         for place, names in by_folder.items()
         if cifar.is_folder(names) or idx.is_folder(names)
     ]

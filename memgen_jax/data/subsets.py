@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from memgen_jax.arrays_in import takes_arrays
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, whole_number
 
 ORDERS = ("numpy", "torch", "given")
 """Whose permutation orders the items: NumPy's, that of `torch.randperm`, or none."""
@@ -18,11 +18,17 @@ def permutation(num_items: int, seed: int | tuple[int, ...] = SUBSET_SEED) -> In
 
     The subset of size K is the first K entries, so a smaller subset lies inside every larger one.
 
+    Raises:
+      InputError: num_items or the seed is no whole number from 0 on.
+
     >>> from memgen_jax import data
     >>> sorted(data.permutation(5).tolist())
     [0, 1, 2, 3, 4]
     """
-    return np.random.default_rng(seed).permutation(num_items).astype(np.int64)
+    num_items = whole_number("num_items", num_items, 0)
+    seeds = [whole_number("seed", part, 0) for part in (seed if isinstance(seed, tuple) else (seed,))]
+    own = seeds if isinstance(seed, tuple) else seeds[0]
+    return np.random.default_rng(own).permutation(num_items).astype(np.int64)
 
 
 @takes_arrays
@@ -32,10 +38,15 @@ def torch_randperm(num_items: int, seed: int = SUBSET_SEED) -> Int64[np.ndarray,
     The first K entries are the training subset of the networks that the paper's authors released. The generator is the
     Mersenne Twister, the shuffle Fisher and Yates's: entry i changes places with i + draw mod (n - i).
 
+    Raises:
+      InputError: num_items is no whole number from 0 on, or the seed none in 0..2^32 - 1.
+
     >>> from memgen_jax.data import torch_randperm
     >>> torch_randperm(10).tolist()
     [9, 1, 5, 7, 3, 2, 8, 6, 4, 0]
     """
+    num_items = whole_number("num_items", num_items, 0)
+    seed = whole_number("seed", seed, 0, 2**32 - 1)
     generator = np.random.MT19937()
     generator._legacy_seeding(seed)  # type: ignore[attr-defined]  # as every Mersenne Twister but numpy's newer ones
     draws = generator.random_raw(max(num_items - 1, 1)).tolist()
@@ -56,7 +67,7 @@ def subset_order(num_items: int, name: str = "numpy") -> Int64[np.ndarray, " num
     if name not in ORDERS:
         raise InputError.setting("order", name, f"one of {', '.join(ORDERS)}")
     if name == "given":
-        return np.arange(num_items)
+        return np.arange(whole_number("num_items", num_items, 0))
     return torch_randperm(num_items) if name == "torch" else permutation(num_items)
 
 
@@ -79,6 +90,7 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
     >>> len(sizes), sizes[:5], 7310 in sizes
     (38, (2, 501, 1001, 1500, 2000), True)
     """
+    total = whole_number("total", total, 0)
     if not 2 < a < b < total:
         allowed = (
             f"A and B such that 2 < A < B < {total} (the number of training items), around the sizes where "
@@ -98,10 +110,11 @@ def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
     (500, 1000, 2000, 4000, 5000)
     """
     for name, value in (("grid_first", first), ("total", total)):
-        if value < 1:
+        if not value >= 1:
             raise InputError.setting(name, value, "at least 1 training item")
+        whole_number(name, value, 1)
     sizes = []
-    size = first
+    size, total = int(first), int(total)
     while size < total:
         sizes.append(size)
         size *= 2

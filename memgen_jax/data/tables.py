@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,19 @@ from memgen_jax.data import images
 from memgen_jax.data.arrays import as_pixels
 from memgen_jax.data.items import Account, Items, first_line, legible, listed, numbered
 from memgen_jax.errors import InputError
+from memgen_jax.files import shown
 
 SUFFIXES = (".parquet", ".arrow", ".feather")
 USUAL_COLUMNS = ("image", "images", "img", "jpg", "jpeg", "png", "webp", "pixel_values", "pixels", "x")
 BATCH = 64  # rows decoded from a file at a time
 BOMB = 200, 2**30  # unpacked size over packed size, and unpacked size, above which both mean harm
+
+
+class Numbers(NamedTuple):
+    """A column of numbers: the plain array [row, ...], and what else the tables hold."""
+
+    values: np.ndarray
+    account: Account
 
 
 def read_tables(
@@ -26,14 +34,14 @@ def read_tables(
     *,
     skip_bad: bool = False,
     **options: Any,
-) -> Items | np.ndarray:
-    """The images of tables, one set, in the order of files and rows; arrays where a column holds numbers.
+) -> Items | Numbers:
+    """The images of tables, one set, in the order of files and rows; or the numbers of a column.
 
     Args:
       column: which one holds them; else the only column of images, or the one with a usual name.
       options: of `images.stack`.
     Returns:
-      Items of encoded images; of a column of numbers the plain array [row, ...].
+      Items of encoded images, or a column of numbers.
     Raises:
       InputError: pyarrow is missing, a file is damaged, or no column is one of items.
     """
@@ -43,15 +51,12 @@ def read_tables(
     names = [name for table in tables for name in numbered(table.file.name, table.num_rows)]
     if not names:
         raise InputError(f"{legible(str(files[0]))} has no rows: give at least one item")
-    if not tables[0].holds_encoded(chosen):
-        parts = [table.numbers(chosen) for table in tables]
-        if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
-            raise InputError(f"the rows of {chosen} in {legible(str(files[0]))} and others differ in shape")
-        return as_pixels(np.concatenate(parts))
     account = Account(skip_bad)
     for other in tables[0].columns:
         if other != chosen:
             account.other(f"{files[0].name}:{other}", "other column")
+    if not tables[0].holds_encoded(chosen):
+        return Numbers(_stacked(tables, chosen), account)
 
     def opened() -> Iterator[io.BytesIO | Path | Exception]:
         for table in tables:
@@ -63,13 +68,34 @@ def read_tables(
     return account.of(items)
 
 
+def read_numbers(files: Sequence[Path], column: str | None) -> "Numbers | None":
+    """As `read_tables`, where the column holds numbers; None where it holds images."""
+    tables = [_Table(file) for file in files]
+    chosen = tables[0].choose(column)
+    if tables[0].holds_encoded(chosen) or not sum(table.num_rows for table in tables):
+        return None
+    return Numbers(_stacked(tables, chosen), Account())
+
+
+def _stacked(tables: Sequence["_Table"], column: str) -> np.ndarray:
+    parts = [table.numbers(column) for table in tables]
+    if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+        raise InputError(f"the rows of {column} in {legible(str(tables[0].file))} and others differ in shape")
+    return as_pixels(np.concatenate(parts))
+
+
+def is_of_saved(name: str) -> bool:
+    """Whether `save_to_disk` gives a file such a name."""
+    return name.endswith((".arrow", ".json"))
+
+
 def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
     """Split -> its files, of what `save_to_disk` wrote: a data set (split "") or a dict of them; None of others."""
     if (folder / "state.json").is_file():
-        return {"": sorted(folder.glob("*.arrow"))}
+        return {"": shown(folder.glob("*.arrow"))}
     if (folder / "dataset_dict.json").is_file():
         return {
-            inner.name: sorted(inner.glob("*.arrow"))
+            inner.name: shown(inner.glob("*.arrow"))
             for inner in sorted(folder.iterdir())
             if (inner / "state.json").is_file()
         }

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import Denoiser, Process, Time, require_time
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, whole_number
 from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
@@ -97,16 +97,16 @@ def log_likelihood(
         raise InputError.setting("divergence", divergence, f"one of {', '.join(DIVERGENCES)}")
     require_time(t, process)
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if not tolerance > 0:
+        if not 0 < tolerance < np.inf:
             raise InputError.setting(name, tolerance, "positive: it is a tolerance of the solver")
+    max_steps = whole_number("max_steps", max_steps, 1)
     if divergence == "exact":
         probes = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
         scale = 1.0
     else:
         if key is None:
             raise InputError('divergence="hutchinson" draws probes: give a key.')
-        if num_probes < 1:
-            raise InputError.setting("num_probes", num_probes, "at least 1")
+        num_probes = whole_number("num_probes", num_probes, 1)
         probes = jax.random.rademacher(key, (num_probes, *x.shape), x.dtype)
         scale = 1.0 / num_probes
 
@@ -151,6 +151,5 @@ def bits_per_dim(log_density: Float[Array, "*batch"], num_dims: int) -> Float[Ar
       log_density: log p(x) in nats, of whole images.
       num_dims: N, the numbers in one image (height x width x channels).
     """
-    if num_dims < 1:
-        raise InputError.setting("num_dims", num_dims, "at least 1")
+    num_dims = whole_number("num_dims", num_dims, 1)
     return -log_density / (num_dims * np.log(2)) + np.log2(127.5)

@@ -11,6 +11,7 @@ Every function takes one item x of any shape and a scalar float t; batch with `j
 import abc
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from memgen_jax.arrays_in import as_number
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, whole_number
 from memgen_jax.shapes import Scalar
 
 Item = Float[Array, "*item"]
@@ -165,7 +166,13 @@ class Clipped:
 
 
 def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Clipped:
-    """The denoiser with its answer clipped to the data's range, as Ho et al. 2020 sample."""
+    """The denoiser with its answer clipped to the data's range, as Ho et al. 2020 sample.
+
+    Raises:
+      InputError: low is not below high.
+    """
+    if not low < high:
+        raise InputError.setting("low", low, f"below high={high}")
     return Clipped(denoiser, low, high)
 
 
@@ -255,8 +262,7 @@ class DDPM(Process):
     t_min: float = dataclasses.field(default=0.0, init=False)
 
     def __post_init__(self):
-        if self.num_steps < 1:
-            raise InputError.setting("process.num_steps", self.num_steps, "at least 1")
+        whole_number("process.num_steps", self.num_steps, 1)
         if not 0 < self.beta_first <= self.beta_last < 1:
             allowed = f"such that 0 < beta_first <= beta_last < 1, with beta_last={self.beta_last}"
             raise InputError.setting("process.beta_first", self.beta_first, allowed)
@@ -318,10 +324,11 @@ class DDPM(Process):
 
 
 def _require_positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise InputError.setting(f"process.{name}", value, "positive")
+    if not 0 < value < math.inf:
+        raise InputError.setting(f"process.{name}", value, "positive and finite")
 
 
 def _require_interval(t_min: float, t_max: float) -> None:
-    if not 0 <= t_min < t_max:
-        raise InputError.setting("process.t_min", t_min, f"such that 0 <= t_min < t_max, with t_max={t_max}")
+    if not 0 <= t_min < t_max < math.inf:
+        allowed = f"such that 0 <= t_min < t_max, a finite time, with t_max={t_max}"
+        raise InputError.setting("process.t_min", t_min, allowed)

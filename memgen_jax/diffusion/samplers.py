@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
-from memgen_jax.errors import InputError
+from memgen_jax.errors import InputError, whole_number
 from memgen_jax.shapes import Scalar
 
 Step = Callable[[jax.Array, Any, jax.Array, jax.Array, Denoiser, Process], Any]
@@ -239,7 +239,11 @@ def make_step(
     Args:
       eta, clipped_noise: DDIM's, see `ddim_step`.
       variance: the ancestral step's, see `ancestral_step`.
+    Raises:
+      InputError: there is no such step, or eta is outside [0, 1].
     """
+    if not 0 <= eta <= 1:
+        raise InputError.setting("eta", eta, "in [0, 1]: 0 adds no noise, 1 is ancestral")
     _require_variance(variance)
     if name == "ddim":
         return functools.partial(ddim_step, eta=eta, clipped_noise=clipped_noise)
@@ -281,8 +285,7 @@ def time_grid(process: Process, num_steps: int, spacing: str = "uniform") -> np.
     """
     if spacing not in SPACINGS:
         raise InputError.setting("spacing", spacing, f"one of {', '.join(SPACINGS)}")
-    if num_steps < 1:
-        raise InputError.setting("num_steps", num_steps, "at least 1")
+    num_steps = whole_number("num_steps", num_steps, 1)
     if spacing == "karras":
         times = _karras_times(process, num_steps)
     else:

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.metric import Metric, PairDistance
+from memgen_jax.neighbors.resident import Keeper
+from memgen_jax.neighbors.rows import local_mesh
 from memgen_jax.user_code import reason_of
 
 
@@ -66,17 +68,26 @@ class Embedding(Metric):
         self, items: Shaped[np.ndarray, "item ..."], progress: str | None = None
     ) -> Shaped[np.ndarray, "item dim"]:
         starts = tqdm(range(0, len(items), self.batch), desc=progress, disable=None if progress else True)
-        parts = [self._embedded(items[start : start + self.batch]) for start in starts]
+        keeper = Keeper(local_mesh(), "float32")
+        parts = [
+            self._embedded(items[start : start + self.batch], keeper, start, len(items)) for start in starts
+        ]
         if len(lengths := {part.shape[1] for part in parts}) > 1:
             raise InputError(
                 f"the metric {self.name} makes vectors of {min(lengths)} and of {max(lengths)} numbers: all must be of "
                 "one length."
             )
-        return np.concatenate(parts)
+        vectors = np.concatenate(parts)
+        keeper.keep(vectors)
+        return vectors
 
-    def _embedded(self, items: np.ndarray) -> np.ndarray:
+    def _embedded(self, items: np.ndarray, keeper: Keeper, start: int, total: int) -> np.ndarray:
         try:
-            vectors = np.asarray(self.vectors_of(items), np.float32)
+            made = self.vectors_of(items)
+            if isinstance(made, jax.Array) and made.ndim == 2 and len(made) == len(items):
+                vectors = keeper.add(made, start, total)
+            else:
+                vectors = np.asarray(made, np.float32)
         except InputError:
             raise
         except Exception as error:  # whatever the user's function does

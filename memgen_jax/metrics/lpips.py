@@ -28,6 +28,7 @@ from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
 from memgen_jax.metrics.weights import Head, load_weights
+from memgen_jax.neighbors.resident import Keeper
 from memgen_jax.neighbors.rows import local_mesh
 
 # AlexNet's maps are empty below 31 pixels, and LPIPS is then NaN without a word.
@@ -101,6 +102,7 @@ class Lpips(Metric):
             resize=self.resize,
             memory=self.memory,
             progress=progress,
+            stay=True,
         )
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:
@@ -170,6 +172,7 @@ def lpips_embedding(
     resize: str = "nearest_exact",
     memory: int | None = None,
     progress: str | None = None,
+    stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
     """Embeddings whose squared Euclidean distance is LPIPS (AlexNet, v0.1).
 
@@ -186,6 +189,7 @@ def lpips_embedding(
       memory: bytes that a batch may take, and above half of which the result lies in a file; by default batches are
         what `batch` says, and 2 GiB.
       progress: what a bar on the terminal calls this; no bar where not given.
+      stay: whether they stay on accelerators too, where a search then finds them; the array cannot be written to then.
 
     Returns:
       Embeddings, in rows as the images.
@@ -197,7 +201,7 @@ def lpips_embedding(
     _require_resize(resize)
     return embedded(
         images, load_weights(), _of_picture(resize), check_picture_shape, BYTES_A_PIXEL, batch=batch, dtype=dtype,
-        memory=memory, progress=progress,
+        memory=memory, progress=progress, stay=stay,
     )  # fmt: skip
 
 
@@ -216,6 +220,7 @@ def embedded(
     dtype: str,
     memory: int | None,
     progress: str | None,
+    stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
     """The vector of every image, some images at a time; see `lpips_embedding`."""
     _check(images, check_shape)
@@ -228,12 +233,15 @@ def embedded(
         step = max(1, min(step, memory // (bytes_a_pixel * math.prod(images.shape[1:3]) * devices)))
     step *= devices
     out, held = None, 0
+    keeper = Keeper(mesh, dtype) if stay else None
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
         for start in range(0, len(images), step):
             part = np.asarray(images[start : start + step])
             padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
-            rows = np.asarray(_embed(weights, jax.device_put(padded, by_item), embed))[: len(part)]
+            made = _embed(weights, jax.device_put(padded, by_item), embed)
+            rows = keeper.add(made, start, len(images)) if keeper else np.asarray(made)
+            rows = rows[: len(part)]
             if out is None:
                 most = IN_MEMORY if memory is None else memory // 2
                 out = _make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
@@ -246,6 +254,8 @@ def embedded(
             bar.update(len(part))
     assert out is not None
     let_go(out)
+    if keeper:
+        keeper.keep(out)
     return out
 
 

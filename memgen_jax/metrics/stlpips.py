@@ -72,7 +72,7 @@ class ShiftTolerantLpips(Metric):
     ) -> Shaped[np.ndarray, "item feature"]:
         return lpips.embedded(
             items, load_weights("stlpips"), embed_picture, check_picture_shape, BYTES_A_PIXEL, batch=self.batch,
-            dtype=self.dtype, memory=self.memory, progress=progress,
+            dtype=self.dtype, memory=self.memory, progress=progress, stay=True,
         )  # fmt: skip
 
     def num_features(self, item_shape: tuple[int, ...]) -> int:

@@ -2,5 +2,6 @@
 
 from memgen_jax.neighbors.counting import count_within
 from memgen_jax.neighbors.exact_search import Neighbors, search
+from memgen_jax.neighbors.resident import release, taken
 
-__all__ = ["Neighbors", "count_within", "search"]
+__all__ = ["Neighbors", "count_within", "release", "search", "taken"]

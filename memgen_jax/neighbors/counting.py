@@ -1,35 +1,37 @@
 """How many items lie within a distance of each: exactly, tile by tile.
 
 Squared distances in Gram form decide all pairs but those so near the radius that rounding might: these are
-computed again from differences, as `search` computes its winners, so that counts and distances agree.
+computed again from differences, as `search` computes its winners, so that counts and distances agree. References that
+fit stay on the devices, as for `search`, and a tile is read while the devices count the next.
 """
 
 import functools
-import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, Int8, Shaped
 from tqdm import tqdm
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.references import References
 from memgen_jax.neighbors.rows import (
     as_rows,
     local_mesh,
     padded,
-    point_amid,
     refuse_what_is_not_finite,
     rounding_constant,
-    rows_per_tile,
     squared_distances,
     tile_memory,
-    tile_sides,
 )
-from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, prepare
+from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, Prepared
 
+INSIDE, OPEN = 1, 2  # what the scores of a pair say of a radius
+LONGEST = 1.8e19  # a distance whose square a float32 holds, with some room
 SLACK = 2.0**-21  # of a distance: more than its rounding to float32
 
 
@@ -85,6 +87,7 @@ def count_within(
         )
     if not radii.size or not (np.isfinite(radii).all() and (radii >= 0).all()):
         raise InputError.setting("radius", radius, "a finite distance ≥ 0")
+    radii = _cut(radii, queries, references, squared, scale)
     mesh = mesh or local_mesh()
     counter = _Counter(
         references,
@@ -99,6 +102,42 @@ def count_within(
     return counts if np.ndim(radius) else counts[:, 0]
 
 
+class _UnderWay(NamedTuple):
+    """A tile of queries against one of references, perhaps still at work."""
+
+    rows: slice
+    first: int  # number of the tile's first reference
+    queries: Prepared
+    references: Prepared
+    sure: Array  # pairs that are inside for certain, [query, radius], or such for each device's share of references
+    open: Array  # whether a query has pairs that are left open, [query], likewise
+
+
+def _cut(
+    radii: Float[np.ndarray, "*query radius"],
+    queries: np.ndarray,
+    references: np.ndarray,
+    squared: bool,
+    scale: float,
+) -> Float[np.ndarray, "*query radius"]:
+    """The radii, those cut whose square a float32 cannot hold: no distance lies beyond what they are cut to.
+
+    Raises:
+      InputError: one may.
+    """
+    longest = LONGEST * scale
+    longest = longest**2 if squared else longest
+    if radii.max() <= longest:
+        return radii
+    reach = sum(
+        max(abs(float(items.max())), abs(float(items.min()))) * items.shape[1] ** 0.5
+        for items in (queries, references)
+    )
+    if reach > LONGEST:  # NaN is found, and told, where items are compared
+        refuse_what_is_not_finite(queries, references)
+    return np.minimum(radii, longest)
+
+
 class _Counter:
     """The references and the radii, with what counting needs."""
 
@@ -111,96 +150,112 @@ class _Counter:
         squared: bool,
         scale: float,
     ):
+        self.there = References(references, memory, np.dtype(np.float32), mesh, memory)
         self.references, self.mesh, self.radii = references, mesh, radii
         self.squared, self.scale = squared, scale
         # Euclidean distances between rows as they are stored.
-        self.euclidean = (np.sqrt(radii) if squared else radii) / scale
-        self.centre = point_amid(references)
-        self.query_side, self.reference_side = tile_sides(memory, references.shape[1], memory)
+        self.euclidean = ((np.sqrt(radii) if squared else radii) / scale).astype(np.float32)
 
     def __call__(
         self, queries: np.ndarray, exclude: np.ndarray, progress: str | None
     ) -> Int[np.ndarray, "query radius"]:
-        devices = self.mesh.devices.size
-        query_tile = rows_per_tile(math.ceil(len(queries) / devices), self.query_side, 16) * devices
-        reference_tile = rows_per_tile(len(self.references), self.reference_side, BLOCK)
         counts = np.zeros(self.radii.shape, np.int64)
+        exclude = exclude.astype(np.int32)
         hidden = None if progress else True  # None: shown on a terminal only
         with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
-            for start in range(0, len(queries), query_tile):
-                rows = slice(start, min(start + query_tile, len(queries)))
-                counts[rows] = self._tile(queries[rows], exclude[rows], rows, query_tile, reference_tile)
-                bar.update(rows.stop - rows.start)
+            before: _UnderWay | None = None
+            for begun in self._pairs_of_tiles(
+                queries, exclude
+            ):  # one is read while the devices count the next
+                if before is not None:
+                    self._add(counts, queries, exclude, before)
+                    bar.update((before.rows.stop - before.rows.start) * (begun.rows != before.rows))
+                before = begun
+            assert before is not None
+            self._add(counts, queries, exclude, before)
+            bar.update(before.rows.stop - before.rows.start)
         return counts
 
-    def _tile(
-        self, queries: np.ndarray, exclude: np.ndarray, rows: slice, query_tile: int, reference_tile: int
-    ) -> Int[np.ndarray, "query radius"]:
-        by_query = NamedSharding(self.mesh, PartitionSpec("query"))
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        centre = jax.device_put(self.centre, everywhere)
-        float32 = np.dtype(np.float32)
-        tile = prepare(jax.device_put(padded(queries, query_tile), by_query), centre, len(queries), float32)
-        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), by_query)
-        own = self.radii[rows]
-        radii = jax.device_put(padded(self.euclidean[rows].astype(np.float32), query_tile), by_query)
-        counts = np.zeros(own.shape, np.int64)
-        for first in range(0, len(self.references), reference_tile):
-            part = self.references[first : first + reference_tile]
-            there = jax.device_put(padded(part, reference_tile), everywhere)
-            reference = prepare(there, centre, len(part), float32)
-            if not (
-                np.isfinite(float(reference.largest))
-                and np.isfinite(np.asarray(tile.norm)[: len(queries)]).all()
-            ):
-                refuse_what_is_not_finite(queries, self.references)
-            sure, near = _count(
-                tile.item, tile.norm, ignored, reference.item, reference.norm, first, radii, self.mesh
-            )
-            counts += np.asarray(sure)[: len(queries)]
-            near_rows = np.flatnonzero(np.asarray(near)[: len(queries)])
-            if len(near_rows):
-                counts[near_rows] += self._decide(
-                    queries, exclude, own, near_rows, first, tile, reference, radii
-                )
-        return counts
+    def _pairs_of_tiles(self, queries: np.ndarray, exclude: np.ndarray) -> Iterator[_UnderWay]:
+        query_tile = self.there.rows_of_a_tile(len(queries))
+        for start in range(0, len(queries), query_tile):
+            rows = slice(start, min(start + query_tile, len(queries)))
+            tile = self.there.queries(queries[rows], query_tile)
+            own = (padded(array[rows], query_tile) for array in (exclude, self.euclidean))
+            ignored, radii = (self.there.like_queries(array) for array in own)
+            for first, reference in self.there.tiles():
+                sure, left_open = _count(
+                    tile.item, tile.norm, ignored, reference.item, reference.norm, first, radii, self.mesh,
+                    self.there.spread,
+                )  # fmt: skip
+                yield _UnderWay(rows, first, tile, reference, sure, left_open)
 
-    def _decide(
-        self, queries: np.ndarray, exclude: np.ndarray, wanted: np.ndarray, rows: np.ndarray, first: int, tile,
-        reference, radii,
-    ) -> Int[np.ndarray, "row radius"]:  # fmt: skip
-        """Counts the pairs that rounding left open, of some rows of a tile, from their differences."""
-        counts = np.zeros((len(rows), wanted.shape[1]), np.int64)
+    def _add(self, counts: np.ndarray, queries: np.ndarray, exclude: np.ndarray, done: _UnderWay) -> None:
+        """Adds what a pair of tiles holds, with what rounding left open decided from differences."""
+        size = done.rows.stop - done.rows.start
+        if not (
+            np.isfinite(float(done.references.largest))
+            and np.isfinite(np.asarray(done.queries.norm)[:size]).all()
+        ):
+            refuse_what_is_not_finite(queries, self.references)
+        shares = self.mesh.devices.size if self.there.spread else 1
+        found = (
+            np.asarray(done.sure).reshape(shares, -1, self.radii.shape[1]).sum(axis=0, dtype=np.int64)[:size]
+        )
+        near = np.flatnonzero(np.asarray(done.open).reshape(shares, -1).any(axis=0))
+        near = near[near < size]
+        if len(near):
+            found[near] = self._decided(queries, exclude, done.rows.start + near, done)
+        counts[done.rows] += found
+
+    def _decided(
+        self, queries: np.ndarray, exclude: np.ndarray, rows: np.ndarray, done: _UnderWay
+    ) -> Int[np.ndarray, "row radius"]:
+        """Counts anew, for some queries of a tile, the pairs with its references; those left open from differences."""
+        counts = np.zeros((len(rows), self.radii.shape[1]), np.int64)
         for begin in range(0, len(rows), 256):
             own = rows[begin : begin + 256]
-            chosen = padded(own, 256)
-            open_ = _open_pairs(
-                tile.item[chosen],
-                tile.norm[chosen],
-                jnp.asarray(padded(exclude[own].astype(np.int32), 256)),
-                reference.item,
-                reference.norm,
-                first,
-                radii[chosen],
+            tile = self.there.everywhere_at_once(queries[own], 256)
+            judged = _judged(
+                tile.item,
+                tile.norm,
+                padded(exclude[own], 256),
+                done.references.item,
+                done.references.norm,
+                done.first,
+                padded(self.euclidean[own], 256),
             )
-            row, column = np.nonzero(np.asarray(open_.any(axis=-1))[: len(own)])
-            square = squared_distances(queries, self.references, own[row], column + first)
+            pairs = np.asarray(judged)[: len(own)]
+            left_open: Bool[np.ndarray, "row reference radius"] = np.asarray(pairs == OPEN)
+            row, column = np.nonzero(left_open.any(axis=-1))
+            square = squared_distances(queries, self.references, own[row], column + done.first)
             distance = square * self.scale**2 if self.squared else np.sqrt(square) * self.scale
-            inside = distance.astype(np.float32)[:, None] <= wanted[own[row]]
-            inside &= np.asarray(open_)[row, column]
+            inside = distance.astype(np.float32)[:, None] <= self.radii[own[row]]
+            inside &= left_open[row, column]
+            counts[begin : begin + len(own)] = (pairs == INSIDE).sum(axis=1)
             np.add.at(counts, begin + row, inside)
         return counts
 
 
-@functools.partial(jax.jit, static_argnames="mesh", compiler_options=COMPILED_SOON)
-def _count(queries, norm, ignored, references, norms, first, radii, mesh):
-    """Of one tile: pairs that are inside for certain [query, radius], and rows with pairs left open."""
+@functools.partial(jax.jit, static_argnames=("mesh", "spread"), compiler_options=COMPILED_SOON)
+def _count(queries, norm, ignored, references, norms, first, radii, mesh, spread):
+    """Of one tile: pairs that are inside for certain [query, radius], and rows with pairs left open.
+
+    With `spread` references each device has its own share of them, and tells what it found there: [device * query].
+    """
     split, whole = PartitionSpec("query"), PartitionSpec()
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    of_queries, of_references = (whole, split) if spread else (split, whole)
+    count = _count_in_pieces if mesh.devices.flat[0].platform == "cpu" else _count_rows
+
+    def count_own(queries, norm, ignored, references, norms, first, radii):
+        if spread:
+            first = first + jax.lax.axis_index("query").astype(jnp.int32) * len(norms)
+        return count(queries, norm, ignored, references, norms, first, radii)
+
     return jax.shard_map(
-        _count_in_pieces if on_cpu else _count_rows,
+        count_own,
         mesh=mesh,
-        in_specs=(split, split, split, whole, whole, whole, split),
+        in_specs=(of_queries, of_queries, of_queries, of_references, of_references, whole, of_queries),
         out_specs=split,
     )(queries, norm, ignored, references, norms, first, radii)
 
@@ -244,13 +299,12 @@ def _count_both(certain, possible):
 
 
 @functools.partial(jax.jit, compiler_options=COMPILED_SOON)
-def _open_pairs(
-    queries, norm, ignored, references, norms, first, radii
-) -> Bool[Array, "query reference radius"]:
-    """The pairs that a tile's scores leave open, for each radius."""
+def _judged(queries, norm, ignored, references, norms, first, radii) -> Int8[Array, "query reference radius"]:
+    """Of every pair and radius what the scores say: inside for certain, left open, or neither."""
     low, high = _bounds(queries, norm, ignored, references, norms, first)
     certain_below, possible_to = _limits(radii[:, None])
-    return ~(high[..., None] < certain_below) & (low[..., None] <= possible_to)
+    certain, possible = high[..., None] < certain_below, low[..., None] <= possible_to
+    return jnp.where(certain, jnp.int8(INSIDE), jnp.where(possible, jnp.int8(OPEN), jnp.int8(0)))
 
 
 def _bounds(queries, norm, ignored, references, norms, first):

@@ -1,10 +1,10 @@
-"""Exact nearest neighbours under L2, tiled, on every local device.
+"""Exact nearest neighbours under L2, tiled, on processors or on every local accelerator.
 
 The search runs in three steps, so that it is as fast as a matrix product and still exact.
 
-1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r, on the devices. Of every
-   tile only a few candidates a query survive, and a bound below all scores that were left out.
-   References that fit stay on the devices: on each of them, or, where one has no room, a share on each.
+1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r: on a processor's cores by BLAS
+   (`on_processors`), else on JAX's devices (`on_devices`). Of every tile only a few candidates a query survive,
+   and a bound below all scores that were left out.
 2. The candidates' distances are computed again from float32 differences, on the host: identical items
    give exactly 0, and no rounding of the Gram form reaches the result.
 3. If some item that was not kept could, within the Gram form's rounding error, be as near as the
@@ -12,52 +12,26 @@ The search runs in three steps, so that it is as fast as a matrix product and st
    tile, memory, device or precision of the search.
 """
 
+import functools
 import hashlib
-import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Shaped
-from tqdm import tqdm
+from jax.sharding import Mesh
+from jaxtyping import Array, Float32, Int, Int32, Shaped
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
-from memgen_jax.mapped import let_go
-from memgen_jax.neighbors.rows import (
-    as_rows,
-    local_mesh,
-    padded,
-    place_of_references,
-    point_amid,
-    refuse_what_is_not_finite,
-    rounding_doubt,
-    rows_per_tile,
-    squared_distances,
-    tile_memory,
-    tile_sides,
-)
-from memgen_jax.neighbors.tiles import (
-    BLOCK,
-    Kept,
-    Prepared,
-    joined_shares,
-    nothing_kept,
-    prepare,
-    step,
-)
-from memgen_jax.shapes import Scalar
+from memgen_jax.neighbors.in_parts import InParts, are_long
+from memgen_jax.neighbors.on_devices import OnDevices
+from memgen_jax.neighbors.on_processors import OnProcessors
+from memgen_jax.neighbors.rows import LEAST_MEMORY, as_rows, local_mesh, tile_memory
 
-# Queries that a processor takes at once where that costs nothing else: larger pieces of memory come anew
-# from the system each time (glibc: above 32 MiB), and that takes longer than all that is done to a query.
-ITEMS_ON_CPU = 24 * 2**20  # bytes
-# Queries that an accelerator takes at once likewise: enough to keep it busy, and while it compares them the host
-# verifies those before and the next ones are on their way.
-QUERIES_ON_ACCELERATOR = 16_384
-# Extra candidates where k > 1: they settle near-ties without a second search.
-SPARE = 4
+# Extra candidates: they settle near-ties without a second search.
+SPARE, SPARE_ON_PROCESSORS = 4, 2
 
 
 class Neighbors(NamedTuple):
@@ -104,7 +78,8 @@ def search(
         512 MiB on processors. No result depends on it.
       dtype: "bfloat16" makes the first step's products in bfloat16 (rounded first, norms from the
         rounded vectors); faster on accelerators, the same result.
-      mesh: devices that share the queries; default all local ones.
+      mesh: devices that share the queries; by default all local accelerators, or, where there is none, the cores of
+        the processor by BLAS.
       progress: what a bar on the terminal calls this search; no bar where not given, and none
         where the output is no terminal.
 
@@ -147,161 +122,43 @@ def search(
         raise InputError(
             f"exclude must name a row of the references, or -1, for each of the {len(queries)} queries"
         )
-    mesh = mesh or local_mesh()
-    memory = tile_memory(mesh) if memory is None else memory
-    finder = _Finder(references, memory, jnp.dtype(dtype), mesh)
-    candidates = k if k == 1 else k + SPARE
-    square, index, certain = finder(queries, exclude, k, candidates, progress)
+    if mesh is None and (jax.default_backend() != "cpu" or dtype != "float32"):
+        mesh = local_mesh()
+    if memory is None:
+        memory = LEAST_MEMORY if mesh is None else tile_memory(mesh)
+    prepare = functools.partial(_finder, memory=memory, dtype=dtype, mesh=mesh)
+    finder = prepare(references)
+    if mesh is None:
+        spare = SPARE_ON_PROCESSORS
+    else:
+        spare = 0 if k == 1 else SPARE  # one alone is found without sorting
+    square, index, certain = finder(queries, exclude, k, k + spare, progress)
     rows = np.flatnonzero(~certain)
     if len(rows):  # near-ties
         square[rows], index[rows], certain[rows] = finder(queries[rows], exclude[rows], k, 8 * (k + SPARE))
         rows = np.flatnonzero(~certain)
     if len(rows):  # any number of ties
-        square[rows], index[rows] = _settle(finder, queries[rows], exclude[rows], k)
+        square[rows], index[rows] = _settle(prepare, finder, queries[rows], exclude[rows], k)
     distance = square * scale**2 if squared else np.sqrt(square) * scale
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
 
 
-class _UnderWay(NamedTuple):
-    """What the devices make of one tile of queries, perhaps still at work."""
-
-    kept: Kept
-    norm: Array  # of the queries, squared
-    moved: Array  # distance that rounding moved each query
-    largest: Scalar  # norm of a reference, squared
-    references_moved: Scalar  # the longest distance of one
-
-
-class _Finder:
-    """The references with what a search over them needs; called once per set of queries."""
-
-    def __init__(self, references: np.ndarray, memory: int, dtype: np.dtype, mesh: Mesh):
-        self.references, self.memory, self.dtype, self.mesh = references, memory, dtype, mesh
-        # Distances do not change when one point is taken from everything, and the Gram form loses
-        # less to cancellation. Any point amid the items will do: the median of a few of them.
-        self.centre = point_amid(references)
-        # Few references stay on the devices, ready, instead of coming again for each tile of queries.
-        count, dim = references.shape
-        place = place_of_references(count, dim, memory, mesh.devices.size)
-        self.keep, self.spread = place != "sent", place == "spread"
-        self.prepared: dict[int, Prepared] = {}
-        most = memory
-        if self.keep:  # small tiles of queries then cost no references sent again
-            on_cpu = mesh.devices.flat[0].platform == "cpu"
-            most = ITEMS_ON_CPU // (4 * dim) if on_cpu else QUERIES_ON_ACCELERATOR
-        self.query_side, self.reference_side = tile_sides(memory, dim, most)
-
-    def __call__(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        k: int,
-        candidates: int,
-        progress: str | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Squared distances (float64) and indices [query, k], and whether each row is proven."""
-        candidates = min(candidates, len(self.references))
-        devices = self.mesh.devices.size
-        by_query, by_reference = (1, devices) if self.spread else (devices, 1)  # what is divided among them
-        query_tile = rows_per_tile(math.ceil(len(queries) / by_query), self.query_side, 16) * by_query
-        share = math.ceil(len(self.references) / by_reference)
-        reference_tile = rows_per_tile(share, self.reference_side, BLOCK) * by_reference
-        square = np.empty((len(queries), k))
-        index = np.empty((len(queries), k), np.int64)
-        certain = np.empty(len(queries), bool)
-        hidden = None if progress else True  # None: shown on a terminal only
-        tiles = [
-            slice(start, min(start + query_tile, len(queries)))
-            for start in range(0, len(queries), query_tile)
-        ]
-        under_way: tuple[slice, _UnderWay] | None = None
-        with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
-            for rows in [*tiles, None]:  # a tile is verified on the host while the devices compare the next
-                begun = None
-                if rows is not None:
-                    own = queries[rows], exclude[rows]
-                    begun = rows, self._compare(*own, query_tile, reference_tile, candidates)
-                if under_way is not None:
-                    done, compared = under_way
-                    found = self._fetch(queries[done], compared)
-                    square[done], index[done], certain[done] = self._verify(queries[done], *found, k)
-                    let_go(queries)
-                    bar.update(done.stop - done.start)
-                under_way = begun
-        return square, index, certain
-
-    def _compare(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        query_tile: int,
-        reference_tile: int,
-        candidates: int,
-    ) -> "_UnderWay":
-        """Sends a tile of queries past all references; returns before the last of them is done."""
-        split = NamedSharding(self.mesh, PartitionSpec("query"))
-        everywhere = NamedSharding(self.mesh, PartitionSpec())
-        of_queries, of_references = (everywhere, split) if self.spread else (split, everywhere)
-        lists = self.mesh.devices.size if self.spread else 1  # of candidates, for each query
-        centre = jax.device_put(self.centre, everywhere)
-        tile = prepare(
-            jax.device_put(padded(queries, query_tile), of_queries), centre, len(queries), self.dtype
+def _finder(
+    references: np.ndarray, memory: int, dtype: str, mesh: Mesh | None
+) -> OnProcessors | OnDevices | InParts:
+    if mesh is None:
+        return (InParts if are_long(len(references), references.shape[1], memory) else OnProcessors)(
+            references, memory
         )
-        ignored = jax.device_put(padded(exclude.astype(np.int32), query_tile), of_queries)
-        kept = jax.device_put(nothing_kept(lists * query_tile, candidates), split)
-        largest = error = jnp.float32(0)
-        for first in range(0, len(self.references), reference_tile):
-            reference = self.prepared.get(first)
-            if reference is None:
-                part = self.references[first : first + reference_tile]
-                part_there = jax.device_put(padded(part, reference_tile), of_references)
-                reference = prepare(part_there, centre, len(part), self.dtype)
-            if self.keep:
-                self.prepared[first] = reference
-            jax.block_until_ready(kept.bound)  # one tile may wait while one is compared, no more
-            kept = step(
-                kept, tile.item, ignored, reference.item, reference.norm, first, self.mesh, self.spread
-            )
-            let_go(self.references)
-            largest = jnp.maximum(largest, reference.largest)
-            error = jnp.maximum(error, reference.error.max())
-        if candidates == len(self.references):  # nothing is left out
-            kept = kept._replace(bound=jnp.full_like(kept.bound, jnp.inf))
-        return _UnderWay(kept, tile.norm, tile.error, largest, error)
-
-    def _fetch(self, queries: np.ndarray, found: "_UnderWay") -> "tuple[Kept, _Rounded]":
-        count = len(queries)
-        largest = float(found.largest)
-        if not (np.isfinite(largest) and np.isfinite(np.asarray(found.norm)[:count]).all()):
-            refuse_what_is_not_finite(queries, self.references)
-        all_kept = joined_shares(found.kept, self.mesh.devices.size) if self.spread else found.kept
-        kept = Kept(*(np.asarray(part)[:count] for part in all_kept))
-        rounded = _Rounded(
-            np.sqrt(np.asarray(found.norm, np.float64)[:count]),
-            np.asarray(found.moved, np.float64)[:count] + float(found.references_moved),
-            math.sqrt(largest),
-        )
-        return kept, rounded
-
-    def _verify(
-        self, queries: np.ndarray, found: Kept, rounded: "_Rounded", k: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index = np.asarray(found.index, np.int64)
-        square = np.full(index.shape, np.inf)  # stays so for the excluded item and slots never filled
-        rows, columns = np.nonzero(_may_be_among(np.asarray(found.score), rounded, len(self.centre), k))
-        square[rows, columns] = squared_distances(queries, self.references, rows, index[rows, columns])
-        order = np.lexsort((index, square))[:, :k]
-        square, index = np.take_along_axis(square, order, 1), np.take_along_axis(index, order, 1)
-        farthest = np.sqrt(square[:, -1])
-        # An item whose norm exceeds |q| + farthest is farther away: only the others can mislead.
-        reach = rounded.norm + np.minimum(rounded.largest, rounded.norm + farthest)
-        doubt = rounding_doubt(len(self.centre), reach)
-        left_out = np.sqrt(np.maximum(found.bound + rounded.norm**2 - doubt, 0))
-        return square, index, farthest < left_out - rounded.error - 2.0**-23 * reach
+    return OnDevices(references, memory, jnp.dtype(dtype), mesh)
 
 
 def _settle(
-    finder: _Finder, queries: np.ndarray, exclude: np.ndarray, k: int
+    prepare: Callable[[np.ndarray], OnProcessors | OnDevices | InParts],
+    finder: OnProcessors | OnDevices | InParts,
+    queries: np.ndarray,
+    exclude: np.ndarray,
+    k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Searches again where more items tie than were kept.
 
@@ -319,7 +176,7 @@ def _settle(
 
     distinct = finder
     if len(firsts) < len(finder.references):
-        distinct = _Finder(finder.references[firsts], finder.memory, finder.dtype, finder.mesh)
+        distinct = prepare(finder.references[firsts])
     square = np.empty((len(queries), k))
     index = np.empty((len(queries), k), np.int64)
     open_rows, candidates = np.arange(len(queries)), 8 * (k + SPARE)
@@ -346,24 +203,3 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
     for row, item in enumerate(items):
         groups.setdefault(hashlib.blake2b(item.tobytes(), digest_size=16).digest(), []).append(row)
     return list(groups.values())
-
-
-def _may_be_among(
-    score: Float[np.ndarray, "query candidate"], rounded: "_Rounded", dim: int, k: int
-) -> Bool[np.ndarray, "query candidate"]:
-    """Which candidates may, within rounding, be among the k nearest: only those are worth a second look."""
-    norm = rounded.norm[:, None]
-    doubt = rounding_doubt(dim, norm + rounded.largest)
-    error = rounded.error[:, None] + 2.0**-23 * (norm + rounded.largest)
-    square = score.astype(np.float64) + norm**2
-    farthest = np.partition(square, k - 1, axis=1)[:, k - 1 : k]
-    nearest_it_may_be = np.sqrt(np.maximum(square - doubt, 0)) - error
-    return (nearest_it_may_be <= np.sqrt(np.maximum(farthest + doubt, 0)) + error) & np.isfinite(score)
-
-
-class _Rounded(NamedTuple):
-    """What bounds the rounding of a tile's scores; norms are those of centred items."""
-
-    norm: Float[np.ndarray, " query"]
-    error: Float[np.ndarray, " query"]  # by how much rounding to the search's dtype may move a distance
-    largest: float  # norm of any reference

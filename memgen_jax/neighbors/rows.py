@@ -1,6 +1,7 @@
 """Rows, tiles and rounding: what the search for nearest items and the counting of near ones share."""
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -14,6 +15,9 @@ from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
+FEW_AMID = (
+    16  # items whose median is the point that is taken from all: more of them take longer than they save
+)
 PIECE = 2**17  # numbers of items that are taken at a time on the host: they fit a processor's cache
 FEW_PIECES = 64  # so many are done sooner than threads have started
 FEW = 8  # rows of which a tile is a multiple where a block of them has no room
@@ -79,31 +83,48 @@ def squared_distances(
     references: np.ndarray,
     query: Int[np.ndarray, " pair"],
     reference: Int[np.ndarray, " pair"],
+    *,
+    threads: bool = True,
 ) -> Float[np.ndarray, " pair"]:
     """|q - r|² from float32 differences (exact for uint8), summed in float64; many, by a few threads."""
     square = np.zeros(len(query))
     dim = queries.shape[1]
     piece = max(1, PIECE // dim)
 
-    def compute(start: int) -> None:
-        pairs = slice(start, start + piece)
-        for first in range(0, dim, PIECE):  # one, but for very long items
-            part = slice(first, first + PIECE)
-            difference = references[reference[pairs], part].astype(np.float32, copy=False)
-            difference -= queries[query[pairs], part].astype(np.float32, copy=False)
-            long = difference.astype(np.float64)
-            square[pairs] += np.einsum("pd,pd->p", long, long)
-        if dim > PIECE:  # a whole item of a file was read
-            let_go(queries)
-            let_go(references)
+    def compute(starts: Sequence[int] | Int[np.ndarray, " start"]) -> None:
+        shape = min(piece, len(query)), min(dim, PIECE)
+        difference, other, long = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape)
+        for start in starts:
+            pairs = slice(start, start + piece)
+            for first in range(0, dim, PIECE):  # one, but for very long items
+                part = slice(first, min(first + PIECE, dim))
+                here = slice(len(query[pairs])), slice(part.stop - first)
+                _take(references, reference[pairs], part, difference[here])
+                _take(queries, query[pairs], part, other[here])
+                difference[here] -= other[here]
+                long[here] = difference[here]
+                square[pairs] += np.vecdot(long[here], long[here])
+            if dim > PIECE:  # a whole item of a file was read
+                let_go(queries)
+                let_go(references)
 
     starts = range(0, len(query), piece)
-    if len(starts) <= FEW_PIECES:
-        list(map(compute, starts))
+    if not threads or len(starts) <= FEW_PIECES:
+        compute(starts)
     else:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(compute, starts))
+            list(pool.map(compute, np.array_split(starts, FEW_PIECES)))
     return square
+
+
+def _take(
+    items: np.ndarray, rows: Int[np.ndarray, " row"], part: slice, out: Float[np.ndarray, "row number"]
+) -> None:
+    """Writes a part of some rows to `out`: at once where nothing is to be converted."""
+    if items.dtype == out.dtype and items.flags.c_contiguous and out.shape[1] == items.shape[1]:
+        np.take(items, rows, axis=0, out=out, mode="clip")  # "raise" would copy once more
+    else:
+        out[...] = items[rows, part]
 
 
 def refuse_what_is_not_finite(queries: np.ndarray, references: np.ndarray) -> None:
@@ -151,7 +172,7 @@ def rows_per_tile(count: int, side: int, multiple: int) -> int:
 def point_amid(references: Shaped[np.ndarray, "reference dim"]) -> Float[np.ndarray, " dim"]:
     """The median of a few of the items, of fewer where they are very long."""
     dim = references.shape[1]
-    count = min(64, max(1, 128 * PIECE // dim))
+    count = min(FEW_AMID, max(1, 128 * PIECE // dim))
     few = references[:: max(1, len(references) // count)][:count]
     middle = np.empty(dim, np.float32)
     for first in range(0, dim, PIECE):

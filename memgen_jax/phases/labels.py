@@ -40,7 +40,7 @@ def classify(
       `MEMORIZED`, `SPURIOUS` or `GENERALIZED` per sample, int32.
 
     Raises:
-      InputError: a threshold is negative or not a number, or a distance is negative or not a number.
+      InputError: a threshold or a distance is negative or not a number.
 
     >>> import numpy as np
     >>> from memgen_jax import classify, phases
@@ -54,7 +54,9 @@ def classify(
             f"there are {len(train_distance)} distances to training items and {len(synthetic_distance)} to other "
             "samples: give one of each for every sample"
         )
-    require_distances(train_distance=train_distance, synthetic_distance=synthetic_distance)
+    if np.isnan(train_distance).any() or np.isnan(synthetic_distance).any():
+        raise InputError("a distance is NaN, so its sample has no label; look for NaN pixels")
+    require_distances(infinite=True, train_distance=train_distance, synthetic_distance=synthetic_distance)
     memorized = train_distance <= delta_m
     repeated = synthetic_distance <= delta_s
     return np.where(memorized, MEMORIZED, np.where(repeated, SPURIOUS, GENERALIZED)).astype(np.int32)

@@ -52,7 +52,8 @@ MEANINGS: dict[str, str] = {
     "kernel_width": "width of the kernel around each item: a standard deviation; of the linear denoiser its rule",
     "fresh_relative_delta": "relative_delta with held-out items in place of the samples, as a perfect model makes them",
     "fresh_p_delta_positive": "p_delta_positive with held-out items in place of the samples",
-    "placebo_relative_delta": "relative_delta with items in place of the training set that the network never saw",
+    "placebo_relative_delta": "relative_delta with items in place of the training set that the network never saw; "
+    "one such set a seed, which no interval redraws",
     "placebo_p_delta_positive": "p_delta_positive with items in place of the training set that the network never saw",
     "probability_over": "what is drawn again for p_delta_positive: training sets, or samples and unseen items",
     "ball": "k of coverage and density: a held-out item's ball reaches to its k-th nearest other held-out item",
@@ -214,7 +215,7 @@ def write(folder: epath.PathLike) -> None:
     """Writes columns.json beside the tables of a folder: table -> column -> meaning."""
     path = epath.Path(folder)
     found = {}
-    for file in sorted(path.glob("*.csv")):
+    for file in sorted(file for file in path.glob("*.csv") if file.name[0] != "."):
         header = next(csv.reader([file.read_text().partition("\n")[0]]), [])
         found[file.name] = {column: meaning(column) or "" for column in header}
     if (path / "transition.json").exists():

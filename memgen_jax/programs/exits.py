@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import errno
 import os
+import re
 import sys
 import tempfile
 import time
@@ -56,6 +57,18 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
         f"tracker, with the command and the traceback in {file}.",
     )
     return DEFECT
+
+
+def memory_trouble(error: Exception, lower: str) -> str:
+    """What to say where the memory of a device or of the host does not suffice; "" else."""
+    import jax
+
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    if not (exhausted or isinstance(error, MemoryError)):
+        return ""
+    size = re.search(r"([\d,]{7,}) bytes", str(error))
+    more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
+    return f"out of memory{more}: lower {lower}."
 
 
 def _impossible_path(error: BaseException) -> str:

@@ -10,7 +10,6 @@ import errno
 import importlib
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -88,7 +87,7 @@ def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
         exits.tell(name, f"interrupted; the same command continues from {line.workdir}.")
         code = exits.INTERRUPTED
     except Exception as error:
-        if trouble := _disk_trouble(error, line.workdir) or _memory_trouble(error, program.lower):
+        if trouble := _disk_trouble(error, line.workdir) or exits.memory_trouble(error, program.lower):
             exits.tell(name, trouble)
             code = exits.MISTAKE
         else:
@@ -176,15 +175,3 @@ def _disk_trouble(error: Exception, workdir: str) -> str:
         said = (os.strerror(number) for number in FULL)
         reason = next((words for words in said if words in str(error)), "")
     return reason and f"{reason}{where}: make room in {workdir}; the same command continues there."
-
-
-def _memory_trouble(error: Exception, lower: str) -> str:
-    """What to say where the memory of a device or of the host does not suffice; "" else."""
-    import jax
-
-    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-    if not (exhausted or isinstance(error, MemoryError)):
-        return ""
-    size = re.search(r"([\d,]{7,}) bytes", str(error))
-    more = f" ({int(size[1].replace(',', '')) / 2**30:,.1f} GiB more were asked for)" if size else ""
-    return f"out of memory{more}: lower {lower}."

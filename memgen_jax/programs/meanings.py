@@ -8,6 +8,7 @@ _OWN_CODE = "what the code of FILE.py is, recorded by the run; not to be given"
 SHARED: dict[str, str] = {
     "num_train": "the training-set sizes K",
     "seed": "of all that is drawn",
+    "matmul_precision": "of float32 products: default (the device's own), high or highest",
     "seeds": "replicates of every size, each with a network, an order and noise of its own",
     # The network.
     "model.name": "mlp, unet, exact (the exact score), or FILE.py:FUNCTION, whose arguments are then the settings",
@@ -57,7 +58,6 @@ SHARED: dict[str, str] = {
 OF_PROGRAM: dict[str, dict[str, str]] = {
     "transition": {
         "num_train": "the training-set sizes K, where `grid` is given",
-        "matmul_precision": "of float32 products: default (the device's own), high or highest",
         "members_from": "folder of networks that the paper's authors released, one K.pt a size: nothing is trained",
         "sampler.clipped_noise": "whether DDIM takes the noise anew from the clipped image; False: the network's own",
         "sets": "folder with a set of samples for each K, made elsewhere: nothing is trained",

@@ -12,7 +12,7 @@ ERROR_NAMES = {"e_og": "E_OG begins to fall", "hellinger2": "H² begins to fall"
 _ERROR_STYLE = {"e_og": ("o", "#0b5aa8"), "hellinger2": ("s", "#4c9a8a")}
 LANDMARKS = {
     "memorized_half": ("memorized falls to 50%", "memorized", "<"),
-    "spurious_peak": ("most are spurious", "spurious", "^"),
+    "spurious_peak": ("spurious samples peak", "spurious", "^"),
     "generalized_half": ("generalized rises to 50%", "generalized", ">"),
 }
 

@@ -39,7 +39,8 @@ def interrupt_at_once() -> None:
 def deferred_interrupts() -> Iterator[threading.Event]:
     """Within the block, SIGINT and SIGTERM (sent by schedulers before they preempt) set the event.
 
-    The loop inside looks at the event where its state is whole, saves, and raises KeyboardInterrupt.
+    The loop inside looks at the event where its state is whole, saves, and raises KeyboardInterrupt. A signal that it
+    did not look for any more, while it came to its end, raises when the block is left.
     Outside the main thread, where Python allows no handlers, the event is simply never set.
     """
     asked = threading.Event()
@@ -58,3 +59,5 @@ def deferred_interrupts() -> Iterator[threading.Event]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
+    if asked.is_set():
+        raise KeyboardInterrupt

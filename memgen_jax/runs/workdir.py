@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Workdir:
         free: Iterable[str] = (),
         changeable: Iterable[str] = (),
         growing: Iterable[str] = (),
+        absent: Mapping[str, Any] = MappingProxyType({}),
         shard: tuple[int, int] = (0, 1),
         before_creating: Callable[[], object] = lambda: None,
         command: str = "",
@@ -53,6 +55,7 @@ class Workdir:
           changeable: names of those that a run of the whole may change; the program looks at `changed`, undoes
             what follows from them, and calls `adopt_config`.
           growing: the same of those by which a run grows, which parts of it may change too.
+          absent: settings that the folder's run may be too old to have: dotted name -> what they were then.
           shard: parts of one run may share the folder, each part once.
           command: the command line that makes the run, for its page.
           before_creating: called before a new run leaves its first trace; what it raises leaves none.
@@ -66,7 +69,7 @@ class Workdir:
         known = self._read_known_config()
         self.changed: dict[str, tuple[Any, Any]] = {}
         if known is not None:
-            differing = _differing(config, known, frozenset(free))
+            differing = _differing(config, known, frozenset(free), absent)
             may_change = {*growing, *(changeable if shard == (0, 1) else ())}
             _require_same({k: v for k, v in differing.items() if k not in may_change}, config, self.path)
             self.changed = differing
@@ -217,12 +220,15 @@ def _file_of(function: str) -> str:
     return os.path.basename(function.partition(".py:")[0]) + ".py"
 
 
-def _differing(config: Any, known: Any, free: frozenset[str]) -> dict[str, tuple[Any, Any]]:
+def _differing(
+    config: Any, known: Any, free: frozenset[str], absent: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
     """Settings that are not the same: name -> (there, now). One left at None or "" is as good as absent."""
     ours, theirs = (
         {name: None if value == "" else value for name, value in _flatten(tree).items()}
         for tree in (config, known)
     )
+    theirs = {**absent, **theirs}
     return {
         name: (theirs.get(name), ours.get(name))
         for name in sorted(ours.keys() | theirs.keys())

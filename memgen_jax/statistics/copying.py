@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy.stats import rankdata
 
-from memgen_jax.arrays_in import require_distances, require_items, takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -32,12 +32,12 @@ def auth_pct(
     >>> statistics.auth_pct(np.array([0.1, 3.0]), np.array([0, 1]), own)
     50.0
     """
-    require_items(train_distance=train_distance)
-    require_distances(train_distance=train_distance, train_own_distance=train_own_distance)
-    if not (train_index.min() >= 0 and train_index.max() < len(train_own_distance)):
+    require_distances(infinite=True, train_distance=train_distance, train_own_distance=train_own_distance)
+    _require_one_each(train_distance=train_distance, train_index=train_index)
+    if not 0 <= train_index.min() <= train_index.max() < len(train_own_distance):
         raise InputError(
-            f"train_index runs from {train_index.min()} to {train_index.max()}, and there are "
-            f"{len(train_own_distance)} training items: give a place among them for each sample"
+            f"train_index holds {train_index.min()} to {train_index.max()}, and there are {len(train_own_distance)} "
+            "training items: give the place of each sample's nearest among them"
         )
     return 100 * float((train_distance > train_own_distance[train_index]).mean())
 
@@ -59,8 +59,8 @@ def nearer_to_train(
     >>> statistics.nearer_to_train(np.array([0.1, 2.0, 1.0]), np.array([1.0, 1.0, 1.0]))
     0.5
     """
-    require_items(train_distance=train_distance)
-    require_distances(train_distance=train_distance, unseen_distance=unseen_distance)
+    require_distances(infinite=True, train_distance=train_distance, unseen_distance=unseen_distance)
+    _require_one_each(train_distance=train_distance, unseen_distance=unseen_distance)
     nearer, tied = train_distance < unseen_distance, train_distance == unseen_distance
     return float((nearer + 0.5 * tied).mean())
 
@@ -88,6 +88,11 @@ def data_copying(
     >>> statistics.data_copying(unseen, unseen - 1) < -3  # nearer to the training set than unseen items are
     True
     """
+    for name, distance in (("unseen_distance", unseen_distance), ("train_distance", train_distance)):
+        if np.isnan(distance).any():
+            raise InputError(
+                f"{name} holds NaN at place {np.argmax(np.isnan(distance))}: remove it, it has no rank"
+            )
     unseen, samples = len(unseen_distance), len(train_distance)
     if min(unseen, samples) < 2:
         raise InputError(f"C_T needs two items of each kind, got {unseen} unseen, {samples} samples")
@@ -95,6 +100,15 @@ def data_copying(
     above = ranks[:samples].sum() - samples * (samples + 1) / 2
     spread = math.sqrt(unseen * samples * (unseen + samples + 1) / 12)
     return float((above - unseen * samples / 2) / spread)
+
+
+def _require_one_each(*, fewest: int = 1, **arrays: np.ndarray) -> None:
+    """Refuses two arrays that have fewer entries than that, or not one for each sample."""
+    (first, ours), (second, theirs) = arrays.items()
+    if len(ours) < fewest or len(ours) != len(theirs):
+        raise InputError(
+            f"{first} has {len(ours)} entries and {second} {len(theirs)}: give one of each for every sample"
+        )
 
 
 @takes_arrays
@@ -116,6 +130,8 @@ def lowest_cell(
     Returns:
       None where no cell holds enough.
     """
+    _require_one_each(fewest=0, unseen_distance=unseen_distance, unseen_cell=unseen_cell)
+    _require_one_each(fewest=0, train_distance=train_distance, sample_cell=sample_cell)
     found = []
     for cell in np.unique(sample_cell):
         unseen, own = unseen_distance[unseen_cell == cell], train_distance[sample_cell == cell]

@@ -46,7 +46,7 @@ def density_and_coverage(
       size: of the sets to speak of, 1..num_samples.
       ball: k.
     Raises:
-      InputError: the size is out of range.
+      InputError: the size, a count or `ball` is out of range, or there is no unseen item.
 
     >>> import numpy as np
     >>> from memgen_jax import statistics
@@ -55,6 +55,15 @@ def density_and_coverage(
     """
     if not 1 <= size <= num_samples:
         raise InputError.setting("size", size, f"a set size from 1 to the {num_samples} samples there are")
+    if not len(inside):
+        raise InputError("inside is empty: give at least one unseen item")
+    if ball < 1:
+        raise InputError.setting("ball", ball, "at least 1")
+    if not 0 <= inside.min() <= inside.max() <= num_samples:
+        raise InputError(
+            f"inside holds {inside.min()} to {inside.max()}, and there are {num_samples} samples: count those in the "
+            "ball of each unseen item"
+        )
     # A sample in the ball among `size` of them: as a neighbour among the others of a set with one item more.
     reached = chance_of_neighbor(inside, num_samples + 1, size + 1)
     return Coverage(float(inside.sum()) / (ball * num_samples), float(np.mean(reached)))

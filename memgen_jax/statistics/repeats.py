@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import gammaln, ndtri
 
-from memgen_jax.arrays_in import require_items, takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 
 
@@ -25,10 +25,11 @@ def chance_of_neighbor(
       num_samples: N.
       size: n, 1..N.
     Raises:
-      InputError: sizes out of range.
+      InputError: a size or a count is out of range.
     """
     if not 1 <= size <= num_samples:
         raise InputError.setting("size", size, f"a set size from 1 to the {num_samples} samples there are")
+    neighbors = counts_of_others(neighbors, num_samples)
     rest = num_samples - 1 - np.asarray(neighbors, np.float64)  # samples that are not near, itself left out
     others = size - 1
     possible = rest >= others
@@ -40,6 +41,21 @@ def chance_of_neighbor(
         - (gammaln(num_samples) - gammaln(num_samples - others))
     )
     return np.where(neighbors == 0, 0.0, np.where(possible, 1 - missing, 1.0))
+
+
+def counts_of_others(neighbors: Int[np.ndarray, " sample"], num_samples: int) -> Int[np.ndarray, " sample"]:
+    """The counts as int64, in which none overflows.
+
+    Raises:
+      InputError: one is negative, or more than the other samples there are.
+    """
+    if len(neighbors) and not 0 <= int(neighbors.min()) <= int(neighbors.max()) < num_samples:
+        wrong = next(count for count in neighbors.tolist() if not 0 <= count < num_samples)
+        raise InputError(
+            f"neighbors holds {wrong}, and of {num_samples} samples each has 0 to {num_samples - 1} others: count "
+            "them within one set, the sample itself left out"
+        )
+    return neighbors.astype(np.int64)
 
 
 class Share(NamedTuple):
@@ -97,6 +113,8 @@ def share_of_repeats(
       counted: whether the sample may count at all: not memorized, for the spurious and the generalized share.
       size: n, the set size to speak of, 1..N.
       repeated: False for those that are counted and not repeated.
+    Raises:
+      InputError: a count or the size is out of range, or the two arrays are of different lengths.
 
     >>> import numpy as np
     >>> from memgen_jax import statistics
@@ -107,6 +125,8 @@ def share_of_repeats(
     0.167
     """
     total = len(neighbors)
+    _require_alike(neighbors=neighbors, counted=counted)
+    neighbors = counts_of_others(neighbors, total)
 
     def chance(of: Int[np.ndarray, " sample"], num_samples: int, at: int) -> Float[np.ndarray, " sample"]:
         near = chance_of_neighbor(of, num_samples, at)
@@ -141,8 +161,10 @@ def share_by_nearest(
       counted: whether the sample may count at all: not memorized.
       nearest_index, nearest: the nearest other sample of each, and its distance.
       second: distance to the second nearest.
-      radius: δ_s.
+      radius: δ_s, ≥ 0.
       repeated: False for those that are counted and not repeated.
+    Raises:
+      InputError: an index, a distance or the radius is none, or the arrays are of different lengths.
 
     >>> import numpy as np
     >>> from memgen_jax import statistics
@@ -153,6 +175,15 @@ def share_by_nearest(
     (0.5, 50)
     """
     total = len(nearest)
+    _require_alike(nearest=nearest, counted=counted, nearest_index=nearest_index, second=second)
+    require_distances(infinite=True, nearest=nearest, second=second)
+    if not radius >= 0:
+        raise InputError.setting("radius", radius, "a distance ≥ 0")
+    if not 0 <= nearest_index.min() <= nearest_index.max() < total:
+        raise InputError(
+            f"nearest_index holds {nearest_index.min()} to {nearest_index.max()}, and there are {total} samples: give "
+            "the place of each one's nearest among them"
+        )
     near = nearest <= radius
     held = counted & near & (second > radius)  # by one other sample alone
     lost = np.bincount(nearest_index[held], minlength=total)
@@ -161,11 +192,29 @@ def share_by_nearest(
     return Share(float(found.mean()), float(np.var(influence, ddof=1)) / total if total > 1 else 0.25, total)
 
 
+def _require_alike(**arrays: np.ndarray) -> None:
+    """Refuses arrays that are empty, or not one entry for each sample."""
+    first, *others = arrays
+    if not len(arrays[first]):
+        raise InputError(f"{first} is empty: give at least one sample")
+    for name in others:
+        if len(arrays[name]) != len(arrays[first]):
+            raise InputError(
+                f"{first} has {len(arrays[first])} samples and {name} {len(arrays[name])}: give one entry of each for "
+                "every sample"
+            )
+
+
 @takes_arrays
 def mean_share(shares: Sequence[Share]) -> Share:
-    """The mean of independent shares, of several trainings for instance, with what sampling alone leaves open."""
-    require_items(shares=shares)
+    """The mean of independent shares, of several trainings for instance, with what sampling alone leaves open.
+
+    Raises:
+      InputError: there is none.
+    """
     count = len(shares)
+    if not count:
+        raise InputError("shares is empty: give at least one")
     return Share(
         sum(share.value for share in shares) / count,
         sum(share.variance for share in shares) / count**2,

@@ -8,7 +8,7 @@ from memgen_jax.sweep.blocks import (
     set_aside,
     snapshot_steps,
 )
-from memgen_jax.sweep.cost import ModelCost, model_cost, peak_flops
+from memgen_jax.sweep.cost import ModelCost, exact_score_bytes, model_cost, peak_flops
 from memgen_jax.sweep.members import Member, Purpose, make_members, take_shard
 from memgen_jax.sweep.mesh import member_mesh, use_all_cpu_cores
 from memgen_jax.sweep.settings import SweepTrainSettings
@@ -27,6 +27,7 @@ __all__ = [
     "SweepTrainSettings",
     "TrainingDiverged",
     "Watch",
+    "exact_score_bytes",
     "exact_source",
     "halved_steps",
     "load_ema",

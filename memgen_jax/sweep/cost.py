@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from memgen_jax.diffusion import Process
+from memgen_jax.memory.energy import TILE
 from memgen_jax.models import Model
 from memgen_jax.sweep.members import Member
 from memgen_jax.sweep.mesh import DATA
@@ -113,6 +114,24 @@ def model_cost(
         gradient_bytes=tree_bytes(state.params),
         activation_bytes=sum(n * math.prod(shape) * dtype.itemsize for (shape, dtype), n in kept.items()),
     )
+
+
+def exact_score_bytes(total: int, item: int, chunk: int, reordered: bool) -> int:
+    """Device memory of the exact score of `total` items on a chunk of samples: what its program holds at once.
+
+    The training set as float32; its centred copy in whole tiles, and, where the compiler makes one (TPUs do), a copy of
+    these without the first; one tile, and the three bfloat16 parts that a TPU multiplies in place of float32; of every
+    sample a tile of distances, then weights, and the item before and after the step with what is made of it.
+
+    Args:
+      item: numbers of an item.
+      chunk: samples drawn at once.
+      reordered: whether the training set is an order of its own, which is one more copy, and the order.
+    """
+    tile = min(TILE, total)
+    whole_tiles = math.ceil(total / tile) * tile
+    sets = 4 * item * (total + 2 * whole_tiles + reordered * total) + 4 * reordered * total
+    return sets + tile * item * (4 + 3 * 2) + 4 * chunk * (3 * tile + 6 * item)
 
 
 def tree_bytes(tree: PyTree) -> int:

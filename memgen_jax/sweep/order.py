@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 _ROUNDS = 32  # log2 of the largest set is below 20; the shuffle mixes in a small multiple of that
+# All rounds one after another: a loop inside the training step would cost a device as many launches as it has rounds.
+_UNROLL = _ROUNDS
 
 
 def epoch_index(key: jax.Array, position: Int[Array, ""], num_train: Int[Array, ""]) -> Int[Array, ""]:
@@ -29,8 +31,7 @@ def epoch_index(key: jax.Array, position: Int[Array, ""], num_train: Int[Array, 
         swap = _mix(jnp.maximum(x, partner) ^ word[1]) & jnp.uint32(1)
         return jnp.where(swap == 1, partner, x), None
 
-    # Unrolled: a loop inside the training step would cost a device as many launches as it has rounds.
-    item, _ = jax.lax.scan(swap_or_not, place.astype(jnp.uint32), words, unroll=_ROUNDS)
+    item, _ = jax.lax.scan(swap_or_not, place.astype(jnp.uint32), words, unroll=_UNROLL)
     return item.astype(jnp.int32)
 
 

@@ -2,7 +2,8 @@
 
 Members have the same shapes whatever their K: a small training set is a mask on the batch, never another
 program. Every random number is named by (seed, purpose, member, step, slot in the batch), so an interrupted
-run, or one on another number of devices, ends with the same bits.
+run, or one on another number of devices, ends with the same bits; on GPUs where kernels are chosen by rule
+(`--deterministic`).
 """
 
 import functools

@@ -248,3 +248,41 @@ def test_drawn_samples_need_no_file():
     settings = audit.AuditSettings(train="digits.npz", samples="a model", out="x")
     with pytest.raises(InputError, match=r"no file digits\.npz"):
         reading.load(settings, print, draw=lambda: Items(DIGITS, []))
+
+
+def test_a_table_of_floats_has_its_range_decided_beside_the_other_sets(tmp_path, capsys):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    for name, values in (("train", FLOATS / 2 + 0.4), ("samples", 2 * FLOATS - 1)):
+        rows = arrow.array(values.astype(np.float32).tolist())
+        table = arrow.table({"pixels": rows, "label": list(range(len(values)))})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    sets = {name: tmp_path / f"{name}.parquet" for name in ("train", "samples")}
+    assert audited(tmp_path, *GIVEN, **sets)[0] == 2
+    assert "say which with --range=-1,1" in capsys.readouterr().err
+    code, summary = audited(tmp_path, *GIVEN, "--range=-1,1", **sets)
+    assert code == 0 and summary["unread"] == {"train": {"other column": 1}, "samples": {"other column": 1}}
+
+
+def test_a_few_samples_and_a_small_training_set_are_calibrated_by_many_held_out_items(tmp_path):
+    flat = DIGITS[..., 0]
+    for train, samples in ((flat[:50], flat[50:60]), (flat[:800], flat[800:812])):
+        mixed = np.concatenate([samples, train[:3]])  # three are copies
+        code, summary = audited(tmp_path, train=train, samples=mixed, holdout=flat[1000:1200])
+        assert code == 0 and summary["memorized"] * len(mixed) >= 3
+
+
+def test_a_flag_that_is_cut_short_is_not_taken_for_another(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        audited(tmp_path, "--fpr", "0.01", "--fp", "0.5", train=FLOATS, samples=FLOATS)
+    assert ended.value.code == 2 and "--fp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError("x"), OSError(12, "Cannot allocate memory")])
+def test_memory_that_does_not_suffice_is_blamed_on_no_file(tmp_path, capsys, monkeypatch, error):
+    def lacking(*_, **__):
+        raise error
+
+    monkeypatch.setattr(np, "memmap", lacking)
+    assert audited(tmp_path, *GIVEN, train=FLOATS, samples=FLOATS)[0] == 2
+    assert capsys.readouterr().err.startswith("memgen audit: out of memory")

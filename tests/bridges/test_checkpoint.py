@@ -1,6 +1,7 @@
 """The authors' released networks. `released/` holds one of theirs (the optimiser's and the last step's numbers taken
 out), what it answers, and values of `torch.randperm`."""
 
+import inspect
 import io
 import pathlib
 import pickle
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from memgen_jax import bridges, data, phases
+from memgen_jax import bridges, data, files, phases
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
 
@@ -62,7 +63,11 @@ def test_a_folder_of_their_samples_is_one_set_in_one_range(tmp_path):
     stored = np.load(RELEASED / "samples_AbCdE.npz")["samples"]
     np.savez(tmp_path / "AbCdE.npz", samples=stored)
     np.savez(tmp_path / "bright.npz", samples=np.abs(stored))  # alone it would be read as [0, 1]
-    items, _ = data.read(tmp_path)
+    with pytest.raises(
+        InputError, match=r"bright.npz .* those of .*AbCdE.npz .* from -0.99962, .*or say it with"
+    ):
+        data.read(tmp_path)
+    items, _ = data.read(tmp_path, value_range="-1,1")
     assert items.values.shape == (12, 16, 16, 3) and items.names[6] == "bright.npz[0]"
     expected = ((stored.transpose(0, 2, 3, 1) + 1) * 127.5).round().astype(np.uint8)
     assert (items.values[:6] == expected).all()
@@ -112,12 +117,60 @@ def test_their_distance_files_are_read_and_the_objects_in_them_are_not(tmp_path,
         ({"data-indices": np.zeros((3, 2), np.float32)}, "do not fit together"),
         ({"data-indices": np.full((3, 2), 16)}, "training items 16 to 16, of 16"),
         ({"synth-indices": np.full((3, 1), 3)}, "samples 3 to 3, of 3"),
+        ({"synth-indices": np.full((3, 1), 2**64 - 1, np.uint64)}, "samples 18446744073709551615"),
+        ({"data-dists": np.full((3, 2), np.nan)}, "train_distance holds nan at place 0"),
+        ({"synth-dists": np.full((3, 1), -0.5)}, "synthetic_distance holds -0.5 at place 0"),
     ],
 )
 def test_arrays_that_are_no_distance_file_are_one_sentence(changed, words, tmp_path):
     np.savez(tmp_path / "16.npz", **distances(**changed))
     with pytest.raises(InputError, match=words):
         bridges.read_distances(tmp_path / "16.npz")
+
+
+def test_places_of_any_whole_type_are_read(tmp_path):
+    for kind in (np.uint8, np.uint32, np.uint64, np.int32):
+        np.savez(
+            tmp_path / "16.npz", **distances(**{"data-indices": distances()["data-indices"].astype(kind)})
+        )
+        found = bridges.read_distances(tmp_path / "16.npz").train_index
+        assert found.dtype == np.int64 and (found == distances()["data-indices"]).all()
+
+
+def test_a_checkpoint_that_was_zipped_again_is_told_so(tmp_path):
+    path = tmp_path / "000016.pt"
+    with zipfile.ZipFile(RELEASED / "000016.pt") as whole, zipfile.ZipFile(path, "w") as again:
+        for info in whole.infolist():
+            again.writestr(info.filename, whole.read(info), zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match=r"zipped again .* store it without compression"):
+        bridges.read_checkpoint(path)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"16.pt"])
+def test_what_is_no_path_is_one_sentence(path):
+    with pytest.raises(InputError, match="is no path: give text"):
+        inspect.unwrap(files.expanded)(path)
+
+
+def test_a_network_takes_one_item_of_its_shape():
+    network = bridges.read_checkpoint(RELEASED / "000016.pt").network
+    one = np.zeros((16, 16, 3), np.float32)
+    for x, words in (
+        (one[None], r"x has shape \[1, 16, 16, 3\], and this network takes one item of \[16, 16, 3\]"),
+        (one[:8, :8], r"x has shape \[8, 8, 3\]"),
+        (one[..., 0], r"x has shape \[16, 16\]"),
+        ([[0.0], [0.0, 1.0]], "x cannot be read as an array"),
+        (one.astype(np.uint8), "uint8 pixels"),
+    ):
+        with pytest.raises(InputError, match=words):
+            network(x, 5.0)
+    with pytest.raises(InputError, match=r"t has shape \[2\]"):
+        network(one, [5.0, 6.0])
+    with pytest.raises(InputError, match="x has shape"):
+        jax.eval_shape(
+            network, jax.ShapeDtypeStruct((8, 8, 3), np.float32), jax.ShapeDtypeStruct((), np.float32)
+        )
+    assert jax.eval_shape(lambda t: network(one.tolist(), t), 5.0).shape == (16, 16, 3)
 
 
 def zipped(path, content, **entries):
@@ -174,6 +227,7 @@ def test_a_folder_names_its_sizes(tmp_path):
         bridges.find_checkpoints(tmp_path)
     for name in ("000016.pt", "2.pt"):
         (tmp_path / name).touch()
+    (tmp_path / "._000016.pt").touch()  # macOS's
     assert list(bridges.find_checkpoints(tmp_path)) == [2, 16]
     (tmp_path / "last.pt").touch()
     with pytest.raises(InputError, match="no training-set size K in its name"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from memgen_jax import data
+from memgen_jax.data import ranges
 from memgen_jax.data.arrays import read_array
 from memgen_jax.errors import InputError
 
@@ -207,3 +208,20 @@ def test_the_only_array_of_a_file_that_can_be_items_is_taken(tmp_path, arrays, c
 def test_channels_first_are_read_where_only_that_fits(tmp_path):
     np.save(tmp_path / "a.npy", np.moveaxis(PIXELS, -1, 1))
     assert (data.read(tmp_path / "a.npy")[0].values == PIXELS).all()
+
+
+def test_a_folder_of_files_in_two_ranges_is_refused_and_bright_files_are_not(tmp_path):
+    dark = np.random.default_rng(0).integers(0, 256, (4, 8, 8)).astype(np.float32)
+    dark[:, 0, 0] = 0
+    np.save(tmp_path / "a.npy", dark / 127.5 - 1)
+    np.save(tmp_path / "b.npy", dark.clip(150, 255) / 127.5 - 1)  # bright ones in [-1, 1]
+    items, _ = data.read(tmp_path)
+    np.testing.assert_array_equal(items.values[4:, ..., 0], dark.clip(150, 255))
+    np.save(tmp_path / "c.npy", dark / 255)
+    for value_range in (None, ranges.decide({"both": (-1.0, 1.0)})["both"]):  # as audits infer it beforehand
+        with pytest.raises(
+            InputError, match=r"c\.npy run from 0 .*a\.npy from -1, .*or say it with"
+        ) as refused:
+            data.read(tmp_path, value_range=value_range)
+        assert refused.value.field == "value_range"
+    assert len(data.read(tmp_path, value_range="-1,1")[0].values) == 12

@@ -455,3 +455,52 @@ def test_damaged_pictures_are_pictures_or_one_sentence(tmp_path, kind):
             assert "\n" not in str(error)
         else:
             assert found.values.dtype == np.uint8
+
+
+def test_parts_of_one_set_in_two_ranges_are_refused_and_a_bright_part_is_none(tmp_path):
+    unit = np.linspace(0, 1, 4 * 64, dtype=np.float32).reshape(4, 8, 8)
+    sources = [tmp_path / "unit.npy", tmp_path / "signed.npy", tmp_path / "bright.npy"]
+    for file, array in zip(sources, (unit, 2 * unit - 1, unit / 2 + 0.4), strict=True):
+        np.save(file, array)
+    with pytest.raises(InputError, match=r"unit\.npy run from 0 .*signed\.npy from -1, and both are one set"):
+        data.read_sets(sources[:2])
+    items, _ = data.read_sets(sources[1:])
+    assert (items.values[:4] == np.round(unit * 255)[..., None]).all()
+    assert items.values[4:].min() == round((0.4 + 1) / 2 * 255)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"), [(-1, 1, "0,1"), (0, 1, "0,255"), (-1, 1, "0,255"), (0, 255, "-1,1")]
+)
+def test_a_range_that_the_values_contradict_is_refused(tmp_path, low, high, said):
+    np.save(tmp_path / "a.npy", np.linspace(low, high, 4 * 64, dtype=np.float32).reshape(4, 8, 8))
+    with pytest.raises(InputError, match=f"run from {low} to {high}, which cannot be value_range={said}"):
+        data.read_sets([tmp_path / "a.npy"], value_range=said)
+
+
+def test_samples_that_overshoot_a_range_that_is_said_are_clipped(tmp_path):
+    np.save(tmp_path / "a.npy", np.linspace(-1.3, 1.2, 4 * 64, dtype=np.float32).reshape(4, 8, 8))
+    items, _ = data.read_sets([tmp_path / "a.npy"], value_range="-1,1")
+    assert items.values.min() == 0 and items.values.max() == 255
+
+
+def test_what_lies_beside_the_files_of_a_known_data_set_is_accounted_for(tmp_path):
+    grey = PIXELS[..., 0]
+    content = struct.pack(">4I", 0x803, 6, 8, 8) + grey.tobytes()
+    for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"labels")
+    for name, picture in PICTURES:
+        (tmp_path / name).write_bytes(picture)
+    items, _ = data.read(tmp_path)
+    assert len(items.values) == 6 and sum(items.unread.values()) == len(PICTURES)
+    assert {name for name, _ in items.left_out} == {name for name, _ in PICTURES}
+
+
+def test_held_out_items_that_have_no_use_are_accounted_for(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=PIXELS, x_test=PIXELS[:2])
+    np.save(tmp_path / "b.npy", PIXELS)
+    items, held_out = data.read_sets([tmp_path / "a.npz", tmp_path / "b.npy"])
+    assert len(items.values) == 12 and held_out is None
+    assert items.unread == {"held-out items of the same source": 2}
+    assert data.with_unused(*data.read(tmp_path / "a.npz")).unread == items.unread

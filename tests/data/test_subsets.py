@@ -57,3 +57,34 @@ def test_a_permutation_holds_every_index_once_and_depends_on_its_seed_alone():
     np.testing.assert_array_equal(order, data.permutation(1000, seed=3407))
     assert (order != data.permutation(1000, seed=0)).any()
     assert (order != np.arange(1000)).any()
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5, float("nan"), "3", None, True])
+def test_a_number_of_items_that_is_none_is_refused(wrong):
+    for call in (
+        lambda: data.torch_randperm(wrong),
+        lambda: data.permutation(wrong),
+        lambda: data.torch_randperm(3, wrong),
+        lambda: data.subset_order(wrong, "given"),
+        lambda: data.circle(wrong),
+        lambda: data.circle(3, wrong),
+    ):
+        with pytest.raises(InputError, match=r"number|at least|in 0"):
+            call()
+
+
+def test_a_number_of_items_may_be_any_whole_number():
+    assert data.torch_randperm(np.int64(10)).tolist() == data.torch_randperm(10.0).tolist()
+    assert len(data.torch_randperm(0)) == 0
+    assert data.coarse_grid(np.int32(20), 5) == (5, 10, 20)
+    for total in (float("nan"), float("inf"), 20.5):
+        with pytest.raises(InputError):
+            data.coarse_grid(total, 5)
+        with pytest.raises(InputError):
+            data.paper_grid(3, 9, total)
+
+
+def test_a_seed_that_is_none_is_refused():
+    for seed in (-1, (1, -1)):
+        with pytest.raises(InputError, match="seed=-1 must be at least 0"):
+            data.permutation(3, seed)

@@ -178,3 +178,23 @@ def test_clipping_bounds_the_denoised_item():
 def test_wrong_settings_are_one_sentence(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_settings_that_are_no_numbers_are_refused(wrong):
+    whole = (wrong, 2.5)
+    for call in (
+        lambda: diffusion.VE(sigma=wrong),
+        lambda: diffusion.VE(t_max=wrong),
+        lambda: diffusion.OU(t_min=wrong),
+        lambda: diffusion.DDPM(beta_first=wrong),
+        *(lambda n=n: diffusion.time_grid(diffusion.VE(), n) for n in whole),
+        *(lambda n=n: diffusion.bits_per_dim(jnp.zeros(()), n) for n in whole),
+        lambda: diffusion.make_step("ddim", eta=wrong),
+        lambda: diffusion.clipped(lambda x, t: x, wrong, -2.0),
+    ):
+        with pytest.raises(InputError):
+            call()
+    for steps in (0, -1):
+        with pytest.raises(InputError, match=f"process.num_steps={steps} must be at least 1"):
+            diffusion.DDPM(num_steps=steps)

@@ -83,3 +83,15 @@ def test_every_query_may_have_a_radius_of_its_own():
     np.testing.assert_array_equal(neighbors.count_within(queries, references, radius), expected)
     with pytest.raises(InputError, match="a row for each query"):
         neighbors.count_within(queries, references, radius[:60])
+
+
+def test_radii_whose_square_no_float32_holds_count_as_what_they_are():
+    items = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1e18]], np.float32)
+    radii = np.array([4.0, 6.0, 1e19, 2e19, 1e38, 1e200])
+    counts = neighbors.count_within(items, items, radii, exclude_self=True)
+    np.testing.assert_array_equal(counts, [[0, 1, 2, 2, 2, 2], [0, 1, 2, 2, 2, 2], [0, 0, 2, 2, 2, 2]])
+    squares = neighbors.count_within(items, items, [25.5, 1e38, 1e60], exclude_self=True, squared=True)
+    np.testing.assert_array_equal(squares, [[1, 2, 2], [1, 2, 2], [0, 2, 2]])
+    far = np.array([[-1.5e19], [1.5e19]], np.float32)  # apart by more than such a radius may be cut to
+    with pytest.raises(InputError, match="overflow float32"):
+        neighbors.count_within(far, far, 1e38)

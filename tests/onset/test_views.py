@@ -133,3 +133,16 @@ def test_relative_delta_is_one_less_twice_the_copied_share(num_train, num_held_o
         samples = np.concatenate([train[copies], fresh[len(copies) :]])
         found.append(compare(train, samples, unseen, view="components", resamples=2).row()["relative_delta"])
     assert np.mean(found) == pytest.approx(1 - 2 * copied, abs=0.05)
+
+
+def test_an_unseen_set_in_place_of_the_training_set_gives_one_on_average_and_one_draw_says_little():
+    random = np.random.default_rng(0)
+    held_out = Unseen(random.standard_normal((2000, 2)), view="components")
+    off = random.standard_normal((500, 2)) * 1.3 + 0.3  # a model that is not as good as the truth
+    found = [
+        held_out.compare(random.standard_normal((400, 2)), off, width_at=400, resamples=2).row()
+        for _ in range(30)
+    ]
+    relative = np.array([row["relative_delta"] for row in found])
+    assert relative.std() > 0.5  # of single draws
+    assert abs(relative.mean() - 1) < 3 * relative.std() * np.sqrt(1 / 30 + 400 / 2000)  # O is one draw too

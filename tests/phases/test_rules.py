@@ -68,7 +68,9 @@ def test_too_few_distances_for_a_valley_are_refused():
 def test_held_out_calibration_holds_its_false_positive_rate_on_new_images(rate):
     rng = np.random.default_rng(6)
     wrong = [
-        (rng.normal(size=500) <= phases.held_out(rng.normal(size=999), np.ones(999), rate).delta_m).mean()
+        (
+            rng.lognormal(size=500) <= phases.held_out(rng.lognormal(size=999), np.ones(999), rate).delta_m
+        ).mean()
         for _ in range(300)
     ]
     # The mean over calibrations is floor(rate (n + 1)) / (n + 1) = rate, with s.e. below rate/20.
@@ -137,3 +139,34 @@ def test_of_sets_of_any_size_the_rate_that_was_asked_are_repeats():
         fresh = [own_distance(random.choice(600, size, replace=False)) for _ in range(60)]
         assert 0.015 <= np.mean(np.array(fresh) <= found.delta_s) <= 0.025
         assert found.delta_s_interval[0] <= found.delta_s <= found.delta_s_interval[1]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0, np.inf])
+def test_no_rule_takes_what_is_no_distance(wrong):
+    good = np.random.default_rng(0).uniform(1, 2, 200)
+    bad = np.append(good[1:], wrong)
+    said = f"holds {wrong} at place 199, and a distance is finite and 0 or more"
+    for rule in (
+        lambda: phases.held_out(bad, good),
+        lambda: phases.held_out(good, bad),
+        lambda: phases.held_out(np.stack([good, bad], axis=1), good),
+        lambda: phases.held_out_rate(good, lambda items: bad[items], 200, 200),
+        lambda: phases.valley(bad),
+        lambda: phases.find_valleys(good, bad),
+    ):
+        with pytest.raises(InputError, match=r"holds|is") as refused:
+            rule()
+        assert (
+            said in str(refused.value)
+            or "place 399" in str(refused.value)
+            or "look unimodal" in str(refused.value)
+        )
+    with pytest.raises(InputError, match="not a distance"):
+        phases.given(wrong, 1.0)
+    if wrong != np.inf:  # of a sample without another
+        for label in (
+            lambda: phases.classify(good, bad, 1.0, 1.0),
+            lambda: phases.copies_by_ratio(bad, good),
+        ):
+            with pytest.raises(InputError, match="distance"):
+                label()

@@ -51,3 +51,24 @@ with runs.deferred_interrupts() as asked:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "asked True\nstopped\n", done.stdout + done.stderr
+
+
+def test_a_signal_that_comes_when_the_loop_has_looked_for_the_last_time_is_not_lost():
+    """A run told to stop in its last training step once went on to its end, and left with 0."""
+    code = """
+import os, signal, time
+from memgen_jax import runs
+
+runs.interrupt_at_once()
+try:
+    with runs.deferred_interrupts():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        print("saved")
+except KeyboardInterrupt:
+    print("stopped")
+with runs.deferred_interrupts():
+    print("undisturbed")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "saved\nstopped\nundisturbed\n" and done.returncode == 0, done.stdout + done.stderr

@@ -69,3 +69,29 @@ def test_the_lowest_cell_finds_a_copied_mode_that_one_cell_hides():
         statistics.lowest_cell(to_train(unseen), to_train(samples), cells.of(unseen) + 9, cells.of(samples))
         is None
     )
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0])
+def test_statistics_of_what_is_no_distance_are_refused(wrong):
+    good, bad = np.linspace(1, 2, 30), np.append(np.linspace(1, 2, 29), wrong)
+    places = np.zeros(30, int)
+    for found in (
+        lambda: statistics.auth_pct(bad, places, good),
+        lambda: statistics.nearer_to_train(good, bad),
+    ):
+        with pytest.raises(InputError, match=f"holds {wrong} at place 29, and a distance is 0 or more"):
+            found()
+    for found in (
+        lambda: statistics.data_copying(np.append(good, np.nan), good),
+        lambda: statistics.lowest_cell(np.append(good, np.nan), good, np.append(places, 0), places),
+    ):
+        with pytest.raises(InputError, match="unseen_distance holds NaN at place 30"):
+            found()
+    with pytest.raises(InputError, match="train_index holds 0 to 40, and there are 30 training items"):
+        statistics.auth_pct(good, np.append(places[1:], 40), good)
+
+
+def test_a_phase_without_samples_has_no_lowest_cell():
+    unseen, nothing = np.linspace(1.0, 2.0, 40), np.empty(0)
+    cells = np.repeat([0, 1], 20)
+    assert statistics.lowest_cell(unseen, nothing, cells, np.empty(0, int)) is None

@@ -61,3 +61,11 @@ def test_class_means_in_place_of_samples_cover_less_than_honest_data_and_crowd_i
 def test_a_size_beyond_the_samples_is_refused():
     with pytest.raises(InputError, match="from 1 to the 4 samples"):
         statistics.density_and_coverage(np.zeros(3, int), 4, 5)
+
+
+@pytest.mark.parametrize("inside", [[0, -1], [0, 5]])
+def test_balls_that_hold_more_samples_than_there_are_or_fewer_than_none_are_refused(inside):
+    with pytest.raises(
+        InputError, match=f"inside holds {min(inside)} to {max(inside)}, and there are 4 samples"
+    ):
+        statistics.density_and_coverage(np.array(inside), num_samples=4, size=1)

@@ -111,3 +111,32 @@ def test_a_collapsed_set_is_known_to_repeat():
         np.ones(1000, bool), np.full(1000, 0), np.zeros(1000), np.zeros(1000), 0.1
     )
     assert found.value == 1 and found.interval()[0] > 0.99
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.uint64])
+def test_counts_of_any_type_give_the_same_share(kind):
+    neighbors = np.random.default_rng(0).integers(0, 100, 300)
+    counted = np.arange(300) % 3 > 0
+    expected = statistics.share_of_repeats(neighbors, counted, 100)
+    assert statistics.share_of_repeats(neighbors.astype(kind), counted, 100) == expected
+    assert statistics.share_of_repeats(np.full(300, 100, kind), np.ones(300, bool), 300).value == 1
+
+
+@pytest.mark.parametrize("counts, wrong", [([0, -1, 1], "-1"), ([0, 9, 1], "9"), ([3, 1, 1], "3")])
+def test_counts_that_no_set_has_are_refused(counts, wrong):
+    with pytest.raises(InputError, match=f"neighbors holds {wrong}, and of 3 samples each has 0 to 2 others"):
+        statistics.share_of_repeats(np.array(counts), np.ones(3, bool), 2)
+    with pytest.raises(InputError, match=f"neighbors holds {wrong}"):
+        statistics.chance_of_neighbor(np.array(counts), 3, 2)
+
+
+def test_shares_of_what_does_not_fit_together_are_refused():
+    two, yes = np.array([1, 0]), np.ones(2, bool)
+    with pytest.raises(InputError, match="neighbors is empty"):
+        statistics.share_of_repeats(two[:0], yes[:0], 1)
+    with pytest.raises(InputError, match="nearest_index holds 0 to 2, and there are 2 samples"):
+        statistics.share_by_nearest(yes, np.array([2, 0]), np.ones(2), np.ones(2), 1.0)
+    with pytest.raises(InputError, match="nearest holds nan at place 1"):
+        statistics.share_by_nearest(yes, two, np.array([1, np.nan]), np.ones(2), 1.0)
+    with pytest.raises(InputError, match="shares is empty"):
+        statistics.mean_share([])

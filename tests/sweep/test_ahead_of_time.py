@@ -6,6 +6,7 @@ the chips of one host, needs no chip. Run with `pip install libtpu` and `make te
 
 import dataclasses
 import importlib.util
+import math
 import re
 
 import jax
@@ -115,9 +116,14 @@ def test_the_sampler_and_the_control_fit(host):
     network = sweep.network_source(model, plan.process, plan.settings.train, "")
     params = jax.eval_shape(model.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
     exact = sweep.exact_source(np.zeros((2, *plan.item_shape), np.float32), plan.process)
+    own_orders = sweep.exact_source(
+        np.zeros((2, *plan.item_shape), np.float32), plan.process, lambda _: np.arange(plan.total)
+    )
+    orders = jax.ShapeDtypeStruct((len(chips), plan.total), jnp.int32, sharding=over)
     for name, source, own, shared in (
         ("sampler", network, shapes(params, over, (len(chips),)), None),
         ("control", exact, number, patterns),
+        ("control of own subsets", own_orders, (number, orders), patterns),
     ):
         lowered = _make_draw(mesh, source, sampler).advance.lower(own, shared, key, number, x, times, first)
         compiled = lowered.compile()
@@ -125,6 +131,10 @@ def test_the_sampler_and_the_control_fit(host):
         assert bytes_of(compiled) < 0.9 * memory
         assert not reductions(compiled)
         assert len(lowered.as_text()) < 20e6  # nothing large is written into the program
+        if shared is not None:
+            item = math.prod(plan.item_shape)
+            counted = sweep.exact_score_bytes(plan.total, item, sampler.chunk_size, source is own_orders)
+            assert bytes_of(compiled) < 1.01 * counted and counted < 1.35 * bytes_of(compiled)
 
 
 def test_a_tile_of_the_search_fits(host):

@@ -1,14 +1,25 @@
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from memgen_jax import diffusion, models
-from memgen_jax.sweep import SweepTrainSettings, make_members, member_mesh, model_cost
+from memgen_jax.sweep import (
+    Sampler,
+    SweepTrainSettings,
+    exact_score_bytes,
+    exact_source,
+    make_members,
+    member_mesh,
+    model_cost,
+)
 from memgen_jax.sweep.blocks import stack_inputs
 from memgen_jax.sweep.cost import busy_share, count_flops, peak_flops
 from memgen_jax.sweep.step import init_state, make_advance
+from memgen_jax.sweep.synthesis import _make_draw
 from memgen_jax.training import make_optimizer
 
 PROCESS = diffusion.DDPM(num_steps=20)
@@ -128,3 +139,40 @@ def test_blocks_leave_idle_only_the_places_that_the_last_one_does_not_fill():
 def test_a_cpu_has_no_stated_peak():
     assert peak_flops(jax.devices()) is None
     assert peak_flops([]) is None
+
+
+@pytest.mark.parametrize("reordered", [False, True])
+def test_the_exact_score_holds_what_its_compiled_program_takes(reordered):
+    """A TPU's program, which test_ahead_of_time.py compares, has besides the copy without the first tile, and a tile's
+    copies for its product."""
+    total, item_shape, chunk = 12_000, (16, 16, 3), 64
+    mesh = jax.make_mesh(
+        (1,), ("member",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1]
+    )
+    over, everywhere = jax.NamedSharding(mesh, jax.P("member")), jax.NamedSharding(mesh, jax.P())
+    order_of = (lambda member: np.arange(total)) if reordered else None
+    source = exact_source(np.zeros((2, *item_shape), np.float32), PROCESS, order_of)
+    sampler = Sampler(PROCESS, diffusion.make_step("ddim"), 20, item_shape, images=True, chunk_size=chunk)
+
+    def of(sharding, dtype, *sizes):
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=sharding)
+
+    number = of(over, jnp.int32, 1)
+    own = (number, of(over, jnp.int32, 1, total)) if reordered else number
+    x, patterns = (
+        of(over, jnp.float32, 1, chunk, *item_shape),
+        of(everywhere, jnp.float32, total, *item_shape),
+    )
+    key = of(over, jax.eval_shape(lambda: jax.random.key(0)).dtype, 1)
+    times = of(everywhere, jnp.asarray(diffusion.time_grid(PROCESS, 20)).dtype, 2)
+    program = _make_draw(mesh, source, sampler).advance.lower(
+        own, patterns, key, number, x, times, of(everywhere, jnp.int32)
+    )
+    used = program.compile().memory_analysis()
+    held = used.argument_size_in_bytes + used.temp_size_in_bytes
+    counted = exact_score_bytes(total, math.prod(item_shape), chunk, reordered)
+    whole_tiles, tile = 3 * 4096, 4096
+    for_a_tpu = math.prod(item_shape) * (4 * whole_tiles + 10 * tile)
+    assert held < counted and counted - for_a_tpu == pytest.approx(held, rel=0.1)
+    more = counted - exact_score_bytes(total, math.prod(item_shape), chunk, False)
+    assert more == reordered * 4 * total * (math.prod(item_shape) + 1)  # the set once more, and its order

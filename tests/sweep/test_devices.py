@@ -3,7 +3,10 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.whole
 def test_everything_that_needs_several_devices_in_a_process_with_eight_of_them():
     here = pathlib.Path(__file__).parent
     flags = "--xla_force_host_platform_device_count=8 --xla_cpu_multi_thread_eigen=false"

@@ -11,6 +11,8 @@ from memgen_jax.errors import InputError
 from memgen_jax.runs import Workdir
 from memgen_jax.sweep import Sampler, exact_source, make_members, member_mesh, synthesize
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PROCESS = diffusion.DDPM(num_steps=100)
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 2, 2, 1), dtype=np.uint8)
 MEMBERS = make_members((2, 7), total=10, batch_size=4)

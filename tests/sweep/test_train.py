@@ -30,6 +30,8 @@ from memgen_jax.sweep.cost import PEAK_FLOPS, model_cost
 from memgen_jax.sweep.order import epoch_index
 from memgen_jax.sweep.settings import SweepTrainSettings
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PROCESS = diffusion.DDPM(num_steps=50)
 MODEL = models.mlp((2, 2, 1), width=8, num_blocks=1, num_features=4)
 SETTINGS = SweepTrainSettings(

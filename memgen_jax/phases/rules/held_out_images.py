@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import binom
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 
@@ -38,7 +38,7 @@ def held_out(
       false_positive_rate: in (0, 1).
 
     Raises:
-      InputError: too few distances for the rate.
+      InputError: too few distances for the rate, or one that is negative, infinite or NaN.
 
     >>> import numpy as np
     >>> from memgen_jax import held_out
@@ -49,6 +49,7 @@ def held_out(
     """
     if not 0 < false_positive_rate < 1:
         raise InputError.setting("false_positive_rate", false_positive_rate, "inside (0, 1); 0.01 is usual")
+    require_distances(unseen_distance=unseen_distance, real_distance=real_distance)
     delta_m, interval_m = _low_quantile("held-out", unseen_distance, false_positive_rate)
     delta_s, interval_s = _low_quantile("real", real_distance, false_positive_rate)
     rule = f"held-out at {100 * false_positive_rate:.3g}% false positives"
@@ -57,19 +58,25 @@ def held_out(
 
 @takes_arrays
 def fewest_held_out(false_positive_rate: float) -> int:
-    """The fewest distances of either kind from which `held_out` can calibrate: 99 at 1%."""
+    """The fewest distances of either kind from which `held_out` can calibrate: 99 at 1%.
+
+    Raises:
+      InputError: the rate is not inside (0, 1).
+    """
     if not 0 < false_positive_rate < 1:
-        raise InputError.setting("false_positive_rate", false_positive_rate, "in (0, 1)")
+        raise InputError.setting("false_positive_rate", false_positive_rate, "inside (0, 1); 0.01 is usual")
     return math.ceil(1 / false_positive_rate - 1 - ROUNDING)
 
 
 def _low_quantile(
     name: str, distance: Float[np.ndarray, " item *draw"], rate: float
 ) -> tuple[float, tuple[float, float]]:
-    count = len(distance)
-    if count < fewest_held_out(rate):
+    count = len(distance)  # of one set
+    # Sets drawn anew are other items, what several training sets are told of one held-out item is not.
+    known = distance.size if name == "real" else count
+    if known < fewest_held_out(rate):
         raise InputError(
-            f"{count} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
+            f"{known} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
             "{0}",
             "false_positive_rate",
         )

@@ -22,6 +22,8 @@ def copies_by_ratio(
       first, second: distances to the nearest and second-nearest training item, L2 (of a squared
         distance the ratio would be squared too).
       ratio: in (0, 1].
+    Raises:
+      InputError: the ratio or a distance is none, or the arrays are of different lengths.
 
     >>> import numpy as np
     >>> from memgen_jax import phases
@@ -30,5 +32,5 @@ def copies_by_ratio(
     """
     if not 0 < ratio <= 1:
         raise InputError(f"ratio = {ratio} is outside (0, 1]; 0.333 is usual")
-    require_distances(first=first, second=second)
+    require_distances(infinite=True, first=first, second=second)
     return (first < ratio * second) | (first == 0)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 from memgen_jax.statistics.dip import dip_test
@@ -61,10 +61,13 @@ def valley(
       seed: of the resampling.
 
     Raises:
-      InputError: fewer than 10 distances.
+      InputError: fewer than 10 distances, or one that is negative, infinite or NaN; no resamples.
     """
     if len(distance) < 10:
         raise InputError(f"{len(distance)} distances are too few to look for two modes; give at least 10")
+    require_distances(distance=distance)
+    if resamples < 1:
+        raise InputError.setting("resamples", resamples, "at least 1")
     positive = distance[distance > 0]
     floor = 1e-3 * float(np.median(positive)) if len(positive) else 1.0
     logs = np.log(np.maximum(distance, floor).astype(np.float64))

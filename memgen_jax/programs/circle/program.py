@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import diffusion, memory, runs
 from memgen_jax.errors import InputError
-from memgen_jax.programs import launcher
+from memgen_jax.programs import launcher, precision
 from memgen_jax.programs.circle import report, toy_memory, training
 from memgen_jax.programs.circle.report import landscape_name
 from memgen_jax.programs.circle.settings import CircleRun, CircleSettings
@@ -41,11 +41,19 @@ from memgen_jax.programs.settings import plain
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = CircleRun(config)
-    workdir = runs.Workdir(workdir_path, plain(run.settings), command=invocation.command)
+    workdir = runs.Workdir(
+        workdir_path, plain(run.settings), absent=precision.ABSENT, command=invocation.command
+    )
     if (workdir / "report.html").exists():
         report.print_outcome(workdir)
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
+    with precision.products(run.settings.matmul_precision):
+        work(run, workdir)
+
+
+def work(run: CircleRun, workdir: runs.Workdir) -> None:
+    """The stages; those that are whole are skipped."""
     workdir.write_environment()
     landscapes_left = not all((workdir / name).exists() for name in landscape_files(run))
     attractors_left = not (workdir / "attractors.csv").exists()
@@ -93,20 +101,20 @@ def draw_landscapes(run: CircleRun, workdir: runs.Workdir, params: Any) -> None:
     """Stage 2: energies and scores on the grid, generated points, their attractors and clusters."""
     s, process = run.settings, run.process
     t, sizes = s.landscape.time, jnp.asarray(s.num_train, jnp.int32)
-    patterns = jnp.asarray(run.train)
     keys = training.sampling_keys(s.num_train, s.seed)
 
-    def prior(x, num_train):
+    def prior(x, num_train, patterns):
         if s.landscape.prior == "gaussian":
             return diffusion.gaussian_prior(process)(x)
         return memory.log_density(x, patterns, process.t_max, process, num_valid=num_train)
 
-    def learned_energy(params, num_train):
-        return energy_by_likelihood(run, run.denoiser(params), lambda x: prior(x, num_train), t)
+    def learned_energy(params, num_train, patterns):
+        return energy_by_likelihood(run, run.denoiser(params), lambda x: prior(x, num_train, patterns), t)
 
     each = functools.partial(over_members, num_members=len(s.num_train))
     with runs.stage("landscapes", 5, "parts") as stage:
-        energy, solved = map(np.asarray, each(learned_energy)(params, sizes))
+        learned = each(learned_energy, shared=1)(params, sizes, jnp.asarray(run.train))
+        energy, solved = map(np.asarray, learned)
         stage.advance(1)
         score = np.asarray(each(lambda params: score_on_grid(run, run.denoiser(params), t))(params))
         require_finite(s.num_train, score, solved, t)
@@ -220,24 +228,25 @@ def exact_landscape(run: CircleRun, num_train: int | None, generated: np.ndarray
         beta = s.landscape.theory_beta
         t = 1 / (2 * s.sigma**2 * beta)
         train = run.train[:1000]
-        energy = lambda x: -memory.circle_log_density(x, beta) / beta  # noqa: E731
-        score = lambda x: memory.circle_score(x, beta)  # noqa: E731
+        energy = lambda x, _: -memory.circle_log_density(x, beta) / beta  # noqa: E731
+        score = lambda x, _: memory.circle_score(x, beta)  # noqa: E731
     else:
         t = s.landscape.time
         beta = run.beta(t)
         train = run.train[:num_train]
-        patterns = jnp.asarray(train)
-        energy = lambda x: -memory.log_density(x, patterns, t, run.process) / beta  # noqa: E731
-        score = lambda x: memory.exact_score(x, patterns, t, run.process)  # noqa: E731
-    points = run.points
+        energy = lambda x, patterns: -memory.log_density(x, patterns, t, run.process) / beta  # noqa: E731
+        score = lambda x, patterns: memory.exact_score(x, patterns, t, run.process)  # noqa: E731
+    points, patterns = run.points, jnp.asarray(train)
+    at_points = functools.partial(jax.vmap, in_axes=(0, None))
     cluster, centroids = gather_clusters(generated, s.sampler.cluster_distance)
-    energies = np.asarray(jax.jit(jax.vmap(energy))(np.concatenate([points, generated, centroids])))
+    everywhere = np.concatenate([points, generated, centroids])
+    energies = np.asarray(jax.jit(at_points(energy))(everywhere, patterns))
     on_grid, on_generated, on_centroids = np.split(energies, np.cumsum([len(points), len(generated)]))
     return {
         "train": train,
         "grid": run.grid,
         "exact_energy": on_grid.reshape(run.grid.shape[:2]),
-        "exact_score": np.asarray(jax.jit(jax.vmap(score))(points)).reshape(run.grid.shape),
+        "exact_score": np.asarray(jax.jit(at_points(score))(points, patterns)).reshape(run.grid.shape),
         "generated": generated,
         "generated_energy": on_generated,
         "cluster": cluster,

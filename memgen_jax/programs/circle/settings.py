@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from memgen_jax import data, diffusion
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs.choices import MLPSettings
+from memgen_jax.programs.precision import require_precision
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.training import TrainSettings
 
@@ -145,6 +146,8 @@ class CircleSettings:
       model: arguments of `models.mlp`.
       sigma: of the VE process.
       delta: delta_m = delta_s of the labels by distance.
+      matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
+        bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
     """
 
     num_train: tuple
@@ -153,6 +156,7 @@ class CircleSettings:
     total: int = 60_000
     seed: int = 0
     sigma: float = 1.0
+    matmul_precision: str = "default"
     landscape: LandscapeSettings = dataclasses.field(default_factory=LandscapeSettings)
     sampler: SamplerSettings = dataclasses.field(default_factory=SamplerSettings)
     attractors: AttractorSettings = dataclasses.field(default_factory=AttractorSettings)
@@ -169,6 +173,7 @@ class CircleSettings:
         if not self.num_train or tuple(sorted(set(self.num_train))) != tuple(self.num_train):
             raise InputError(f"num_train={self.num_train} must be distinct sizes in ascending order.")
         require_at_least("", self, seed=0)
+        require_precision(self.matmul_precision)
         _require_positive("delta", self.delta)
         if self.sigma > 0 and self.landscape.theory_beta < 1 / (2 * self.sigma**2):
             raise InputError(

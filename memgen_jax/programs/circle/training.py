@@ -50,21 +50,28 @@ def ensemble_mesh(num_members: int) -> Mesh:
     )
 
 
-def over_members(function: Callable, num_members: int) -> Callable:
+def over_members(function: Callable, num_members: int, shared: int = 0) -> Callable:
     """jit(vmap(function)) over the leading axis of every argument, the members spread over the devices.
 
     Each device runs its own members: a loop that ends by a condition waits for nobody on other devices.
+
+    Args:
+      shared: so many of the last arguments are the same for all members, as they are.
     """
     by_member = P("member")
-    return jax.jit(
-        jax.shard_map(
-            jax.vmap(function),
+
+    @jax.jit
+    def all_members(*arguments):
+        own = len(arguments) - shared
+        return jax.shard_map(
+            jax.vmap(function, (0,) * own + (None,) * shared),
             mesh=ensemble_mesh(num_members),
-            in_specs=by_member,
+            in_specs=(by_member,) * own + (P(),) * shared,
             out_specs=by_member,
             check_vma=False,
-        )
-    )
+        )(*arguments)
+
+    return all_members
 
 
 def member_keys(sizes: tuple[int, ...], seed: int) -> jax.Array:
@@ -174,7 +181,7 @@ def train_ensemble(
     """Trains one network per size and returns their averaged parameters, stacked along a member axis.
 
     Every random number is named by (seed, K, step), so a run continued from the workdir's `training.npz`
-    ends with the same bits.
+    ends with the same bits; on GPUs where kernels are chosen by rule (`--deterministic`).
     """
     state, advance = start_ensemble(sizes, train, model, process, settings, seed)
     done = 0

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from memgen_jax import geometry, phases, runs
-from memgen_jax.programs import launcher
+from memgen_jax.programs import launcher, precision
 from memgen_jax.programs.geometry import report, sources
 from memgen_jax.programs.geometry.settings import GeometrySettings, check, levels_of
 from memgen_jax.programs.geometry.sources import Group, Source
@@ -28,10 +28,16 @@ from memgen_jax.programs.settings import plain, settings_from
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = settings_from(GeometrySettings, config)
     check(settings)
-    workdir = runs.Workdir(workdir_path, plain(settings), command=invocation.command)
+    workdir = runs.Workdir(workdir_path, plain(settings), absent=precision.ABSENT, command=invocation.command)
     if (workdir / "report.html").exists():
         print(f"This run is finished: {workdir / 'report.html'}.")
         return
+    with precision.products(settings.matmul_precision):
+        work(settings, workdir)
+
+
+def work(settings: GeometrySettings, workdir: runs.Workdir) -> None:
+    """The stages; what is measured is not measured again."""
     if settings.run:
         source = sources.from_run(settings)
     else:

@@ -7,6 +7,7 @@ import numpy as np
 from memgen_jax import bridges, diffusion, geometry, metrics
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.programs.finished_run import require_finished
+from memgen_jax.programs.precision import require_precision
 
 ORDERS = ("random", "certain")
 
@@ -122,6 +123,8 @@ class GeometrySettings:
       samples_at_once: samples whose basins and spectra are in memory together.
       resamples: permutations of the rank tests; the smallest p-value is 1 / (resamples + 1), and Holm's correction
         multiplies it by up to a hundred tests.
+      matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
+        bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
     """
 
     select: SelectSettings = dataclasses.field(default_factory=SelectSettings)
@@ -136,6 +139,10 @@ class GeometrySettings:
     seed: int = 0
     samples_at_once: int = 8
     resamples: int = 9999
+    matmul_precision: str = "default"
+
+    def __post_init__(self) -> None:
+        require_precision(self.matmul_precision)
 
 
 def check(settings: GeometrySettings) -> None:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from memgen_jax import bridges, data, diffusion, metrics, neighbors, phases, runs
+from memgen_jax import bridges, data, diffusion, metrics, neighbors, phases, runs, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.finished_run import open_run
 from memgen_jax.programs.geometry.settings import GeometrySettings
@@ -208,7 +208,7 @@ def from_run(settings: GeometrySettings) -> Source:
                 member.name,
                 member.num_train,
                 parts,
-                functools.partial(source.params_of, member),
+                functools.partial(params_and_shared, source, member),
                 items[chosen],
                 labels[member][chosen],
                 chosen,
@@ -222,10 +222,15 @@ def from_run(settings: GeometrySettings) -> Source:
         run.process,
         tuple(groups),
         metric,
-        lambda params, condition: source.denoiser_of(params, source.shared),
+        lambda params, condition: source.denoiser_of(*params),
         diffusion.clipped if run.dataset.is_image else lambda denoiser: denoiser,
         (lambda params, item: item) if run.dataset.is_image else None,
     )
+
+
+def params_and_shared(source: sweep.Source, member: sweep.Member) -> tuple[Any, Any]:
+    """All that a member's denoiser needs, as arguments of a program: what it closed over would be written into it."""
+    return source.params_of(member), source.shared
 
 
 def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:

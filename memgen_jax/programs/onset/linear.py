@@ -24,6 +24,7 @@ from memgen_jax import onset, runs
 from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import pages
+from memgen_jax.programs.precision import ABSENT, require_precision
 from memgen_jax.programs.settings import plain, settings_from
 
 BLOCK = 8  # simulations in one file and in memory at once, on each device
@@ -44,6 +45,7 @@ class LinearOnsetSettings:
       nested: see `onset.LinearModel`, as for the following four.
       readings_num_train: the sizes of readings.csv; none to leave it out.
       beside: workdirs of finished transition runs, drawn on the same axis in figures/claim.
+      matmul_precision: as of a network; the model's own products are float64, which CPUs and GPUs take as they are.
     """
 
     model: str
@@ -62,9 +64,11 @@ class LinearOnsetSettings:
     seed: int = 0
     readings_num_train: tuple = ()
     beside: tuple = ()
+    matmul_precision: str = "default"
 
     def __post_init__(self) -> None:
         require_at_least("", self, num_simulations=1)
+        require_precision(self.matmul_precision)
         for name in ("dims", "num_train", "num_train_large", "readings_num_train"):
             object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
             require_each_once(name, getattr(self, name))
@@ -103,7 +107,11 @@ SETTINGS = LinearOnsetSettings
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = settings_from(LinearOnsetSettings, config)
     workdir = runs.Workdir(
-        workdir_path, plain(settings), command=invocation.command, free=("num_simulations", "beside")
+        workdir_path,
+        plain(settings),
+        absent=ABSENT,
+        command=invocation.command,
+        free=("num_simulations", "beside"),
     )
     workdir.write_environment()
     beside_rows(settings.beside)  # what cannot be read is said before hours of simulations
@@ -302,7 +310,7 @@ def beside_rows(folders: Iterable[str]) -> list[dict[str, Any]]:
             views, critical = outcome["onset"], outcome["critical"]
             rows += [
                 {
-                    "name": f"{file.parent.name},\n{VIEW_NAMES[view]}",
+                    "name": f"{outcome['data']} ({file.parent.name}),\n{VIEW_NAMES[view]}",
                     "critical": found,
                     "window": found["window"],
                     "fall": {"e_og": found["fall"]},

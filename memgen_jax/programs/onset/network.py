@@ -21,6 +21,7 @@ from memgen_jax.errors import InputError, require_at_least, require_each_once, w
 from memgen_jax.programs.choices import DDPMSettings, UNetSettings
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import pages
+from memgen_jax.programs.precision import ABSENT, require_precision
 from memgen_jax.programs.settings import plain, settings_from
 
 # Small sets of 10 training, 10 generated and 100 original images, drawn anew in each simulation, as
@@ -93,6 +94,8 @@ class NetworkOnsetSettings:
       seeds: replicates of every size; their simulations are pooled.
       unet, process: see `models.unet`, `diffusion.DDPM`.
       epochs: passes over the n items; 0 gives every member train.num_steps steps instead.
+      matmul_precision: of float32 products and convolutions: "default" is the device's own (TF32 on an A100 or H100,
+        bfloat16 passes on a TPU, float32 on a CPU), "high" three passes, "highest" float32 on all.
     """
 
     model: str
@@ -102,12 +105,14 @@ class NetworkOnsetSettings:
     train: sweep.SweepTrainSettings
     epochs: int = 0
     seeds: tuple = (0,)
+    matmul_precision: str = "default"
     data: DataSettings = dataclasses.field(default_factory=DataSettings)
     sampler: SamplerSettings = dataclasses.field(default_factory=SamplerSettings)
     metric: MetricSettings = dataclasses.field(default_factory=MetricSettings)
 
     def __post_init__(self) -> None:
         require_at_least("", self, epochs=0)
+        require_precision(self.matmul_precision)
         for name in ("num_train", "seeds"):
             object.__setattr__(self, name, whole_numbers(name, getattr(self, name)))
             require_each_once(name, getattr(self, name))
@@ -182,7 +187,7 @@ SETTINGS = NetworkOnsetSettings
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     run = NetworkOnsetRun(config)
     workdir = runs.Workdir(
-        workdir_path, plain(run.settings), command=invocation.command, free=("metric.reading",)
+        workdir_path, plain(run.settings), absent=ABSENT, command=invocation.command, free=("metric.reading",)
     )
     workdir.write_environment()
     workdir.write_csv("members.csv", [dataclasses.asdict(member) for member in run.members])

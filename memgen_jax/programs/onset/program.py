@@ -13,6 +13,8 @@ from memgen_jax.errors import InputError
 from memgen_jax.programs import launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import linear, network
+from memgen_jax.programs.precision import products
+from memgen_jax.programs.settings import settings_from
 
 PARTS = {"linear": linear, "network": network}
 
@@ -26,7 +28,9 @@ def part_of(config: ConfigDict):
 
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
-    part_of(config).main(config, workdir_path, invocation)
+    part = part_of(config)
+    with products(settings_from(part.SETTINGS, config).matmul_precision):
+        part.main(config, workdir_path, invocation)
 
 
 PROGRAM = launcher.Program(

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 
 from memgen_jax import data, diffusion, runs, sweep
 from memgen_jax.errors import InputError
-from memgen_jax.neighbors.rows import place_of_references
+from memgen_jax.neighbors.rows import LEAST_MEMORY, place_of_references
+from memgen_jax.programs.choices import UNetSettings
 from memgen_jax.programs.launcher import AT_HAND, Machine
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition.settings import (
@@ -21,8 +22,10 @@ from memgen_jax.sweep import grid
 from memgen_jax.sweep.cost import PEAK_FLOPS
 
 # Of the bfloat16 peak, where no speed is given: what the paper's CIFAR10 U-Net of width 128 reaches on one H200
-# (benchmarks/README.md). Narrow networks reach less, 3% at width 32: a step of theirs is mostly launches.
+# (benchmarks/README.md).
 ASSUMED_SHARE = {"bfloat16": 0.23, "float32": 0.13}
+# Of U-Nets up to this width, what one of Fashion-MNIST reaches there: a step of theirs is mostly launches.
+NARROW, NARROW_SHARE = 32, 0.03
 # Devices of the table that a dry run prints where it knows neither a speed nor the device.
 COMMON_DEVICES = (
     "NVIDIA A100-SXM4-80GB",
@@ -116,22 +119,37 @@ def count_devices(plan: TransitionPlan, machine: Machine) -> int:
 
 
 def compare_plans(plan: TransitionPlan, devices: int, hosts: int) -> str:
-    """How busy the devices of a training are by `train.data_parallel`: small blocks leave some of them idle."""
+    """How busy the devices of a training are by `train.data_parallel`: small blocks leave some of them idle.
+
+    A host that has trained its own members goes on to sample them and waits for nobody, so counted are each host's
+    devices until then. Until the last host is done the share is smaller where hosts have unlike numbers of members.
+    """
     train = plan.settings.train
     shares = [len(sweep.take_shard(plan.members, i, hosts)) for i in range(hosts)]
+    shares = [count for count in shares if count]
     busy: dict[int, float] = {}
+    together: dict[int, float] = {}
     for parallel in range(1, devices + 1):
         if devices % parallel or train.batch_size % parallel:
             continue
         places = devices // parallel * train.members_per_step
-        rounds = max(math.ceil(count / places) for count in shares)
-        busy[parallel] = sum(shares) / (rounds * places * hosts)
+        rounds = [math.ceil(count / places) for count in shares]
+        busy[parallel] = sum(shares) / (sum(rounds) * places)
+        together[parallel] = sum(shares) / (max(rounds) * places * hosts)
     best = min(busy, key=lambda parallel: (-round(busy[parallel], 3), parallel))
     words = ", ".join(f"{share:.0%} with {parallel}" for parallel, share in busy.items())
-    return (
-        f"busy while training, by train.data_parallel: {words}; best is {best} (a batch that is split costs a sum "
-        "over its devices each step)"
-    )
+    said = [
+        f"busy while training, by train.data_parallel: {words}; best is {best}, {busy[best]:.0%} (a batch that is "
+        "split costs a sum over its devices each step)"
+    ]
+    if hosts > 1:
+        most = sum(shares) / (max(shares) * hosts)
+        words = ", ".join(f"{share:.0%} with {parallel}" for parallel, share in together.items())
+        said.append(
+            f"until the last host has trained its own: {words}; a network stays on its host, and one has {max(shares)} "
+            f"of {sum(shares)}, so no plan does more than {most:.0%}"
+        )
+    return "\n".join(said)
 
 
 class Share:
@@ -179,7 +197,8 @@ class Share:
             f"{len(self.members) * train.num_steps:,} model-steps",
             flops,
             disk,
-            memory + self.plan.total * self.item_bytes,
+            memory
+            + self.plan.total * (self.item_bytes + 4 * train.members_per_step),  # items, and their orders
             len(self.members) / (blocks * places),
         )
 
@@ -190,17 +209,20 @@ class Share:
         samples = sum(size for _, size in self.sets)
         rounds = math.ceil(sum(math.ceil(size / chunk) for _, size in self.sets) / devices)
         flops = sum(size * self.forward_flops(member) for member, size in self.sets) * self.network_calls
-        weights = max(
-            (4 * cost.parameters for cost in self.costs.values()), default=4 * self.plan.total * self.item
-        )
         # Without a backward pass only the skip connections live long: a fraction of what training keeps.
-        alive = max((cost.activation_bytes / 4 for cost in self.costs.values()), default=4 * self.plan.total)
+        memory = max(
+            (
+                4 * cost.parameters + chunk * (cost.activation_bytes / 4 + 12 * self.item)
+                for cost in self.costs.values()
+            ),
+            default=self.exact_bytes,
+        )
         return Stage(
             "sample",
             f"{samples:,} samples of {sampler.num_steps} steps",
             flops,
             samples * self.item_bytes,
-            weights + chunk * (alive + 12 * self.item),
+            memory,
             samples / (rounds * devices * chunk),
         )
 
@@ -219,18 +241,24 @@ class Share:
         """Of the exact score on one item: whatever K, all items are multiplied and those beyond K masked."""
         return 4.0 * self.item * self.plan.total
 
+    @property
+    def exact_bytes(self) -> float:
+        """Device memory of the exact score."""
+        chunk = self.settings.sampler.chunk_size
+        return sweep.exact_score_bytes(self.plan.total, self.item, chunk, self.plan.reordered)
+
     def control(self) -> Stage | None:
         """The exact score on every size."""
         if not self.controls:
             return None
-        sampler, count = self.settings.sampler, self.settings.control.num_samples
+        count = self.settings.control.num_samples
         flops = len(self.controls) * count * self.network_calls * self.exact_flops
         return Stage(
             "control",
             f"{len(self.controls) * count:,} samples of the exact score",
             flops,
             len(self.controls) * count * self.item_bytes,
-            4.0 * self.plan.total * (self.item + sampler.chunk_size),
+            self.exact_bytes,
             1.0,
         )
 
@@ -264,7 +292,7 @@ class Share:
         pairs += sum(count * (m.num_train + count) for m in self.controls)
         samples = sum(size for _, size in self.sets) + len(self.controls) * count
         return Stage(
-            "neighbours", f"{pairs:,} pairs", 2.0 * pairs * self.compared, 16.0 * samples, 2**28, 1.0
+            "neighbours", f"{pairs:,} pairs", 2.0 * pairs * self.compared, 16.0 * samples, LEAST_MEMORY, 1.0
         )
 
 
@@ -317,13 +345,14 @@ def verdict(share: Share, stages: list[Stage], devices: int, machine: Machine) -
     speed, source = machine.flops_per_second, "given"
     hosts = machine.hosts or 1
     a_host = " a host" if hosts > 1 else ""
-    dtype = getattr(share.settings.model, "dtype", "float32")
+    assumed, of_what = assumed_share(share.plan)
     if speed is None and first.device_kind in PEAK_FLOPS:
-        speed = ASSUMED_SHARE[dtype] * PEAK_FLOPS[first.device_kind]
-        source = f"assumed: {ASSUMED_SHARE[dtype]:.0%} of the bfloat16 peak of {first.device_kind}"
+        speed = assumed * PEAK_FLOPS[first.device_kind]
+        source = f"assumed: {assumed:.0%} of the bfloat16 peak of {first.device_kind}"
     if speed is None:
         lines.append("time: say the flops_per_second of one device; benchmarks/unet_step.py measures it")
-        lines += device_table(stages, devices, hosts, ASSUMED_SHARE[dtype])
+        lines += device_table(stages, devices, hosts, assumed)
+        lines.append(f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on {of_what}")
     else:
         hours = [stage.flops / speed / 3600 for stage in stages]
         wall = sum(own / stage.balance / devices for own, stage in zip(hours, stages, strict=True))
@@ -353,8 +382,16 @@ def device_table(stages: list[Stage], devices: int, hosts: int, assumed: float) 
         rows.append((kind, f"{speed:.2g}", _hours(hours), _hours(wall)))
     on, a_host = on_devices(devices, hosts), " a host" if hosts > 1 else ""
     header = ("device", "FLOP/s assumed", f"device-hours{a_host}", f"hours on {on}")
-    said = f"assumed: {assumed:.0%} of the bfloat16 peak, what an H200 reaches on the paper's CIFAR10 U-Net"
-    return [runs.table(header, rows), said]
+    return [runs.table(header, rows)]
+
+
+def assumed_share(plan: TransitionPlan) -> tuple[float, str]:
+    """The share of a device's bfloat16 peak that a training step is taken to reach, and whose that was."""
+    model = plan.settings.model
+    widths = [width or getattr(model, "width", 0) for width in plan.widths]
+    if isinstance(model, UNetSettings) and max(widths) <= NARROW:
+        return NARROW_SHARE, f"Fashion-MNIST's U-Net of width {NARROW}"
+    return ASSUMED_SHARE[getattr(model, "dtype", "float32")], "the paper's CIFAR10 U-Net"
 
 
 def on_devices(devices: int, hosts: int) -> str:

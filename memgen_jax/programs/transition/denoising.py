@@ -39,8 +39,12 @@ def times_of(process: diffusion.Process) -> dict[float, float]:
     Of a process in whole steps the nearest step, and the level there.
     """
 
+    @jax.jit  # one program a shape; operation by operation there would be twenty
+    def levels(t):
+        return jax.vmap(lambda t: process.std(t) / process.mean_coefficient(t))(t)
+
     def level_at(t):
-        return np.asarray(jax.vmap(lambda t: process.std(t) / process.mean_coefficient(t))(jnp.asarray(t)))
+        return np.asarray(levels(jnp.asarray(t)))
 
     grid = np.geomspace(max(process.t_min, 1e-7 * process.t_max), process.t_max, 20_001)
     level = level_at(grid)

@@ -15,6 +15,7 @@ from etils import epath
 from memgen_jax import data, runs, sweep
 from memgen_jax.data.sized_sets import SizedSet, sized_sets
 from memgen_jax.errors import InputError
+from memgen_jax.files import shown
 
 RECORD = "sets.json"
 
@@ -206,7 +207,8 @@ def require_alike(values: np.ndarray, item_shape: Sequence[int], is_image: bool,
 
 def _stamp(own: SizedSet) -> list[int]:
     """What changes when a file, or one of a folder, changes."""
-    files = [own.path] if own.path.is_file() else [file for file in own.path.rglob("*") if file.is_file()]
+    inside = () if own.path.is_file() else shown(own.path.rglob("*"))
+    files = [own.path] if own.path.is_file() else [file for file in inside if file.is_file()]
     told = [file.stat() for file in files]
     return [len(told), sum(one.st_size for one in told), max((one.st_mtime_ns for one in told), default=0)]
 

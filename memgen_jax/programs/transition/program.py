@@ -13,15 +13,15 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 import memgen_jax
-from memgen_jax import runs, sweep
+from memgen_jax import neighbors, runs, sweep
 from memgen_jax.data import paper_grid
 from memgen_jax.errors import InputError
 from memgen_jax.programs import columns, launcher
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
+from memgen_jax.programs.precision import ABSENT, products
 from memgen_jax.programs.settings import flat, plain, settings_from
 from memgen_jax.programs.transition import (
     chosen,
@@ -61,8 +61,6 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
     choice = chosen.choose(config, invocation.given, before)
     config = choice.config
     run = TransitionRun(config, before, choice.dataset)
-    if run.settings.matmul_precision != "default":
-        jax.config.update("jax_default_matmul_precision", run.settings.matmul_precision)
     make_mesh = functools.partial(sweep.member_mesh, data_parallel=run.settings.train.data_parallel)
     workdir = runs.Workdir(
         workdir_path,
@@ -70,11 +68,12 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         free=FREE_SETTINGS,
         changeable=(*LABEL_SETTINGS, *MEMORY_SETTINGS, *REPORT_SETTINGS),
         growing=growth.GROWING,
+        absent=ABSENT,
         shard=run.shard,
         before_creating=make_mesh,  # refuses devices that the data axis does not divide
         command=invocation.command,
     )
-    with workdir:
+    with products(run.settings.matmul_precision), workdir:
         if runs.index_and_count()[0] == 0:
             take_changes(run, workdir)
         runs.require_shared_folder(workdir.path)
@@ -202,6 +201,7 @@ def make_sets(run: TransitionRun, workdir: runs.Workdir, mesh) -> bool:
     Processes that were started together wait for each other here.
     """
     workdir.write_csv("members.csv", [member_row(member) for member in run.members])
+    neighbors.release()  # what an earlier search left on the devices: training needs their memory
     train_and_sample(run, workdir, mesh)
     synthesize_controls(run, workdir, mesh)
     find_neighbors(run, workdir)

@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
-from memgen_jax import bridges, data, diffusion, metrics, models, phases, runs, sweep
+from memgen_jax import bridges, data, diffusion, metrics, models, neighbors, phases, runs, sweep
 from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import (
     AnyDataSettings,
@@ -19,6 +19,7 @@ from memgen_jax.programs.choices import (
     ProcessSettings,
     network_on,
 )
+from memgen_jax.programs.precision import require_precision
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition import growth
 from memgen_jax.programs.transition.expected import ExpectSettings
@@ -30,7 +31,6 @@ from memgen_jax.sweep import grid
 
 SUBSETS = ("nested", "own")
 KINDS_OF_DATA = ("", "grey", "colour", "images", "vectors")
-PRECISIONS = ("default", "high", "highest")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,7 @@ class TransitionSettings:
             require_each_once(name, getattr(self, name))
         if self.members_from and self.data.order != "torch":
             object.__setattr__(self, "data", dataclasses.replace(self.data, order="torch"))
-        if self.matmul_precision not in PRECISIONS:
-            allowed = f"one of {', '.join(PRECISIONS)}"
-            raise InputError.setting("matmul_precision", self.matmul_precision, allowed)
+        require_precision(self.matmul_precision)
         if self.subsets not in SUBSETS:
             raise InputError.setting("subsets", self.subsets, f"one of {', '.join(SUBSETS)}")
         if self.choose not in KINDS_OF_DATA:
@@ -244,6 +242,12 @@ class TransitionPlan:
             self.members = growth.keep_identity(self.members, before, own)
             self.controls = growth.keep_control_names(self.controls, before)
         self.twins = tuple(member.twin() for member in self.members) if s.halves else ()
+
+    @property
+    def reordered(self) -> bool:
+        """Whether training sets are items in an order of their own, not prefixes of one order."""
+        s = self.settings
+        return s.subsets == "own" or s.halves or bool(s.train_sets)
 
     def has_samples(self, member: sweep.Member) -> bool:
         """Whether there are samples for a member, where they come from elsewhere."""
@@ -385,7 +389,7 @@ class TransitionRun(TransitionPlan):
 
     def comparable_train_of(self, member: sweep.Member) -> np.ndarray:
         """A member's training set as the metric takes it."""
-        return self.comparable_train[self._items_of(member)]
+        return neighbors.taken(self.comparable_train, self._items_of(member))
 
     def beyond(self, member: sweep.Member) -> np.ndarray:
         """The training items that a member does not see."""
@@ -447,8 +451,8 @@ class TransitionRun(TransitionPlan):
 
     def exact_source(self) -> sweep.Source:
         """The exact score of each training set."""
-        own = self.settings.subsets == "own" or self.settings.halves or self.places is not None
-        return sweep.exact_source(data.decode(self.train), self.process, self.order_of if own else None)
+        order_of = self.order_of if self.reordered else None
+        return sweep.exact_source(data.decode(self.train), self.process, order_of)
 
     def require_rule_can_work(self) -> None:
         """Refuses, before anything is trained, a rule for the thresholds that must fail in the end.

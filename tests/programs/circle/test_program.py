@@ -254,3 +254,11 @@ def test_the_smoke_run_leaves_its_files_and_a_second_one_says_so(tmp_path):
     (tmp_path / "report.html").unlink()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 0 and diagram.read_bytes() == written
+
+
+def test_what_all_members_share_is_an_argument_and_not_written_into_the_program():
+    """The circle's 60,000 points in an energy's program."""
+    patterns, sizes = jnp.arange(60_000.0).reshape(-1, 2), jnp.arange(4)
+    sums = circle_training.over_members(lambda size, patterns: patterns[size].sum() + size, 4, shared=1)
+    np.testing.assert_array_equal(sums(sizes, patterns), patterns[:4].sum(1) + sizes)
+    assert len(sums.lower(sizes, patterns).as_text()) < 1e4

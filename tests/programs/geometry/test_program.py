@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -249,3 +250,6 @@ def test_a_run_becomes_groups_of_labelled_samples(exact_run):
     denoiser = source.denoiser_of(group.params_of(), None)
     matrix = geometry.curvature_matrix(jnp.asarray(group.items[0]), jnp.float32(20), denoiser, source.process)
     np.testing.assert_allclose(matrix, np.eye(64), atol=1e-3)
+    # The training set is an argument of a program, not a part of it: in its text 1,437 digits would be 736 kB.
+    program = jax.jit(lambda params, x: source.denoiser_of(params, None)(x, jnp.float32(20)))
+    assert len(program.lower(group.params_of(), group.items[0]).as_text()) < 1e5

@@ -67,6 +67,27 @@ def test_a_smoke_run_is_counted_without_its_data_and_with_those_that_are_there(t
     assert transition_cost.make_plan(config).total == 60_000
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "lsun_church", "celeba_hq64"])
+def test_a_configs_text_tells_what_its_dry_run_prints(name, capsys):
+    config = importlib.import_module(f"configs.{name}")
+    told = re.search(
+        r"`--dry_run --devices=8`: ([\d.e]+) FLOPs, on an H200 (\d+) device-hours \((\d+) h on 8\), (\d+) GB on disk",
+        config.__doc__.replace("\n", " "),
+    )
+    flops, hours, wall, disk = map(float, told.groups())
+    with jax.numpy_dtype_promotion("standard"):
+        transition_cost.dry_run(config.get_config(), Machine(devices=8))
+    said = capsys.readouterr().out
+    printed = re.search(r"NVIDIA H200 +\S+ +([\d,.]+) +([\d,.]+)", said)
+    assert [float(number.replace(",", "")) for number in printed.groups()] == pytest.approx(
+        [hours, wall], abs=0.6
+    )
+    assert round(float(re.search(r"disk: ([\d.]+) GB", said)[1])) == disk
+    speed = transition_cost.ASSUMED_SHARE["float32"] * transition_cost.PEAK_FLOPS["NVIDIA H200"]
+    assert flops == pytest.approx(float(printed[1].replace(",", "")) * 3600 * speed, rel=0.05)
+
+
 SIZES_BESIDE_A_GRID = (
     "-m experiments.transition --config=configs/mnist.py --dry_run --config.num_train=(2,500)"
 )
@@ -119,29 +140,35 @@ def test_a_deadline_and_the_time_allow_for_places_that_stay_empty(capsys):
     assert "; 2.0 h on 4 devices" in capsys.readouterr().out
 
 
-def cifar10_of_a_narrow_network():
+def cifar10_of_a_narrow_network(width=32):
     """The paper's members and steps; a network that is traced at once, and steps for as many hours all the same."""
     config = importlib.import_module("configs.cifar10").get_config()
-    config.model.update({"width": 32, "multipliers": (1,), "num_blocks": 1, "attention_sides": ()})
+    config.model.update({"width": width, "multipliers": (1,), "num_blocks": 1, "attention_sides": ()})
     config.train.num_steps *= 1000
     return config
 
 
 def test_a_dry_run_compares_plans_for_several_hosts(capsys):
-    """38 members on 16 devices of 4 hosts: a host's 10 take 3 rounds of 4 places, or 5 of 2."""
+    """38 members on 16 devices of 4 hosts: 10 or 9 take 3 rounds of 4 places, 5 of 2, or 10 and 9 of 1."""
     config = cifar10_of_a_narrow_network()
     with jax.numpy_dtype_promotion("standard"):  # as optax needs it
         transition_cost.dry_run(config, Machine(devices=16, hosts=4))
         said = capsys.readouterr().out
         with pytest.raises(InputError, match=r"divisible by train\.data_parallel=1 times hosts=3"):
             transition_cost.dry_run(config, Machine(devices=16, hosts=3))
-    assert "79% with 1, 95% with 2, 95% with 4; best is 2" in said
+    assert "train.data_parallel: 79% with 1, 95% with 2, 100% with 4; best is 4, 100% (" in said
+    assert "its own: 79% with 1, 95% with 2, 95% with 4; a network stays on its host" in said
+    assert "one has 10 of 38, so no plan does more than 95%" in said
     assert "counted is the share of one of 4 hosts: 10 members" in said
     assert "device-hours a host  hours on 16 devices, 4 on each of 4 hosts" in said
 
 
-def test_a_dry_run_without_a_speed_tells_what_common_devices_would_take(capsys):
-    config = cifar10_of_a_narrow_network()
+@pytest.mark.parametrize(
+    ("width", "assumed"),
+    [(32, "3% of the bfloat16 peak, what an H200 reaches on Fashion-MNIST's"), (64, "13% of the")],
+)
+def test_a_dry_run_without_a_speed_tells_what_common_devices_would_take(capsys, width, assumed):
+    config = cifar10_of_a_narrow_network(width)
     with jax.numpy_dtype_promotion("standard"):
         transition_cost.dry_run(config, Machine(devices=8))
     said = capsys.readouterr().out
@@ -151,4 +178,4 @@ def test_a_dry_run_without_a_speed_tells_what_common_devices_would_take(capsys):
             if kind in line and "assumed" not in line:
                 hours[kind] = float(line.split()[-2].replace(",", ""))
     assert hours["TPU v5e "] / hours["NVIDIA H200 "] == pytest.approx(989 / 197, rel=0.01)
-    assert "assumed: 13% of the bfloat16 peak" in said
+    assert f"assumed: {assumed}" in said

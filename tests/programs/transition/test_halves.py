@@ -53,7 +53,7 @@ def test_networks_that_make_the_same_new_items_agree_and_favour_neither_set(rows
     assert float(row["nearer_own_low"]) < 0.5 < float(row["nearer_own_high"])
 
 
-def test_a_run_with_halves_is_told_to_its_end(tmp_path):
+def test_a_run_with_halves_is_told_to_its_end(tmp_path, quick_compilation, undrawn):
     config = settings(num_train=(2, 16))
     config.onset_items, config.model.width = 32, 16
     config.train.update({"num_steps": 20, "warmup_steps": 5, "steps_per_call": 10, "schedule": "constant"})

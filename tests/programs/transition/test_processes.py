@@ -114,6 +114,7 @@ def test_what_two_processes_began_one_finishes_on_another_number_of_devices(tmp_
     assert_same_results(folder, alone)
 
 
+@pytest.mark.whole
 def test_shards_one_after_another_and_a_merge_end_with_the_bytes_of_one_run(tmp_path, alone, capsys, undrawn):
     folder = tmp_path / "run"
     run_here(folder, "--config.shard=1/2")

@@ -351,6 +351,7 @@ def test_ctrl_c_says_how_to_continue(tmp_path):
     assert said.strip().count("\n") == 0 and "same command continues" in said
 
 
+@pytest.mark.whole
 @jax.numpy_dtype_promotion("standard")  # Adam's bias correction in optax needs it
 def test_a_damaged_last_checkpoint_is_set_aside_and_trained_anew_to_the_same_samples(tmp_path, capsys):
     config = digits.get_config("smoke")
