@@ -68,7 +68,10 @@ def test_too_few_distances_for_a_valley_are_refused():
 def test_held_out_calibration_holds_its_false_positive_rate_on_new_images(rate):
     rng = np.random.default_rng(6)
     wrong = [
-        (rng.normal(size=500) <= phases.held_out(rng.normal(size=999), np.ones(999), rate).delta_m).mean()
+        (
+            rng.exponential(size=500)
+            <= phases.held_out(rng.exponential(size=999), np.ones(999), rate).delta_m
+        ).mean()
         for _ in range(300)
     ]
     # The mean over calibrations is floor(rate (n + 1)) / (n + 1) = rate, with s.e. below rate/20.
