@@ -78,6 +78,6 @@ def test_a_users_metric_that_is_none_or_makes_no_vectors_is_refused(file):
 
 def test_the_code_of_a_users_metric_can_be_told_and_ours_has_none(file):
     first = metrics.metric_code(f"{file}:cosine(add=1.0)")
-    file.write_text(COSINE + "\n")
+    file.write_text(COSINE + "\nOTHER = 1\n")
     assert len(first) == 64 and metrics.metric_code(f"{file}:cosine") != first
     assert metrics.metric_code("l2") == ""

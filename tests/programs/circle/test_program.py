@@ -204,7 +204,9 @@ def test_the_command_line_tells_a_mistake_in_one_line_and_exits_with_2(tmp_path)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert (
-        done.stderr.strip().splitlines()[-1].startswith("memgen circle: num_train=5000 must lie in 1..1000")
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith("memgen circle: --config.num_train=5000 must lie in 1..1000")
     )
     assert "Traceback" not in done.stderr
 
