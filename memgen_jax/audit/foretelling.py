@@ -17,7 +17,7 @@ from memgen_jax.audit.comparing import num_draws
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items
 from memgen_jax.errors import InputError
-from memgen_jax.neighbors import rows
+from memgen_jax.neighbors import in_parts, rows
 
 WORTH_TELLING = 30.0  # seconds
 SIDE, DEPTH = 512, 4096  # of the matrices whose product is timed
@@ -115,6 +115,8 @@ def _search_seconds(settings: AuditSettings, counts: Counts, pairs: int, numbers
     devices = jax.local_device_count()
     memory = budget.of(settings.memory).tiles or rows.tile_memory(rows.local_mesh())
     at_once = min(rows.tile_sides(memory, numbers, max(counts))[0] * devices, max(counts))
+    if in_parts.are_long(counts.train, numbers, memory):
+        at_once = max(at_once, min(in_parts.ROWS, max(counts)))
     moved = 4 * numbers * pairs / at_once
     if rows.place_of_references(counts.train, numbers, memory, devices) != "sent":
         moved = 0

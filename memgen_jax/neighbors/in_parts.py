@@ -84,7 +84,7 @@ class InParts:
         product = np.zeros((len(queries), len(references)), np.float32)
         norms = [np.zeros(len(items)) for items in (queries, references)]
         both = len(queries) + len(references)
-        width = max(1, self.memory // 4 // (4 * both))  # as much again while they are centred
+        width = max(1, self.memory // 8 // (4 * both))  # as much again as stored, and as centred
         with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, queries.shape[1], width):
                 part = slice(begin, begin + width)
