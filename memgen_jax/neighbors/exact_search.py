@@ -25,6 +25,7 @@ from jaxtyping import Array, Float32, Int, Int32, Shaped
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.neighbors.in_parts import InParts, are_long
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.on_processors import OnProcessors
@@ -32,6 +33,9 @@ from memgen_jax.neighbors.rows import LEAST_MEMORY, as_rows, local_mesh, tile_me
 
 # Extra candidates: they settle near-ties without a second search.
 SPARE, SPARE_ON_PROCESSORS = 4, 2
+
+
+LONG = 2**20  # bytes of an item
 
 
 class Neighbors(NamedTuple):
@@ -202,4 +206,6 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
     groups: dict[bytes, list[int]] = {}
     for row, item in enumerate(items):
         groups.setdefault(hashlib.blake2b(item.tobytes(), digest_size=16).digest(), []).append(row)
+        if item.nbytes > LONG:  # of a file: else all of it would stay
+            let_go(items)
     return list(groups.values())
