@@ -242,7 +242,8 @@ def require_one_scale(**items: np.ndarray) -> None:
     whole = next((name for name in floats if _is_of_pixels(items[name])), None)
     unit = next((name for name in floats if _is_of_unit(items[name])), None) if whole else None
     if whole and unit:
-        largest = np.asarray(items[whole][:SEEN]).max()
+        seen = _looked_at(items[whole])
+        largest = 0 if seen is None else seen.max()
         raise InputError(
             f"{unit} lies within [-1, 1] and {whole} holds whole numbers up to {largest:g}, as pixels do: bring both "
             "to one scale (x / 127.5 - 1 gives pixels in [-1, 1])"
@@ -250,14 +251,17 @@ def require_one_scale(**items: np.ndarray) -> None:
 
 
 FEWEST_NUMBERS, FEWEST_PIXELS = 64, 16  # below these a set may be anything
-SEEN = 256  # items that are looked at: a set may be as large as the disk
+SEEN, NUMBERS_SEEN = (
+    256,
+    2**22,
+)  # items, and numbers of more than one, that are looked at: a set may fill the disk
 
 
 def _looked_at(items: np.ndarray) -> np.ndarray | None:
     """The numbers by which a scale is told; None where there are too few."""
     if not hasattr(items, "ndim") or items.ndim < 2 or items[:1].size < FEWEST_PIXELS:
         return None
-    seen = np.asarray(items[:SEEN])
+    seen = np.asarray(items[: max(1, min(SEEN, NUMBERS_SEEN // items[:1].size))])
     return seen if seen.size >= FEWEST_NUMBERS and seen.dtype.kind in "fiu" else None
 
 

@@ -3,7 +3,8 @@
 The search runs in three steps, so that it is as fast as a matrix product and still exact.
 
 1. Tiles of queries meet tiles of references in Gram form, |r|² - 2 q·r: on a processor's cores by BLAS
-   (`on_processors`), else on JAX's devices (`on_devices`). Of every tile only a few candidates a query survive,
+   (`on_processors`), of items too long for a tile some coordinates at a time (`in_parts`), else on JAX's devices
+   (`on_devices`). Of every tile only a few candidates a query survive,
    and a bound below all scores that were left out.
 2. The candidates' distances are computed again from float32 differences, on the host: identical items
    give exactly 0, and no rounding of the Gram form reaches the result.
@@ -24,8 +25,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int, Int32, Shaped
 
 from memgen_jax.arrays_in import require_one_scale, takes_arrays
+from memgen_jax.data import room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.finder import Finder
 from memgen_jax.neighbors.in_parts import InParts, are_long
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.on_processors import OnProcessors
@@ -33,9 +36,7 @@ from memgen_jax.neighbors.rows import LEAST_MEMORY, as_rows, local_mesh, tile_me
 
 # Extra candidates: they settle near-ties without a second search.
 SPARE, SPARE_ON_PROCESSORS = 4, 2
-
-
-LONG = 2**20  # bytes of an item
+LONG = 2**20  # bytes of an item, which is then let go as soon as it is read
 
 
 class Neighbors(NamedTuple):
@@ -137,29 +138,30 @@ def search(
     else:
         spare = 0 if k == 1 else SPARE  # one alone is found without sorting
     square, index, certain = finder(queries, exclude, k, k + spare, progress)
+    some = functools.partial(room.taken, memory=memory)
     rows = np.flatnonzero(~certain)
     if len(rows):  # near-ties
-        square[rows], index[rows], certain[rows] = finder(queries[rows], exclude[rows], k, 8 * (k + SPARE))
+        again = some(queries, rows)
+        square[rows], index[rows], certain[rows] = finder(again, exclude[rows], k, 8 * (k + SPARE))
         rows = np.flatnonzero(~certain)
     if len(rows):  # any number of ties
-        square[rows], index[rows] = _settle(prepare, finder, queries[rows], exclude[rows], k)
+        square[rows], index[rows] = _settle(prepare, finder, some, some(queries, rows), exclude[rows], k)
     distance = square * scale**2 if squared else np.sqrt(square) * scale
     return Neighbors(distance.astype(np.float32), index.astype(np.int32))
 
 
-def _finder(
-    references: np.ndarray, memory: int, dtype: str, mesh: Mesh | None
-) -> OnProcessors | OnDevices | InParts:
-    if mesh is None:
-        return (InParts if are_long(len(references), references.shape[1], memory) else OnProcessors)(
-            references, memory
-        )
-    return OnDevices(references, memory, jnp.dtype(dtype), mesh)
+def _finder(references: np.ndarray, memory: int, dtype: str, mesh: Mesh | None) -> Finder:
+    if mesh is not None:
+        return OnDevices(references, memory, jnp.dtype(dtype), mesh)
+    if are_long(len(references), references.shape[1], memory):
+        return InParts(references, memory)
+    return OnProcessors(references, memory)
 
 
 def _settle(
-    prepare: Callable[[np.ndarray], OnProcessors | OnDevices | InParts],
-    finder: OnProcessors | OnDevices | InParts,
+    prepare: Callable[[np.ndarray], Finder],
+    finder: Finder,
+    some: Callable[[np.ndarray, np.ndarray], np.ndarray],
     queries: np.ndarray,
     exclude: np.ndarray,
     k: int,
@@ -168,6 +170,9 @@ def _settle(
 
     Nearly always these are exact duplicates among the references (a collapsed model repeats one
     image thousands of times), so equal rows are searched as one and taken apart afterwards.
+
+    Args:
+      some: of items those at some rows, in a file where they have no room.
     """
     members = _equal_rows(finder.references)
     firsts = np.array([rows[0] for rows in members])
@@ -180,13 +185,13 @@ def _settle(
 
     distinct = finder
     if len(firsts) < len(finder.references):
-        distinct = prepare(finder.references[firsts])
+        distinct = prepare(some(finder.references, firsts))
     square = np.empty((len(queries), k))
     index = np.empty((len(queries), k), np.int64)
     open_rows, candidates = np.arange(len(queries)), 8 * (k + SPARE)
     while len(open_rows):
         near, groups, certain = distinct(
-            queries[open_rows], ignored[open_rows], min(k, len(firsts)), candidates
+            some(queries, open_rows), ignored[open_rows], min(k, len(firsts)), candidates
         )
         certain |= candidates >= len(firsts)
         for row, values, choice in zip(open_rows[certain], near[certain], groups[certain], strict=True):
@@ -206,6 +211,6 @@ def _equal_rows(items: np.ndarray) -> list[list[int]]:
     groups: dict[bytes, list[int]] = {}
     for row, item in enumerate(items):
         groups.setdefault(hashlib.blake2b(item.tobytes(), digest_size=16).digest(), []).append(row)
-        if item.nbytes > LONG:  # of a file: else all of it would stay
+        if item.nbytes > LONG:
             let_go(items)
     return list(groups.values())

@@ -5,18 +5,20 @@ with all references are few, so these stay, and every number is read once.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
-from tqdm import tqdm
 
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.finder import Finder, Proven
 from memgen_jax.neighbors.on_processors import pick
 from memgen_jax.neighbors.proof import Rounded, prove
 from memgen_jax.neighbors.rows import point_amid, refuse_what_is_not_finite
 from memgen_jax.neighbors.tiles import Kept, nothing_kept
 
 ROWS = 1024  # most queries, and references, whose scores are kept
+AT_ONCE = 16  # items that are read before their file is let go
 LEAST = 64  # references that a tile should hold: with fewer, items are read too often
 
 
@@ -25,33 +27,20 @@ def are_long(count: int, dim: int, memory: int) -> bool:
     return memory // 4 // (4 * dim) < min(count, LEAST)
 
 
-class InParts:
-    """The references with what a search over them needs; called once per set of queries."""
+class InParts(Finder):
+    """Queries past references some coordinates at a time, as many of both as have room for their scores."""
 
     def __init__(self, references: np.ndarray, memory: int):
-        self.references, self.memory = references, memory
-        self.centre = point_amid(references)
+        super().__init__(references)
+        self.memory, self.centre = memory, point_amid(references)
 
-    def __call__(
-        self,
-        queries: np.ndarray,
-        exclude: Int[np.ndarray, " query"],
-        k: int,
-        candidates: int,
-        progress: str | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Squared distances (float64) and indices [query, k], and whether each row is proven."""
-        candidates = min(candidates, len(self.references))
-        found = []
-        hidden = None if progress else True  # None: shown on a terminal only
-        with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
-            for start in range(0, len(queries), ROWS):
-                rows = slice(start, start + ROWS)
-                kept, rounded = self._compare(queries, rows, exclude[rows], candidates)
-                found.append(prove(queries[rows], self.references, kept, rounded, k))
-                bar.update(len(kept.bound))
-        square, index, certain = (np.concatenate(part) for part in zip(*found, strict=True))
-        return square, index, certain
+    def pieces(
+        self, queries: np.ndarray, exclude: Int[np.ndarray, " query"], k: int, candidates: int
+    ) -> Iterator[tuple[slice, Proven]]:
+        for start in range(0, len(queries), ROWS):
+            rows = slice(start, min(start + ROWS, len(queries)))
+            found = self._compare(queries, rows, exclude[rows], candidates)
+            yield rows, prove(queries[rows], self.references, *found, k)
 
     def _compare(
         self, every: np.ndarray, rows: slice, exclude: Int[np.ndarray, " query"], candidates: int
@@ -88,10 +77,23 @@ class InParts:
         with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, queries.shape[1], width):
                 part = slice(begin, begin + width)
-                moved = [items[:, part] - self.centre[part] for items in (queries, references)]
+                moved = [self._moved(items, part) for items in (queries, references)]
                 product += moved[0] @ moved[1].T
                 for norm, items in zip(norms, moved, strict=True):
                     norm += np.vecdot(items, items)
-                let_go(queries)
-                let_go(references)
             return product, norms[0].astype(np.float32), norms[1].astype(np.float32)
+
+    def _moved(
+        self, items: Shaped[np.ndarray, "item dim"], part: slice
+    ) -> Float32[np.ndarray, "item number"]:
+        """Some coordinates of all items, less the centre's.
+
+        A system may bring megabytes around what is read of a file, so that is let go after a few items.
+        """
+        centre = self.centre[part]
+        moved = np.empty((len(items), len(centre)), np.float32)
+        for start in range(0, len(items), AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            np.subtract(items[rows, part], centre, out=moved[rows])
+            let_go(items)
+        return moved

@@ -4,6 +4,7 @@ References that fit stay on the devices: on each of them, or, where one has no r
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -11,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
-from tqdm import tqdm
 
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.finder import Finder, Proven
 from memgen_jax.neighbors.proof import Rounded, prove
 from memgen_jax.neighbors.references import References
 from memgen_jax.neighbors.rows import padded, refuse_what_is_not_finite
@@ -35,50 +36,34 @@ class _UnderWay(NamedTuple):
     references_moved: Scalar  # the longest distance of one
 
 
-class OnDevices:
-    """The references with what a search over them needs; called once per set of queries."""
+class OnDevices(Finder):
+    """Tiles of queries past tiles of references; a tile is proven on the host while the devices compare the next."""
 
     def __init__(self, references: np.ndarray, memory: int, dtype: np.dtype, mesh: Mesh):
+        super().__init__(references)
         at_once = ITEMS_ON_CPU // (4 * references.shape[1])
         self.there = References(references, memory, dtype, mesh, at_once)
-        self.references, self.memory, self.dtype, self.mesh = references, memory, dtype, mesh
+        self.mesh = mesh
 
-    def __call__(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        k: int,
-        candidates: int,
-        progress: str | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Squared distances (float64) and indices [query, k], and whether each row is proven."""
-        candidates = min(candidates, len(self.references))
+    def pieces(
+        self, queries: np.ndarray, exclude: np.ndarray, k: int, candidates: int
+    ) -> Iterator[tuple[slice, Proven]]:
         query_tile = self.there.rows_of_a_tile(len(queries))
-        square = np.empty((len(queries), k))
-        index = np.empty((len(queries), k), np.int64)
-        certain = np.empty(len(queries), bool)
-        hidden = None if progress else True  # None: shown on a terminal only
         tiles = [
             slice(start, min(start + query_tile, len(queries)))
             for start in range(0, len(queries), query_tile)
         ]
         under_way: tuple[slice, _UnderWay] | None = None
-        with tqdm(total=len(queries), desc=progress, unit="item", disable=hidden) as bar:
-            for rows in [*tiles, None]:  # a tile is verified on the host while the devices compare the next
-                begun = None
-                if rows is not None:
-                    own = queries[rows], exclude[rows]
-                    begun = rows, self._compare(*own, query_tile, candidates)
-                if under_way is not None:
-                    done, compared = under_way
-                    found = self._fetch(queries, done, compared)
-                    square[done], index[done], certain[done] = prove(
-                        queries[done], self.references, *found, k
-                    )
-                    let_go(queries)
-                    bar.update(done.stop - done.start)
-                under_way = begun
-        return square, index, certain
+        for rows in [*tiles, None]:
+            begun = None
+            if rows is not None:
+                begun = rows, self._compare(queries[rows], exclude[rows], query_tile, candidates)
+            if under_way is not None:
+                done, compared = under_way
+                found = self._fetch(queries, done, compared)
+                yield done, prove(queries[done], self.references, *found, k)
+                let_go(queries)
+            under_way = begun
 
     def _compare(
         self, queries: np.ndarray, exclude: np.ndarray, query_tile: int, candidates: int

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
-from tqdm import tqdm
 
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.finder import Finder, Proven
 from memgen_jax.neighbors.proof import Rounded, prove
 from memgen_jax.neighbors.rows import PIECE, point_amid, refuse_what_is_not_finite
 from memgen_jax.neighbors.tiles import Kept, nothing_kept
@@ -29,14 +29,15 @@ SCORES = 2**17  # of which candidates are picked at once: they fit a core's cach
 PASSES = 16  # most candidates for each of which the scores are read once
 
 
-class OnProcessors:
-    """The references with what a search over them needs; called once per set of queries.
+class OnProcessors(Finder):
+    """Pieces of queries on each core, past as many references as are held, centred.
 
-    Of the memory a quarter is for centred references, an eighth each for queries, their scores and their candidates.
+    Of the memory a quarter is for these, an eighth each for queries, their scores and their candidates.
     """
 
     def __init__(self, references: np.ndarray, memory: int):
-        self.references, self.memory = references, memory
+        super().__init__(references)
+        self.memory = memory
         # Distances do not change when one point is taken from everything, and the Gram form loses less.
         self.centre = point_amid(references)
         self.cores = available_cores()
@@ -48,24 +49,13 @@ class OnProcessors:
         self.largest = 0.0  # squared norm of any reference seen so far
         self.own = threading.local()  # each core's memory
 
-    def __call__(
-        self,
-        queries: np.ndarray,
-        exclude: np.ndarray,
-        k: int,
-        candidates: int,
-        progress: str | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Squared distances (float64) and indices [query, k], and whether each row is proven."""
+    def pieces(
+        self, queries: np.ndarray, exclude: np.ndarray, k: int, candidates: int
+    ) -> Iterator[tuple[slice, Proven]]:
         count = len(queries)
-        candidates = min(candidates, len(self.references))
-        square = np.empty((count, k))
-        index = np.empty((count, k), np.int64)
-        certain = np.empty(count, bool)
         side = self._side(count)
         together = max(self.cores * side, self.memory // 8 // (8 * candidates))  # whose candidates are held
-        hidden = None if progress else True  # None: shown on a terminal only
-        with tqdm(total=count, desc=progress, unit="item", disable=hidden) as bar, _on(self.cores) as run:
+        with _on(self.cores) as run:
             for start in range(0, count, together):
                 stop = min(start + together, count)
                 pieces = [
@@ -76,20 +66,16 @@ class OnProcessors:
                     self._hold(first, run)
                     last = first + self.at_once >= len(self.references)
 
-                    def work(piece: _Piece) -> int:
-                        rows = piece.rows
+                    def work(piece: _Piece) -> Proven | None:
                         self._compare(piece, queries, exclude)
-                        if last:
-                            square[rows], index[rows], certain[rows] = prove(
-                                queries[rows], self.references, *self._found(piece), k, threads=False
-                            )
+                        found = self._proven(piece, queries, k) if last else None
                         let_go(queries)
-                        return rows.stop - rows.start if last else 0
+                        return found
 
-                    for done in run(work, pieces):
-                        bar.update(done)
+                    for piece, found in zip(pieces, run(work, pieces), strict=True):
+                        if found is not None:
+                            yield piece.rows, found
                     let_go(self.references)
-        return square, index, certain
 
     def _side(self, count: int) -> int:
         """Queries that a core takes at once: all cores as many, and as often."""
@@ -139,9 +125,10 @@ class OnProcessors:
                 scores[start + hit, ignored[hit]] = np.inf
                 pick(Kept(*(part[rows] for part in piece.kept)), scores[rows], first)
 
-    def _found(self, piece: "_Piece") -> tuple[Kept, Rounded]:
+    def _proven(self, piece: "_Piece", queries: np.ndarray, k: int) -> Proven:
         norm = np.sqrt(piece.norm, dtype=np.float64)
-        return piece.kept, Rounded(norm, np.zeros(len(norm)), math.sqrt(self.largest))
+        rounded = Rounded(norm, np.zeros(len(norm)), math.sqrt(self.largest))
+        return prove(queries[piece.rows], self.references, piece.kept, rounded, k, threads=False)
 
     def _room(self, name: str, size: int) -> Float32[np.ndarray, " number"]:
         """Memory of this core, the same at each call: fresh memory takes long to get."""
