@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import memgen_jax
-from memgen_jax import diffusion, memory, neighbors, onset, phases, statistics
+from memgen_jax import arrays_in, diffusion, memory, neighbors, onset, phases, statistics
 from memgen_jax.arrays_in import as_array
 from memgen_jax.errors import InputError
 
@@ -279,3 +279,8 @@ def test_honest_vectors_are_not_taken_for_pictures_of_two_scales():
     neighbors.search(np.sign(small), pixels)  # codes of -1 and 1
     neighbors.search(small[:, :3], pixels[:, :3])  # points
     neighbors.search(small[:1], pixels)  # too few numbers to tell
+
+
+def test_a_scale_is_told_by_few_numbers_however_long_items_are():
+    assert arrays_in._looked_at(np.broadcast_to(np.float32(0), (300, 2**20))).shape == (4, 2**20)
+    assert arrays_in._looked_at(np.broadcast_to(np.float32(0), (300, 784))).shape == (256, 784)

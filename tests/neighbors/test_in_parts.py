@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from memgen_jax import neighbors
+from memgen_jax.data import room
 from memgen_jax.errors import InputError
+from memgen_jax.mapped import let_go
 from memgen_jax.neighbors import exact_search, in_parts
 
 RNG = np.random.default_rng(3)
@@ -68,3 +70,13 @@ def test_short_items_and_room_for_all_go_another_way(used):
     neighbors.search(LONG["uint8"], LONG["uint8"])
     neighbors.search(LONG["uint8"][:, :100], LONG["uint8"][:, :100], memory=MEMORY)
     assert not used
+
+
+def test_a_file_of_long_items_is_let_go_while_it_is_read(used, tmp_path):
+    shape = (80, 2**20)  # 320 MiB
+    items = np.memmap(tmp_path / "items", np.float32, "w+", shape=shape)
+    for row in items:
+        row[:] = RNG.random(len(row), dtype=np.float32)
+    let_go(items)
+    held = room.most_held_by(lambda: neighbors.search(items, items, exclude_self=True, memory=2**25))
+    assert used and held < items.nbytes // 2
