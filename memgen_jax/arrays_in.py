@@ -222,63 +222,6 @@ def require_distances(*, infinite: bool = False, **distances: np.ndarray) -> Non
             )
 
 
-def require_one_scale(**items: np.ndarray) -> None:
-    """Refuses pictures on two scales: pixels from 0 to 255, as uint8 or as whole floats, beside others in [-1, 1].
-
-    Floats are taken for pixels where at least `FEWEST_NUMBERS` of them, in items of at least `FEWEST_PIXELS` numbers,
-    are all whole, within 0..255, and reach beyond 100; and for pictures in [-1, 1] where all lie there and are not
-    whole, 0 and 1 or such. Vectors, counts and one-hot codes are rarely both at once, and a few numbers tell nothing.
-
-    Raises:
-      InputError: names one of each.
-    """
-    pixels = [name for name, array in items.items() if array.dtype == np.uint8]
-    floats = [name for name, array in items.items() if array.dtype != np.uint8]
-    if pixels and floats:
-        raise InputError(
-            f"{floats[0]} holds {items[floats[0]].dtype} numbers and {pixels[0]} uint8 pixels from 0 to 255: bring "
-            "both to one scale (data.decode gives pixels in [-1, 1], data.encode the reverse)"
-        )
-    whole = next((name for name in floats if _is_of_pixels(items[name])), None)
-    unit = next((name for name in floats if _is_of_unit(items[name])), None) if whole else None
-    if whole and unit:
-        seen = _looked_at(items[whole])
-        largest = 0 if seen is None else seen.max()
-        raise InputError(
-            f"{unit} lies within [-1, 1] and {whole} holds whole numbers up to {largest:g}, as pixels do: bring both "
-            "to one scale (x / 127.5 - 1 gives pixels in [-1, 1])"
-        )
-
-
-FEWEST_NUMBERS, FEWEST_PIXELS = 64, 16  # below these a set may be anything
-SEEN, NUMBERS_SEEN = (
-    256,
-    2**22,
-)  # items, and numbers of more than one, that are looked at: a set may fill the disk
-
-
-def _looked_at(items: np.ndarray) -> np.ndarray | None:
-    """The numbers by which a scale is told; None where there are too few."""
-    if not hasattr(items, "ndim") or items.ndim < 2 or items[:1].size < FEWEST_PIXELS:
-        return None
-    seen = np.asarray(items[: max(1, min(SEEN, NUMBERS_SEEN // items[:1].size))])
-    return seen if seen.size >= FEWEST_NUMBERS and seen.dtype.kind in "fiu" else None
-
-
-def _is_of_pixels(items: np.ndarray) -> bool:
-    seen = _looked_at(items)
-    return seen is not None and bool(
-        seen.min() >= 0 and 100 < seen.max() <= 255 and np.array_equal(seen, np.rint(seen))
-    )
-
-
-def _is_of_unit(items: np.ndarray) -> bool:
-    seen = _looked_at(items)
-    return seen is not None and bool(
-        seen.min() < 0 and np.abs(seen).max() <= 1 and not np.array_equal(seen, np.rint(seen))
-    )
-
-
 class _Kind(typing.NamedTuple):
     """What an annotation asks for: the number of dimensions, None for any; NumPy's letters of its dtypes; its words."""
 

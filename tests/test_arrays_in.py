@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 import memgen_jax
-from memgen_jax import arrays_in, diffusion, memory, neighbors, onset, phases, statistics
+from memgen_jax import diffusion, memory, neighbors, onset, phases, statistics
 from memgen_jax.arrays_in import as_array
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors import scales
 
 TRAIN, OTHER = [0.2, 5.0, 5.0], [4.0, 0.1, 4.0]
 EXPECTED = [phases.MEMORIZED, phases.SPURIOUS, phases.GENERALIZED]
@@ -282,5 +283,5 @@ def test_honest_vectors_are_not_taken_for_pictures_of_two_scales():
 
 
 def test_a_scale_is_told_by_few_numbers_however_long_items_are():
-    assert arrays_in._looked_at(np.broadcast_to(np.float32(0), (300, 2**20))).shape == (4, 2**20)
-    assert arrays_in._looked_at(np.broadcast_to(np.float32(0), (300, 784))).shape == (256, 784)
+    assert scales._looked_at(np.broadcast_to(np.float32(0), (300, 2**20))).shape == (4, 2**20)
+    assert scales._looked_at(np.broadcast_to(np.float32(0), (300, 784))).shape == (256, 784)

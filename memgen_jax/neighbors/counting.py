@@ -16,7 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Int8, Shaped
 from tqdm import tqdm
 
-from memgen_jax.arrays_in import require_one_scale, takes_arrays
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.references import References
 from memgen_jax.neighbors.rows import (
@@ -28,6 +28,7 @@ from memgen_jax.neighbors.rows import (
     squared_distances,
     tile_memory,
 )
+from memgen_jax.neighbors.scales import require_one_scale
 from memgen_jax.neighbors.tiles import BLOCK, COMPILED_SOON, SCORES_ON_CPU, Prepared
 
 INSIDE, OPEN = 1, 2  # what the scores of a pair say of a radius

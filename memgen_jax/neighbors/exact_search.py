@@ -24,7 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int, Int32, Shaped
 
-from memgen_jax.arrays_in import require_one_scale, takes_arrays
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
@@ -33,6 +33,7 @@ from memgen_jax.neighbors.in_parts import InParts, are_long
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.on_processors import OnProcessors
 from memgen_jax.neighbors.rows import LEAST_MEMORY, as_rows, local_mesh, tile_memory
+from memgen_jax.neighbors.scales import require_one_scale
 
 # Extra candidates: they settle near-ties without a second search.
 SPARE, SPARE_ON_PROCESSORS = 4, 2

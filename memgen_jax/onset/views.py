@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from memgen_jax.arrays_in import require_one_scale, takes_arrays
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
+from memgen_jax.neighbors.scales import require_one_scale
 from memgen_jax.onset.coordinates import coordinate_kernels
 from memgen_jax.onset.critical import probability_positive
 from memgen_jax.onset.widths import kernel_width
