@@ -73,14 +73,17 @@ def sets_of(
 ) -> Iterator[estimates.Group]:
     """The sets of one member, each as the tables of a run take it."""
     metric = found.run.metric
-    thresholds = phases.Thresholds(found.delta_m, found.delta_s, "the run's")
+    delta_m, delta_s = found.deltas[member.num_train]
+    thresholds = phases.Thresholds(delta_m, delta_s, "the run's, at every set size")
     samples = metric.vectors(tables.load_samples(workdir, member))[: redraws * size]
     near = metric.search(samples, found.run.comparable_train_of(member)).distance[:, 0]
     for start in range(0, redraws * size, size):
         own = slice(start, start + size)
-        others = metric.count_within(samples[own], samples[own], found.delta_s, exclude_self=True).reshape(-1)
-        labels = phases.classify(near[own], np.where(others > 0, 0.0, np.inf), found.delta_m, found.delta_s)
-        yield estimates.Group(member.width, member.num_train, thresholds, [labels], [others])
+        others = metric.count_within(samples[own], samples[own], delta_s, exclude_self=True).reshape(-1)
+        labels = phases.classify(near[own], np.where(others > 0, 0.0, np.inf), delta_m, delta_s)
+        yield estimates.Group(
+            member.width, member.num_train, lambda _: thresholds, [labels], [{delta_s: others}]
+        )
 
 
 def share_rows(sets: Sequence[estimates.Group]) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ class SetsResult:
     """What the sets are, by size.
 
     Attributes:
-      thresholds: one pair for all sizes.
+      thresholds: those of the smallest set. By "held_out" δ_s belongs to the size of a set, and stands with each in
+        `fractions`; δ_m is one for all.
       labels: K -> those of `phases.classify`, int32 [sample].
       fractions: one for each K, smallest first, with 95% intervals; those of repeats know that these come in groups.
       critical: see `phases.critical_sizes`.
@@ -117,22 +118,29 @@ def audit_sets(
     if name == "given" and delta_m == delta_s == 0:
         raise InputError("the rule given needs delta_m and delta_s, both are 0: give them, or another rule")
     asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)
+    evidence = _Evidence(distances, references, unseen, chosen)
     try:
-        thresholds = phases.choose_thresholds(asked, _Evidence(distances, references, unseen, chosen))
+        thresholds = phases.choose_thresholds(asked, evidence)
     except InputError as error:
         if name != "valley":
             raise
         raise error.and_so(": give held_out items that no network has seen, or delta_m and delta_s") from None
-    deltas = thresholds.delta_m, thresholds.delta_s
-    labels = {size: phases.classify(*own, *deltas) for size, own in distances.items()}
+    counts = {size: len(near) for size, (near, _) in distances.items()}
+    of_count = dict.fromkeys(counts.values(), (thresholds.delta_s, thresholds.delta_s_interval))
+    if name == "held_out":
+        of_count = {count: evidence.delta_s_of(count, false_positive_rate) for count in of_count}
+    delta_s, interval = of_count[min(of_count)]
+    thresholds = dataclasses.replace(thresholds, delta_s=delta_s, delta_s_interval=interval)
+    deltas = {size: (thresholds.delta_m, of_count[count][0]) for size, count in counts.items()}
+    labels = {size: phases.classify(*own, *deltas[size]) for size, own in distances.items()}
     shares = {
-        size: phases.grouped_shares(own, *others[size], thresholds.delta_s) for size, own in labels.items()
+        size: phases.grouped_shares(own, *others[size], deltas[size][1]) for size, own in labels.items()
     }
     return SetsResult(
         thresholds,
         labels,
         tuple(
-            phases.with_grouped_repeats(phases.fractions(own, size, *deltas), shares[size])
+            phases.with_grouped_repeats(phases.fractions(own, size, *deltas[size]), shares[size])
             for size, own in labels.items()
         ),
         phases.critical_from_shares(list(labels), [[own] for own in shares.values()]),
@@ -171,5 +179,22 @@ class _Evidence:
     def of_real(self) -> tuple[np.ndarray, np.ndarray]:
         if self.unseen is None:
             raise InputError("the rule held_out needs held_out items: give them, or another rule")
-        own = self.metric.search(self.train, self.train, exclude_self=True).distance[:, 0]
-        return self.metric.search(self.unseen, self.train).distance[:, 0], own
+        fewest = min(len(near) for near, _ in self.distances.values())
+        return self.metric.search(self.unseen, self.train).distance[:, 0], self._of_sets(fewest)
+
+    def delta_s_of(self, count: int, rate: float) -> tuple[float, tuple[float, float]]:
+        """δ_s of real sets of `count` items, with its interval."""
+        return phases.repeat_threshold(self._of_sets(count), self._num_real, rate)
+
+    def _of_sets(self, count: int) -> np.ndarray:
+        assert self.unseen is not None
+        real = np.concatenate([self.train, self.unseen])
+        nearest = [
+            self.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
+            for items in phases.real_sets(self._num_real, count)
+        ]
+        return np.stack(nearest, axis=1)
+
+    @property
+    def _num_real(self) -> int:
+        return len(self.train) + (0 if self.unseen is None else len(self.unseen))

@@ -31,6 +31,7 @@ from memgen_jax.phases.rules.held_out_images import fewest_held_out, held_out
 from memgen_jax.phases.rules.held_out_rate import held_out_rate
 from memgen_jax.phases.rules.paper_table import PAPER, paper
 from memgen_jax.phases.rules.ratio import copies_by_ratio
+from memgen_jax.phases.rules.real_sets import real_sets, repeat_threshold
 from memgen_jax.phases.rules.thresholds import Thresholds
 from memgen_jax.phases.rules.valleys import NoValley, Valley, find_valleys, valley
 from memgen_jax.phases.transition import Fractions, fractions, sensitivity
@@ -65,6 +66,8 @@ __all__ = [
     "held_out_rate",
     "paper",
     "plain_shares",
+    "real_sets",
+    "repeat_threshold",
     "sensitivity",
     "valley",
     "with_grouped_repeats",

@@ -21,14 +21,13 @@ class FinishedRun:
     Attributes:
       folder: the workdir.
       run: its settings, data and networks.
-      delta_m, delta_s: the thresholds of its labels.
+      deltas: K -> δ_m and δ_s of its labels.
       sizes: K of its members, ascending.
     """
 
     folder: epath.Path
     run: TransitionRun
-    delta_m: float
-    delta_s: float
+    deltas: dict[int, tuple[float, float]]
     sizes: tuple[int, ...]
 
     @property
@@ -90,10 +89,12 @@ def open_run(path: str) -> FinishedRun:
     folder = require_finished(path)
     with (folder / "fractions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    sizes = tuple(sorted({int(row["num_train"]) for row in rows}))
+    first = [row for row in rows if row.get("rule") == rows[0].get("rule")]
+    deltas = {int(row["num_train"]): (float(row["delta_m"]), float(row["delta_s"])) for row in first}
+    sizes = tuple(sorted(deltas))
     before = growth.look(folder)
     run = TransitionRun(
         ConfigDict(json.loads((folder / "config.json").read_text())), before and before.of_sizes(sizes)
     )
     run.use_sizes(sizes)  # a run with an automatic grid has found its sizes itself
-    return FinishedRun(folder, run, float(rows[0]["delta_m"]), float(rows[0]["delta_s"]), sizes)
+    return FinishedRun(folder, run, deltas, sizes)

@@ -35,11 +35,13 @@ class Distances:
       num_train: K of the model that made them.
       train_distance: of every sample to its nearest item in S.
       synthetic_distance: to its nearest other sample in S', same metric.
+      delta_s: that of a set of this size, where it is another one; it moves with the slider in proportion.
     """
 
     num_train: int
     train_distance: Float[np.ndarray, " sample"]
     synthetic_distance: Float[np.ndarray, " sample"]
+    delta_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +103,15 @@ def places(delta: float, distances: Float[np.ndarray, " sample"]) -> tuple[Float
     return np.concatenate([[0.0], np.geomspace(low, max(high, low * REACH), 2 * STEPS)]), 0
 
 
+def _scaled(at: Float[np.ndarray, " place"], start: int, delta: float | None) -> Float[np.ndarray, " place"]:
+    """The places in proportion to another threshold than the slider begins at."""
+    if delta is None or delta == at[start] or at[start] == 0:
+        return at
+    found = at * (delta / at[start])
+    found[start] = delta
+    return found
+
+
 def place_of(
     distance: Float[np.ndarray, " sample"], at: Float[np.ndarray, " place"]
 ) -> Int[np.ndarray, " sample"]:
@@ -149,13 +160,14 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
     pooled_synthetic = np.concatenate([one.synthetic_distance for one in shown.sets])
     at_m, start_m = places(shown.delta_m, pooled_train)
     at_s, start_s = places(shown.delta_s, pooled_synthetic)
+    own_s = {one.num_train: _scaled(at_s, start_s, one.delta_s) for one in shown.sets}
 
     def example(one: Example, distance: typing.Any) -> dict[str, typing.Any]:
         of_train = np.asarray(one.train_distance, pooled_train.dtype)[None]
         of_other = np.asarray(one.synthetic_distance, pooled_synthetic.dtype)[None]
         return {
             "m": int(place_of(of_train, at_m)[0]),
-            "s": int(place_of(of_other, at_s)[0]),
+            "s": int(place_of(of_other, own_s[one.num_train])[0]),
             "distance": measure(float(distance)),
             "num_train": one.num_train,
             "images": [thumbnail(one.sample), thumbnail(one.neighbor)],
@@ -168,7 +180,10 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
             {
                 "num_train": int(one.num_train),
                 "total": len(one.train_distance),
-                "cells": cells(place_of(one.train_distance, at_m), place_of(one.synthetic_distance, at_s)),
+                "cells": cells(
+                    place_of(one.train_distance, at_m),
+                    place_of(one.synthetic_distance, own_s[one.num_train]),
+                ),
             }
             for one in shown.sets
         ],

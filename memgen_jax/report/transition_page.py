@@ -22,7 +22,8 @@ class TransitionPage:
       dataset: one phrase on the data, for example "1,797 handwritten digits, 8×8 pixels".
       answer: the result in one sentence; `answer` of this module writes one.
       other_answers: sentences on the widths that `answer` does not speak of; `answer_at_width` writes one.
-      delta_m, delta_s: thresholds on the distance to S and within S'.
+      delta_m, delta_s: thresholds on the distance to S and within S', the second in words where it
+        belongs to the size of a set.
       metric: which distance, on which range of values, for example "L2, pixels in [-1, 1]".
       threshold_rule: how the thresholds were set, a phrase without a full stop.
       rows: one row per K (and width) with the fields of `fractions.csv`.
@@ -59,7 +60,7 @@ class TransitionPage:
     answer: str
     other_answers: Sequence[str] = ()
     delta_m: float
-    delta_s: float
+    delta_s: float | str
     metric: str
     threshold_rule: str
     rows: Sequence[typing.Any]

@@ -81,12 +81,24 @@ def _low_quantile(
             "false_positive_rate",
         )
     every = np.sort(distance, axis=None)
-    rank = int(rate * (len(every) + 1) + ROUNDING)
     ordered = np.sort(distance.reshape(count, -1), axis=0).mean(axis=1)  # of one set, on average
-    # The true quantile lies between the low-th and the (high + 1)-th distance with the chance that a binomial
-    # count lies in low..high. Where few distances are expected below it, no distance bounds it from below.
+    low, high = ranks_around(rate, count)
+    interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
+    return float(every[rank_of(rate, len(every)) - 1]), interval
+
+
+def rank_of(rate: float, count: int) -> int:
+    """⌊rate (count + 1)⌋: a further distance is at or below the one of that rank with at most this chance."""
+    return int(rate * (count + 1) + ROUNDING)
+
+
+def ranks_around(rate: float, count: int) -> tuple[int, int]:
+    """(low, high): the quantile lies between the low-th and the (high + 1)-th of so many distances in 95% of cases.
+
+    That is the chance that a binomial count lies in low..high. Where few distances are expected below the quantile, low
+    is 0: no distance bounds it from below.
+    """
     low, high = binom.ppf([0.025, 0.975], count, rate).astype(int)
     if low == 0 and binom.cdf(high, count, rate) - binom.pmf(0, count, rate) >= 0.95:
         low = 1
-    interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
-    return float(every[rank - 1]), interval
+    return int(low), int(high)

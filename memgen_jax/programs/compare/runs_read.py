@@ -68,6 +68,8 @@ def read_run(folder: str, name: str) -> FinishedRun:
         numbers = [{k: _number(v) for k, v in row.items()} for row in rows]
         deltas = outcome["thresholds"]
         thresholds = f"{deltas['rule']}: δₘ = {deltas['delta_m']:.3g}, δₛ = {deltas['delta_s']:.3g}"
+        if deltas.get("num_samples"):  # it belongs to the size of a set
+            thresholds += f" in sets of {deltas['num_samples']:,}"
         critical_of = outcome.get("critical_by_width") or {"": outcome["critical"]}
         first_rule = numbers[0].get("rule")
         curves = []

@@ -173,7 +173,6 @@ def from_run(settings: GeometrySettings) -> Source:
         raise InputError("no run given: name a finished transition run with --config.run=DIR.")
     finished = open_run(settings.run)
     run, folder, sizes = finished.run, finished.folder, finished.sizes
-    deltas = (finished.delta_m, finished.delta_s)
     unknown = sorted(set(select.num_train) - set(sizes))
     if unknown:
         raise InputError(
@@ -189,13 +188,13 @@ def from_run(settings: GeometrySettings) -> Source:
         if (not select.num_train or m.num_train in select.num_train) and m.width == width
     ]
     distances = {m: finished.distances(m) for m in members}
-    labels = {m: phases.classify(*distances[m], *deltas) for m in members}
+    labels = {m: phases.classify(*distances[m], *finished.deltas[m.num_train]) for m in members}
     wanted = wanted_labels(select.phases, np.concatenate(list(labels.values())), str(folder))
     metric = ready_metric("basins.metric", settings.basins.metric, run.dataset.item_shape)
 
     groups = []
     for member in members:
-        items = finished.samples(member)
+        items, deltas = finished.samples(member), finished.deltas[member.num_train]
         parts = (member.num_train, member.seed)
         if select.order == "random":
             chosen = at_random(labels[member], (settings.seed, *parts), wanted, select.per_phase)
@@ -218,7 +217,7 @@ def from_run(settings: GeometrySettings) -> Source:
         )
     return Source(
         f"{run.settings.data.name}, models of {folder.name}",
-        "the run: " + _thresholds(run.metric.phrase, *deltas),
+        "the run: " + _thresholds(run.metric.phrase, *(finished.deltas[m.num_train] for m in members)),
         run.process,
         tuple(groups),
         metric,
@@ -283,9 +282,7 @@ def from_pipeline(settings: GeometrySettings, workdir: runs.Workdir) -> Source:
         train = epath.Path(settings.train).name
         units = units_of(labels, *nearest, distances[1] <= sampling.delta_s)
         known = train or "none given, so that nothing counts as memorized"
-        labelled_by = (
-            f"what they repeat: {_thresholds(labelling.phrase, *deltas)}; training pictures: {known}"
-        )
+        labelled_by = f"what they repeat: {_thresholds(labelling.phrase, deltas)}; training pictures: {known}"
     wanted = wanted_labels(select.phases, labels, str(settings.pipeline))
     if select.order == "random":
         chosen = at_random(labels, (settings.seed, sampling.seed), wanted, select.per_phase)
@@ -346,8 +343,13 @@ def _first(found: neighbors.Neighbors) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found.distance[:, 0]), np.asarray(found.index[:, 0])
 
 
-def _thresholds(metric: str, delta_m: float, delta_s: float) -> str:
-    return f"{metric}, δₘ = {delta_m:.3g}, δₛ = {delta_s:.3g}"
+def _thresholds(metric: str, *deltas: tuple[float, float]) -> str:
+    """The metric, and each threshold or the smallest and the largest of several."""
+    told = [
+        " to ".join(dict.fromkeys(f"{end:.3g}" for end in (min(own), max(own))))
+        for own in zip(*deltas, strict=True)
+    ]
+    return f"{metric}, δₘ = {told[0]}, δₛ = {told[1]}"
 
 
 def _draw(items: np.ndarray, count: int, parts: tuple[int, ...]) -> np.ndarray:

@@ -14,9 +14,10 @@ import numpy as np
 
 from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.programs.transition import real_distances
-from memgen_jax.programs.transition.estimates import Group, common_size
+from memgen_jax.programs.transition.estimates import Group
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import distances_of, load_samples, write_rows
+from memgen_jax.programs.transition.thresholds import common_size
 
 FEWEST_PER_PHASE = 10  # samples of a phase from which C_T is given
 MOST_COVERED = 4096  # held-out items, and samples, that coverage looks at
@@ -122,7 +123,7 @@ class Balls:
 
 def coverage_rows(run: TransitionRun, workdir: runs.Workdir, groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Rows of coverage.csv; with several seeds means, and Student's intervals over them."""
-    balls, size = Balls(run), min(common_size(groups), MOST_COVERED)
+    balls, size = Balls(run), min(common_size(run), MOST_COVERED)
     rows = []
     for group in groups:
         found = [balls.coverage(workdir, member, size) for member in members_of(run, group)]

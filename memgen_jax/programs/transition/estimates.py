@@ -6,31 +6,37 @@ fractions_by_member.csv   with several seeds: the shares of each network by itse
 repeats.csv       the spurious and generalized shares in sets of the same size at every K, and of the set as it is
 transition.json   gains "critical", "critical_by_rule" and "critical_at_common_size" (of each width under by_width)
 
-A row of repeats with several seeds is the mean over their sets.
+By a calibrated rule δ_s belongs to the size of the set: in repeats.csv it changes from size to size, and is the same at
+every K. A row of repeats with several seeds is the mean over their sets.
 """
 
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from memgen_jax import phases, runs, statistics, sweep
-from memgen_jax.programs.transition import real_distances
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     across_seeds,
     distances_of,
     each_width,
+    labels_of,
     load_samples,
-    make_thresholds,
     shown_width,
     write_rows,
 )
-
-RATE_RULE = "held_out_rate"
+from memgen_jax.programs.transition.thresholds import (
+    RATE_RULE,
+    SizedThresholds,
+    can_hold_rate,
+    common_size,
+    first_rule,
+    rate_rule,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,34 +44,33 @@ class Group:
     """The members of one K and width, one a seed, with their thresholds by one rule.
 
     Attributes:
-      neighbors: per member, how many other samples lie within δ_s of each.
+      at: number of samples -> the thresholds of sets as large.
+      neighbors: per member: δ_s -> how many other samples lie within it of each.
     """
 
     width: int | None
     num_train: int
-    thresholds: phases.Thresholds
+    at: Callable[[int], phases.Thresholds]
     labels: list[np.ndarray]
-    neighbors: list[np.ndarray]
+    neighbors: list[dict[float, np.ndarray]]
 
     def share(self, repeated: bool, size: int) -> statistics.Share:
         """The share of spurious (or else generalized) samples in sets of `size`, the mean over the seeds."""
-        return statistics.mean_share(
-            [
-                statistics.share_of_repeats(near, own != phases.MEMORIZED, size, repeated=repeated)
-                for near, own in zip(self.neighbors, self.labels, strict=True)
-            ]
-        )
+        return statistics.mean_share(self.each_share(repeated, size))
+
+    def each_share(self, repeated: bool, size: int) -> list[statistics.Share]:
+        """The share of every seed by itself, by the δ_s of sets of `size`."""
+        delta_s = self.at(size).delta_s
+        return [
+            statistics.share_of_repeats(near[delta_s], own != phases.MEMORIZED, size, repeated=repeated)
+            for near, own in zip(self.neighbors, self.labels, strict=True)
+        ]
 
     def shares(self, size: int) -> list[phases.PhaseShares]:
         """The three shares of every seed, repeats being counted in sets of `size`."""
-        found = []
-        for near, own in zip(self.neighbors, self.labels, strict=True):
-            new = own != phases.MEMORIZED
-            repeats = (
-                statistics.share_of_repeats(near, new, size, repeated=whether) for whether in (True, False)
-            )
-            found.append(phases.PhaseShares(phases.plain_shares(own).memorized, *repeats))
-        return found
+        memorized = [phases.plain_shares(own).memorized for own in self.labels]
+        repeats = (self.each_share(whether, size) for whether in (True, False))
+        return [phases.PhaseShares(*own) for own in zip(memorized, *repeats, strict=True)]
 
     @property
     def num_samples(self) -> int:
@@ -75,117 +80,79 @@ class Group:
 
 def tabulate(run: TransitionRun, workdir: runs.Workdir) -> list[Group]:
     """Writes the tables. After `tables.classify`. Gives the groups of the first rule."""
-    fixed = make_thresholds(run, workdir)
-    thresholds = {run.settings.phases.rule: dict.fromkeys(sizes_of(run), fixed)}
+    first = first_rule(run, workdir)
+    rules = {first.name: first}
     if can_hold_rate(run):
-        thresholds[RATE_RULE] = rate_thresholds(run, workdir)
-    groups = {rule: make_groups(run, workdir, own) for rule, own in thresholds.items()}
+        rules[RATE_RULE] = rate_rule(run, workdir)
+    groups = {name: make_groups(run, workdir, rule) for name, rule in rules.items()}
     if run.controls:
-        workdir.write_csv("control.csv", control_rows(run, workdir, fixed))
+        workdir.write_csv("control.csv", control_rows(run, workdir, first))
     if len(run.settings.seeds) > 1:
-        by_member = [member_row(run, workdir, member, fixed) for member in run.members]
+        by_member = [member_row(run, workdir, member, first) for member in run.members]
         write_rows(run, workdir, "fractions_by_member.csv", by_member)
-    moved = {rule: shifted_groups(run, workdir, own) for rule, own in thresholds.items()}
+    moved = {name: shifted_groups(run, workdir, rule) for name, rule in rules.items()}
     results = json.loads((workdir / "transition.json").read_text())
     by_width = each_width(run, results)
     names = ("critical", "critical_by_rule", "critical_at_common_size")
+    common = common_size(run)
     for width in run.widths:
         by_rule, at_common = {}, {}
-        for rule, found in groups.items():
+        for name, found in groups.items():
             own = of_one_width(found, width)
-            ends = [(of_one_width(low, width), of_one_width(high, width)) for low, high in moved[rule]]
-            by_rule[rule] = critical(own, ends, run.settings.phases.num_bootstrap)
-            at_common[rule] = critical_at(own, ends, run.settings.phases.num_bootstrap)
-        by_width[width] |= dict(
-            zip(names, (by_rule[run.settings.phases.rule], by_rule, at_common), strict=True)
-        )
+            ends = [(of_one_width(low, width), of_one_width(high, width)) for low, high in moved[name]]
+            by_rule[name] = critical(own, ends, run.settings.phases.num_bootstrap)
+            at_common[name] = critical_at(own, ends, run.settings.phases.num_bootstrap, common)
+        by_width[width] |= dict(zip(names, (by_rule[first.name], by_rule, at_common), strict=True))
     results |= {name: by_width[shown_width(run)][name] for name in names}
     if len(run.widths) > 1:
         results["critical_by_width"] = {str(width): own["critical"] for width, own in by_width.items()}
-    results["rules"] = {rule: own[max(own)].rule for rule, own in thresholds.items()}
+    results["rules"] = {name: rule.at(sizes_of(run)[-1], common).rule for name, rule in rules.items()}
     workdir.write_json("transition.json", results)
-    everything = [(rule, group) for rule, found in groups.items() for group in found]
-    common = common_size([group for _, group in everything])
-    rows = itertools.chain(*(repeat_rows(rule, group, common) for rule, group in everything))
+    everything = [(name, group) for name, found in groups.items() for group in found]
+    rows = itertools.chain(*(repeat_rows(name, group, common) for name, group in everything))
     write_rows(run, workdir, "repeats.csv", rows)
     write_rows(run, workdir, "fractions.csv", [fraction_row(*entry) for entry in everything])
-    return groups[run.settings.phases.rule]
+    return groups[first.name]
 
 
 def sizes_of(run: TransitionRun) -> list[int]:
     return sorted({member.num_train for member in run.members})
 
 
-def can_hold_rate(run: TransitionRun) -> bool:
-    """Whether there are held-out items enough for the rule of a fixed rate."""
-    fewest = phases.fewest_held_out(run.settings.phases.false_positive_rate)
-    smallest = min(run.num_samples(member) for member in run.members)
-    return min(len(run.dataset.held_out), smallest) >= fewest
-
-
-def rate_thresholds(run: TransitionRun, workdir: runs.Workdir) -> dict[int, phases.Thresholds]:
-    """K -> the thresholds of the rule of a fixed rate at the size of its synthetic set."""
-    real = np.concatenate([run.comparable_train, run.comparable_held_out])
-    known: dict[bytes, np.ndarray] = {}  # sets of one size are the same at every K
-
-    def own_distance(items: np.ndarray) -> np.ndarray:
-        name = items.tobytes()
-        if name not in known:
-            known[name] = run.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
-        return known[name]
-
-    samples = {member.num_train: run.num_samples(member) for member in run.members}
-    return {
-        size: phases.held_out_rate(
-            np.stack([real_distances.of_held_out(run, workdir, m) for m in run.one_a_subset(size)], axis=1),
-            own_distance,
-            len(real),
-            samples[size],
-            run.settings.phases.false_positive_rate,
-        )
-        for size in sizes_of(run)
-    }
-
-
-def make_groups(
-    run: TransitionRun, workdir: runs.Workdir, thresholds: dict[int, phases.Thresholds]
-) -> list[Group]:
+def make_groups(run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds) -> list[Group]:
     """Widths in the config's order, sizes ascending."""
     groups = []
     for width, size in itertools.product(run.widths, sizes_of(run)):
         own = [m for m in run.members if (m.width, m.num_train) == (width, size)]
-        groups.append(make_group(run, workdir, own, thresholds[size]))
+        groups.append(make_group(run, workdir, own, rule))
     return groups
 
 
 def make_group(
-    run: TransitionRun, workdir: runs.Workdir, members: Sequence[sweep.Member], own: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, members: Sequence[sweep.Member], rule: SizedThresholds
 ) -> Group:
     """Of members of one K and width, at one step."""
-    labels, near = [], []
-    for member in members:
-        found = distances_of(workdir, member)
-        labels.append(
-            phases.classify(found["train_distance"], found["synthetic_distance"], own.delta_m, own.delta_s)
-        )
-        near.append(count_neighbors(run, workdir, member, own))
-    return Group(members[0].width, members[0].num_train, own, labels, near)
+    size = members[0].num_train
+    labels = [labels_of(workdir, member, rule) for member in members]
+    told = sizes_told(min(map(len, labels)), common_size(run))
+    return Group(
+        members[0].width,
+        size,
+        lambda num_samples: rule.at(size, num_samples),
+        labels,
+        [count_neighbors(run, workdir, member, [rule.at(size, n) for n in told]) for member in members],
+    )
 
 
 def shifted_groups(
-    run: TransitionRun, workdir: runs.Workdir, thresholds: dict[int, phases.Thresholds]
+    run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds
 ) -> list[tuple[list[Group], list[Group]]]:
     """For each threshold that has an interval, the groups with it at the lower and at the upper end."""
     found = []
     for name in ("delta_m", "delta_s"):
-        ends = {size: getattr(own, f"{name}_interval") for size, own in thresholds.items()}
-        if None in ends.values():
-            continue
-        low, high = (
-            {size: dataclasses.replace(own, **{name: ends[size][end]}) for size, own in thresholds.items()}
-            for end in (0, 1)
-        )
-        found.append((make_groups(run, workdir, low), make_groups(run, workdir, high)))
+        if getattr(rule.at(sizes_of(run)[-1], common_size(run)), f"{name}_interval") is not None:
+            low, high = (make_groups(run, workdir, rule.shifted(name, end)) for end in (0, 1))
+            found.append((low, high))
     return found
 
 
@@ -194,27 +161,39 @@ def of_one_width(groups: Sequence[Group], width: int | None) -> list[Group]:
 
 
 def count_neighbors(
-    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds
-) -> np.ndarray:
-    """How many other samples of its set lie within δ_s of each; kept in repeats/<member>.npz.
+    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, told: Sequence[phases.Thresholds]
+) -> dict[float, np.ndarray]:
+    """δ_s of each of `told` -> how many other samples of its set lie within it of each; kept in repeats/<member>.npz.
 
-    Those of both ends of δ_s's interval are counted with it, in one pass over the pairs.
+    Those within both ends of its interval are counted with it, in one pass over the pairs.
     """
-    name, wanted = f"repeats/{member.name}.npz", f"delta_s={thresholds.delta_s!r}"
-    kept = workdir.read_npz(name) or {}
-    num_samples = len(distances_of(workdir, member)["train_distance"])
-    if len(kept.get(wanted, ())) != num_samples:  # none yet, or the set has grown
-        radii = list(dict.fromkeys((thresholds.delta_s, *(thresholds.delta_s_interval or ()))))
+    file = f"repeats/{member.name}.npz"
+    kept = workdir.read_npz(file) or {}
+    count = len(distances_of(workdir, member)["train_distance"])
+    radii = list(dict.fromkeys(own.delta_s for own in told))
+    if any(len(kept.get(_key(radius), ())) != count for radius in radii):  # none yet, or the set has grown
+        ends = itertools.chain(*(own.delta_s_interval or () for own in told))
+        every = list(dict.fromkeys([*radii, *ends]))
         samples = run.metric.vectors(load_samples(workdir, member))
-        counts = run.metric.count_within(samples, samples, np.array(radii), exclude_self=True)
-        kept |= {f"delta_s={radius!r}": counts[:, place] for place, radius in enumerate(radii)}
-        workdir.write_npz(name, **kept)
-    return kept[wanted]
+        counts = run.metric.count_within(samples, samples, np.array(every), exclude_self=True)
+        kept |= {_key(radius): counts[:, place] for place, radius in enumerate(every)}
+        workdir.write_npz(file, **kept)
+    return {radius: kept[_key(radius)] for radius in radii}
+
+
+def sizes_told(count: int, common: int) -> list[int]:
+    """The set sizes at which repeats are told: the common one, the powers of two up to its own, and its own."""
+    return sorted({min(common, count), *statistics.powers_of_two(count), count})
+
+
+def _key(radius: float) -> str:
+    return f"delta_s={radius!r}"
 
 
 def fraction_row(rule: str, group: Group) -> dict[str, Any]:
     """One row of fractions.csv. The intervals of repeats know that these come in groups."""
-    row = dataclasses.asdict(across_seeds(group.labels, group.num_train, group.thresholds))
+    own = group.at(group.num_samples)
+    row = dataclasses.asdict(across_seeds(group.labels, group.num_train, own))
     for phase, repeated in (("spurious", True), ("generalized", False)):
         low, high = group.share(repeated, group.num_samples).interval()
         row[f"{phase}_low"] = min(row[f"{phase}_low"], low)
@@ -223,45 +202,35 @@ def fraction_row(rule: str, group: Group) -> dict[str, Any]:
     return row if group.width is None else row | {"width": group.width}
 
 
-def control_rows(
-    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
-) -> list[dict[str, Any]]:
+def control_rows(run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds) -> list[dict[str, Any]]:
     """One row of control.csv per K, of all its seeds."""
     rows = []
     for _, seeds in itertools.groupby(run.controls, key=lambda control: control.num_train):
-        row = fraction_row("", make_group(run, workdir, list(seeds), thresholds))
+        row = fraction_row("", make_group(run, workdir, list(seeds), rule))
         rows.append({name: value for name, value in row.items() if name not in ("rule", "width")})
     return rows
 
 
 def member_row(
-    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, rule: SizedThresholds
 ) -> dict[str, Any]:
     """One member's row of fractions_by_member.csv."""
-    row = fraction_row("", make_group(run, workdir, [member], thresholds))
+    row = fraction_row("", make_group(run, workdir, [member], rule))
     return {"member": member.name, "seed": member.seed} | {k: v for k, v in row.items() if k != "rule"}
 
 
 def repeat_rows(rule: str, group: Group, common: int) -> list[dict[str, Any]]:
-    """Rows of repeats.csv of one K: at the common size, at the powers of two up to its own, and at its own."""
+    """Rows of repeats.csv of one K."""
     rows = []
-    for size in sorted({common, *statistics.powers_of_two(group.num_samples), group.num_samples}):
+    for size in sizes_told(group.num_samples, common):
         row: dict[str, Any] = {"num_train": group.num_train, "num_samples": size, "rule": rule}
-        row["delta_s"] = group.thresholds.delta_s
+        row["delta_s"] = group.at(size).delta_s
         for phase, repeated in (("spurious", True), ("generalized", False)):
             share = group.share(repeated, size)
-            low, high = student_or(share, [each.value for each in each_share(group, repeated, size)])
+            low, high = student_or(share, [each.value for each in group.each_share(repeated, size)])
             row |= {phase: share.value, f"{phase}_low": low, f"{phase}_high": high}
         rows.append(row if group.width is None else row | {"width": group.width})
     return rows
-
-
-def each_share(group: Group, repeated: bool, size: int) -> list[statistics.Share]:
-    """The share of every seed by itself."""
-    return [
-        dataclasses.replace(group, labels=[own], neighbors=[near]).share(repeated, size)
-        for own, near in zip(group.labels, group.neighbors, strict=True)
-    ]
 
 
 def student_or(share: statistics.Share, values: Sequence[float]) -> tuple[float, float]:
@@ -271,11 +240,6 @@ def student_or(share: statistics.Share, values: Sequence[float]) -> tuple[float,
         own_low, own_high = statistics.student_interval(values)
         low, high = max(0.0, min(low, own_low)), min(1.0, max(high, own_high))
     return float(low), float(high)
-
-
-def common_size(groups: Sequence[Group]) -> int:
-    """The largest set size that every K reaches."""
-    return min(group.num_samples for group in groups)
 
 
 def critical(
@@ -298,9 +262,11 @@ def critical(
 
 
 def critical_at(
-    groups: Sequence[Group], shifted: Sequence[tuple[Sequence[Group], Sequence[Group]]], resamples: int
+    groups: Sequence[Group],
+    shifted: Sequence[tuple[Sequence[Group], Sequence[Group]]],
+    resamples: int,
+    size: int,
 ) -> dict[str, Any]:
     """Where generalized samples reach one half, and where spurious ones peak, in sets of one size at every K."""
-    size = common_size(groups)
     found = critical(groups, shifted, resamples, size)
     return {"num_samples": size} | {name: found[name] for name in ("generalized_half", "spurious_peak")}

@@ -36,6 +36,7 @@ from memgen_jax.programs.transition import (
     sentences,
     steps,
     tables,
+    thresholds,
 )
 from memgen_jax.programs.transition.settings import TransitionRun, TransitionSettings, parse_shard
 from memgen_jax.sweep import grid
@@ -231,7 +232,7 @@ def refine_grid(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Adds to the coarse search the paper's grid around the A and B that the search proposes."""
     file = workdir / "grid.json"
     if not file.exists():
-        rows = tables.fraction_rows(run, workdir, tables.make_thresholds(run, workdir))
+        rows = tables.fraction_rows(run, workdir, thresholds.first_rule(run, workdir))
         shown = tables.of_width(rows, tables.shown_width(run))
         sizes, memorized = [row["num_train"] for row in shown], [row["memorized"] for row in shown]
         a, b = grid.propose_ends(sizes, memorized, run.total)

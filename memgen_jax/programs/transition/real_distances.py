@@ -1,6 +1,6 @@
 """How near real items lie to each other, measured once a run: thresholds, quality and C_T all ask for it.
 
-real/training_set.npz              of every training item to its nearest other one
+real/sets,num_samples=…npz         of real items to their nearest other one, in random sets of that size
 real/held_out,num_train=…npz       of every held-out item to the nearest of a training set S
 
 They do not depend on any network. A workdir that grows searches for its new sizes alone.
@@ -10,19 +10,28 @@ import hashlib
 
 import numpy as np
 
-from memgen_jax import runs, sweep
+from memgen_jax import phases, runs, sweep
 from memgen_jax.programs.transition.settings import TransitionRun
 
 
-def of_training_set(run: TransitionRun, workdir: runs.Workdir) -> np.ndarray:
-    """float32 [train]: from every training item to its nearest other one."""
-    train = run.comparable_train
-    return _kept(
-        run,
-        workdir,
-        "training_set",
-        lambda: run.metric.search(train, train, exclude_self=True).distance[:, 0],
-    )
+def of_sets(run: TransitionRun, workdir: runs.Workdir, size: int) -> np.ndarray:
+    """float32 [item, draw]: from real items to their nearest other one, in sets of `size`; see `phases.real_sets`.
+
+    Training and held-out items are drawn alike. All of them are one set where they are fewer.
+    """
+    parts = run.comparable_train, run.comparable_held_out
+    count = sum(map(len, parts))
+    size = min(size, count)
+
+    def measure() -> np.ndarray:
+        real = np.concatenate(parts)
+        nearest = [
+            run.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
+            for items in phases.real_sets(count, size)
+        ]
+        return np.stack(nearest, axis=1)
+
+    return _kept(run, workdir, f"sets,num_samples={size:06d}", measure)
 
 
 def of_held_out(run: TransitionRun, workdir: runs.Workdir, member: sweep.Member | None = None) -> np.ndarray:

@@ -22,6 +22,7 @@ from memgen_jax.programs.transition.tables import (
     read_table,
     shown_width,
 )
+from memgen_jax.programs.transition.thresholds import RATE_RULE, SizedThresholds, first_rule
 from memgen_jax.report import (
     example_figures,
     histogram_figures,
@@ -44,8 +45,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     rows = read_table(workdir, "fractions.csv")
     rows_of = {width: of_width(rows, width) for width in run.widths}
     control_rows = read_table(workdir, "control.csv")
-    intervals = {k: v and tuple(v) for k, v in outcome["thresholds"].items() if k.endswith("_interval")}
-    thresholds = phases.Thresholds(**outcome["thresholds"] | intervals)
+    rule, in_use = first_rule(run, workdir), outcome["thresholds"]
     critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
     metric = outcome["metric"]
     shown, several = shown_width(run), len(run.widths) > 1
@@ -84,7 +84,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         ),
     }
     of_samples = {
-        width: pictures_of_samples(run, workdir, width, rows_of[width], thresholds) for width in run.widths
+        width: pictures_of_samples(run, workdir, width, rows_of[width], rule) for width in run.widths
     }
     pictures |= of_samples.pop(shown)
     if run.trains:
@@ -159,14 +159,16 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             for rule in outcome["rules"]
         },
         copying_rows=read_table(workdir, "copying.csv"),
-        sliders=other_thresholds.sliders_of(run, workdir, shown, rows_of[shown], thresholds),
-        delta_m=thresholds.delta_m,
-        delta_s=thresholds.delta_s,
+        sliders=other_thresholds.sliders_of(run, workdir, shown, rows_of[shown], in_use),
+        delta_m=in_use["delta_m"],
+        delta_s=sentences.delta_s(
+            {n: rule.at(m.num_train, n).delta_s for m in run.members if (n := run.num_samples(m))}
+        ),
         metric=metric,
-        threshold_rule=thresholds.rule,
+        threshold_rule=in_use["rule"],
         limits=[
             sentences.sensitivity(
-                {width: found["sensitivity"] for width, found in results.items()}, thresholds.delta_m
+                {width: found["sensitivity"] for width, found in results.items()}, in_use["delta_m"]
             )
         ],
         num_steps=run.settings.train.num_steps if run.trains else None,
@@ -200,7 +202,7 @@ def figure(workdir: runs.Workdir, name: str, drawn, alt: str, caption: str = "")
 
 
 def pictures_of_samples(
-    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, rule: SizedThresholds
 ) -> dict[str, Any]:
     """The histograms and, of images, the examples of one width, whose `rows` of fractions.csv these are.
 
@@ -208,8 +210,7 @@ def pictures_of_samples(
     """
     mark = "" if width == shown_width(run) else f",width={width:03d}"
     panels = [
-        histogram_panel(run, workdir, width, size, thresholds)
-        for size in histogram_figures.choose_sizes(rows, 3)
+        histogram_panel(run, workdir, width, size, rule) for size in histogram_figures.choose_sizes(rows, 3)
     ]
     pictures: dict[str, Any] = {
         "histograms": figure(
@@ -222,7 +223,7 @@ def pictures_of_samples(
         "galleries": [],
     }
     if run.is_image:
-        groups, sizes = choose_examples(run, workdir, width, rows, thresholds)
+        groups, sizes = choose_examples(run, workdir, width, rows, rule)
         label = width if len(run.widths) > 1 else None
         drawn = example_figures.examples(groups, sizes, width=label)
         style.save(drawn, workdir / "figures" / f"examples{mark}")
@@ -274,12 +275,13 @@ def member_of_size(run: TransitionRun, width: int | None, size: float) -> sweep.
 
 
 def histogram_panel(
-    run: TransitionRun, workdir: runs.Workdir, width: int | None, size: int, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, size: int, rule: SizedThresholds
 ) -> histogram_figures.HistogramPanel:
     """One size's two histograms, with the first sample of either side of each threshold as an inset."""
     member = member_of_size(run, width, size)
     found = workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-    labels = labels_of(workdir, member, thresholds)
+    labels = labels_of(workdir, member, rule)
+    own = rule.at(size, len(labels))
     pairs = {}
     if run.is_image:
         samples = load_samples(workdir, member)
@@ -300,15 +302,15 @@ def histogram_panel(
         size,
         found["train_distance"],
         found["synthetic_distance"],
-        thresholds.delta_m,
-        thresholds.delta_s,
+        own.delta_m,
+        own.delta_s,
         title=f"K = {size:,}, width {width}" if len(run.widths) > 1 else "",
         examples=pairs,
     )
 
 
 def choose_examples(
-    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, width: int | None, rows, rule: SizedThresholds
 ):
     """The first samples of each phase at one width, whose `rows` these are, in the order in which they were drawn.
 
@@ -326,7 +328,7 @@ def choose_examples(
         best = usual[-1] if usual else rows[int(np.argmax(shares))]
         member = member_of_size(run, width, best["num_train"])
         samples = load_samples(workdir, member)
-        chosen = np.flatnonzero(labels_of(workdir, member, thresholds) == number)[:NUM_EXAMPLES]
+        chosen = np.flatnonzero(labels_of(workdir, member, rule) == number)[:NUM_EXAMPLES]
         sizes[phase] = member.num_train
         groups[phase] = make_targets(run, samples, chosen, member) if len(chosen) else []
     return groups, sizes
@@ -376,7 +378,7 @@ def draw_curves(run: TransitionRun, workdir: runs.Workdir):
 
 def rules_apart(workdir: runs.Workdir, width: int | None) -> str:
     """`sentences.rules_apart` of one width, of all rows where it is None."""
-    rules = (None, "held_out_rate")
+    rules = (None, RATE_RULE)
     return sentences.rules_apart(
         *(of_width(read_table(workdir, "fractions.csv", rule=rule), width) for rule in rules)
     )

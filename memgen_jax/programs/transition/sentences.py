@@ -59,20 +59,30 @@ def promise(run: TransitionRun) -> str:
     """What the calibrated δ_s can promise at the set sizes of this run; nothing where it was not calibrated."""
     if run.settings.phases.rule != "held_out":
         return ""
-    rate, real = 100 * run.settings.phases.false_positive_rate, len(run.train)
-    counts = [run.num_samples(member) for member in run.members]
-    both = real + len(run.dataset.held_out)
+    rate, real = 100 * run.settings.phases.false_positive_rate, len(run.train) + len(run.dataset.held_out)
+    largest = max(run.num_samples(member) for member in run.members)
     said = (
-        f"δₛ of the first rule lets {rate:.3g}% of honest items pass for repeats in sets of {real:,}, the number of "
-        "real items that it comes from: fewer in smaller sets, more in larger ones."
+        f"δₛ lets {rate:.3g}% of honest items pass for repeats: it comes from real sets of as many items as there are "
+        "samples, and is the narrower the more these are."
     )
-    if max(counts) > both:
+    if largest > real:
         said += (
-            f" By the rule of one rate it is calibrated at each set's own size, but there are only {both:,} real "
-            f"items: of sets larger than that (up to {max(counts):,} samples here) no rate is promised, only that it "
-            f"is above {rate:.3g}%."
+            f" There are only {real:,} real items: of larger sets (up to {largest:,} samples here) no rate is "
+            f"promised, only that it is above {rate:.3g}%."
         )
     return said
+
+
+def delta_s(of_count: Mapping[int, float]) -> str:
+    """δ_s in words: one number, or that of the smallest set and of the largest.
+
+    Args:
+      of_count: number of samples -> δ_s of a set of as many.
+    """
+    few, many = min(of_count), max(of_count)
+    if of_count[few] == of_count[many]:
+        return f"{of_count[few]:.3g}"
+    return f"{of_count[few]:.3g} in sets of {few:,} samples, to {of_count[many]:.3g} in sets of {many:,}"
 
 
 def rules_apart(rows: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> str:

@@ -14,11 +14,11 @@ from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.programs.transition.tables import (
     each_width,
     join_widths,
-    make_thresholds,
     of_width,
     read_table,
     write_rows,
 )
+from memgen_jax.programs.transition.thresholds import first_rule
 from memgen_jax.report import phase_diagram_figures
 
 # Samples count as good when their median distance to S is within this factor of unseen real items', on either side,
@@ -30,14 +30,14 @@ def tabulate(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Writes the two files; nothing where no snapshots were kept."""
     if not run.snapshots(run.members):
         return
-    thresholds = make_thresholds(run, workdir)
+    rule = first_rule(run, workdir)
     held_out = held_out_distances(workdir)
     balls = copying.Balls(run) if copying.can_cover(run) else None
     size_covered = min(map(run.num_samples, (*run.members, *run.snapshots(run.members))))
     rows = []
     for (width, size, step), group in by_step(run).items():
         distances = [workdir.read_npz(f"neighbors/{m.name}.npz")["train_distance"] for m in group]  # type: ignore[index]
-        fractions = estimates.fraction_row("", estimates.make_group(run, workdir, group, thresholds))
+        fractions = estimates.fraction_row("", estimates.make_group(run, workdir, group, rule))
         row = {"num_train": size, "step": step} | {k: v for k, v in fractions.items() if k != "rule"}
         row["sample_distance"] = float(np.median(np.concatenate(distances)))
         row["held_out_distance"] = held_out.get(size)

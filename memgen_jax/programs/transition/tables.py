@@ -16,6 +16,7 @@ from memgen_jax import phases, runs, statistics, sweep
 from memgen_jax.errors import InputError
 from memgen_jax.programs.transition import real_distances, smallest_size
 from memgen_jax.programs.transition.settings import TransitionRun
+from memgen_jax.programs.transition.thresholds import SizedThresholds, common_size, first_rule
 from memgen_jax.report import schema
 
 
@@ -29,12 +30,11 @@ def distances_of(workdir: runs.Workdir, member: sweep.Member) -> dict[str, np.nd
     return found
 
 
-def labels_of(workdir: runs.Workdir, member: sweep.Member, thresholds: phases.Thresholds) -> np.ndarray:
+def labels_of(workdir: runs.Workdir, member: sweep.Member, rule: SizedThresholds) -> np.ndarray:
     """A member's labels, from the distances on disk."""
     found = distances_of(workdir, member)
-    return phases.classify(
-        found["train_distance"], found["synthetic_distance"], thresholds.delta_m, thresholds.delta_s
-    )
+    own = rule.at(member.num_train, len(found["train_distance"]))
+    return phases.classify(found["train_distance"], found["synthetic_distance"], own.delta_m, own.delta_s)
 
 
 def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
@@ -45,65 +45,25 @@ def load_samples(workdir: runs.Workdir, member: sweep.Member) -> np.ndarray:
     return arrays["images"] if "images" in arrays else arrays["points"]
 
 
-class RunEvidence:
-    """The distances of a run that a rule for the thresholds asks for; see `phases.Evidence`."""
-
-    def __init__(self, run: TransitionRun, workdir: runs.Workdir):
-        self._run, self._workdir = run, workdir
-
-    def of_samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the samples of all members together."""
-        pooled: dict[str, list[np.ndarray]] = {"train_distance": [], "synthetic_distance": []}
-        for member in self._run.members:
-            found = self._workdir.read_npz(f"neighbors/{member.name}.npz") or {}
-            for name, parts in pooled.items():
-                parts.append(found[name])
-        train, synthetic = (np.concatenate(parts) for parts in pooled.values())
-        return train, synthetic
-
-    def of_real(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the held-out items, and of the whole training set in itself."""
-        run, workdir = self._run, self._workdir
-        return real_distances.of_held_out(run, workdir), real_distances.of_training_set(run, workdir)
-
-
-def make_thresholds(run: TransitionRun, workdir: runs.Workdir) -> phases.Thresholds:
-    """The two thresholds by the rule of the settings."""
-    s = run.settings.phases
-    rule = phases.Rule(s.rule, s.delta_m, s.delta_s, s.table, run.metric.name, s.false_positive_rate)
-    try:
-        return phases.choose_thresholds(rule, RunEvidence(run, workdir))
-    except phases.NoValley as error:
-        raise InputError(
-            f"{error}. Nothing is lost: the same command with {{0}}=given, {{1}}=… and {{2}}=… (or with "
-            "{0}=held_out, or {0}=paper and {3}=…) labels the samples that are there.",
-            "phases.rule",
-            "phases.delta_m",
-            "phases.delta_s",
-            "phases.table",
-        ) from None
-
-
-def fraction_rows(
-    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
-) -> list[dict[str, Any]]:
+def fraction_rows(run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds) -> list[dict[str, Any]]:
     """One row of fractions.csv per K, and per width where there are several, which is then a column."""
     rows = []
-    for width, size, replicates in by_size(run, workdir, thresholds):
-        row = dataclasses.asdict(across_seeds(replicates, size, thresholds))
+    for width, size, replicates in by_size(run, workdir, rule):
+        own = rule.at(size, min(map(len, replicates)))
+        row = dataclasses.asdict(across_seeds(replicates, size, own))
         rows.append(row if width is None else row | {"width": width})
     return rows
 
 
 def by_size(
-    run: TransitionRun, workdir: runs.Workdir, thresholds: phases.Thresholds
+    run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds
 ) -> list[tuple[int | None, int, list[np.ndarray]]]:
     """(width, K, labels of each seed), widths in the config's order and sizes ascending."""
     groups: dict[tuple[int | None, int], list[np.ndarray]] = {}
     for width in run.widths:
         for member in run.members:
             if member.width == width:
-                own = labels_of(workdir, member, thresholds)
+                own = labels_of(workdir, member, rule)
                 groups.setdefault((width, member.num_train), []).append(own)
     return [(width, size, replicates) for (width, size), replicates in groups.items()]
 
@@ -148,18 +108,19 @@ def interval_phrase(run: TransitionRun) -> str:
 
 def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
     """Stage 4: the first part of transition.json."""
-    thresholds = make_thresholds(run, workdir)
-    deltas = (thresholds.delta_m, thresholds.delta_s)
+    rule = first_rule(run, workdir)
+    shown = rule.at(max(member.num_train for member in run.members), common_size(run))
+    deltas = (shown.delta_m, shown.delta_s)
     controls = [
-        phases.fractions(np.concatenate([labels_of(workdir, m, thresholds) for m in seeds]), size, *deltas)
+        phases.fractions(np.concatenate([labels_of(workdir, m, rule) for m in seeds]), size, *deltas)
         for size, seeds in itertools.groupby(run.controls, key=lambda member: member.num_train)
     ]
     unseen = held_out_distances(run, workdir)
-    rows = fraction_rows(run, workdir, thresholds)
+    rows = fraction_rows(run, workdir, rule)
     results = {}
     for width in run.widths:
         members = [member for member in run.members if member.width == width]
-        near = quality(members, workdir, thresholds, unseen)
+        near = quality(members, workdir, shown.delta_m, unseen)
         results[width] = {
             "smallest_size": smallest_size.check(
                 of_width(rows, width),
@@ -167,7 +128,7 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
                 near,
                 run.settings.train.prediction if run.trains else "",
             ),
-            "sensitivity": sensitivity(members, workdir, thresholds),
+            "sensitivity": sensitivity(members, workdir, rule, shown),
             "held_out_quality": near,
         }
     outcome = {
@@ -175,17 +136,22 @@ def classify(run: TransitionRun, workdir: runs.Workdir) -> None:
         "data": run.name,
         "metric": run.metric.phrase,
         "intervals": interval_phrase(run),
-        "thresholds": dataclasses.asdict(thresholds),
+        "thresholds": dataclasses.asdict(shown)
+        | {"num_samples": common_size(run) if rule.name == "held_out" else None},
     } | join_widths(run, results)
     workdir.write_json("transition.json", outcome)
 
 
 def sensitivity(
-    members: Sequence[sweep.Member], workdir: runs.Workdir, thresholds: phases.Thresholds
+    members: Sequence[sweep.Member],
+    workdir: runs.Workdir,
+    rule: SizedThresholds,
+    shown: phases.Thresholds,
 ) -> list[dict[str, Any]]:
     """The spurious peak and the last K that is mostly memorized, of one width, at scaled thresholds.
 
-    With several seeds both are of their mean, as the fractions are.
+    With several seeds both are of their mean, as the fractions are. The thresholds of every K and set size are scaled
+    alike; those of `shown` stand in the rows.
     """
     factors = np.array([0.5, 0.7, 1.0, 1.2])
     sizes, shares = [], []
@@ -193,7 +159,8 @@ def sensitivity(
         tables = []
         for member in seeds:
             found = distances_of(workdir, member)
-            deltas = factors * thresholds.delta_m, factors * thresholds.delta_s
+            own = rule.at(size, len(found["train_distance"]))
+            deltas = factors * own.delta_m, factors * own.delta_s
             tables.append(phases.sensitivity(found["train_distance"], found["synthetic_distance"], *deltas))
         sizes.append(size)
         shares.append(np.mean(tables, axis=0))
@@ -208,8 +175,8 @@ def sensitivity(
         ]
         rows.append(
             {
-                "delta_m": factors[i] * thresholds.delta_m,
-                "delta_s": factors[j] * thresholds.delta_s,
+                "delta_m": factors[i] * shown.delta_m,
+                "delta_s": factors[j] * shown.delta_s,
                 "spurious_peak": float(spurious.max()),
                 "spurious_peak_num_train": sizes[int(spurious.argmax())],
                 "largest_mostly_memorized_num_train": max(memorized, default=None),
@@ -231,7 +198,7 @@ def held_out_distances(run: TransitionRun, workdir: runs.Workdir) -> dict[int, f
 def quality(
     members: Sequence[sweep.Member],
     workdir: runs.Workdir,
-    thresholds: phases.Thresholds,
+    delta_m: float,
     held_out: Mapping[int, float],
 ) -> list[dict[str, Any]]:
     """Per size K of one width: median distance to S of samples that are no copies, and of held-out items.
@@ -243,7 +210,7 @@ def quality(
     for size, seeds in itertools.groupby(members, key=lambda member: member.num_train):
         found = [workdir.read_npz(f"neighbors/{member.name}.npz") or {} for member in seeds]
         distance = np.concatenate([own["train_distance"] for own in found])
-        new = distance[distance > thresholds.delta_m]
+        new = distance[distance > delta_m]
         rows.append(
             {
                 "num_train": size,

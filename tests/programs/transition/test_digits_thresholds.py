@@ -34,6 +34,23 @@ def test_a_fixed_distance_is_passed_by_ever_more_unseen_digits_and_a_fixed_rate_
     assert rate == pytest.approx([1.85, 1.60, 1.45, 1.02], abs=0.005)
 
 
+def test_delta_s_of_the_digits_is_the_wider_the_smaller_the_sets(run):
+    real = np.concatenate([run.comparable_train, run.comparable_held_out])
+
+    def of_size(size):
+        sets = phases.real_sets(len(real), size)
+        return phases.repeat_threshold(
+            np.stack([nearest(run, real[items]) for items in sets], axis=1), len(real)
+        )
+
+    found = {size: of_size(size) for size in (128, 256, 512, 1024, 1437)}
+    deltas = [delta for delta, _ in found.values()]
+    assert deltas == sorted(deltas, reverse=True)
+    assert 1.15 < deltas[-1] < 1.25 and deltas[1] > 1.3  # 1.215 among the 1,437 to train on
+    assert all(low < delta < high for delta, (low, high) in found.values())
+    assert of_size(2000) == of_size(len(real))
+
+
 @pytest.mark.parametrize("size", [256, 512])
 def test_of_honest_digits_the_asked_rate_are_repeats_in_sets_of_any_size_by_the_rule_of_one_rate(run, size):
     real = np.concatenate([run.comparable_train, run.comparable_held_out])

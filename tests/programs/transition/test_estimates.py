@@ -8,7 +8,7 @@ import pytest
 
 from configs import digits
 from memgen_jax import runs, statistics
-from memgen_jax.programs.transition import copying, estimates
+from memgen_jax.programs.transition import copying, estimates, thresholds
 from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import tables as transition_tables
 from memgen_jax.programs.transition.settings import TransitionRun
@@ -115,12 +115,26 @@ def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
     config.update(num_train=SIZES)
     run, workdir = TransitionRun(config), runs.Workdir(tables, {})
     kept = workdir.read_npz("repeats/num_train=000064.npz")
-    thresholds = transition_tables.make_thresholds(run, workdir)
-    assert len(kept) == 6  # δ_s and the ends of its interval, by two rules
+    own = thresholds.first_rule(run, workdir).at(64, 400)
+    told = {row["delta_s"] for row in rows_of(tables, "repeats.csv") if row["num_train"] == "64"}
+    assert len(told) == 3 and {f"delta_s={delta}" for delta in told} < set(
+        kept
+    )  # and the ends of their intervals
     monkeypatch.setattr(transition_tables, "load_samples", None)
     monkeypatch.setattr(estimates, "load_samples", None)
-    again = estimates.count_neighbors(run, workdir, run.members[1], thresholds)
-    np.testing.assert_array_equal(again, kept[f"delta_s={thresholds.delta_s!r}"])
+    again = estimates.count_neighbors(run, workdir, run.members[1], [own])
+    np.testing.assert_array_equal(again[own.delta_s], kept[f"delta_s={own.delta_s!r}"])
+
+
+def test_in_sets_of_any_size_the_asked_rate_of_honest_items_are_repeats_by_either_rule(tables):
+    rows = rows_of(tables, "repeats.csv")
+    deltas = {(row["rule"], int(row["num_samples"]), row["delta_s"]) for row in rows}
+    assert len(deltas) == 2 * 3  # one at a size, whatever K
+    by_size = {size: float(delta) for _, size, delta in deltas}
+    assert by_size[128] > by_size[256] > by_size[400]
+    own = [row for row in rows if row["num_samples"] == "400" and row["rule"] == "held_out"]
+    shares = {row["num_train"]: float(row["delta_s"]) for row in rows_of(tables, "fractions.csv")}
+    assert {float(row["delta_s"]) for row in own} == set(shares.values()) == {by_size[400]}
 
 
 def test_coverage_stands_beside_what_honest_data_would_reach_and_copies_cover_less(tables):
