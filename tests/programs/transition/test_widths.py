@@ -32,6 +32,7 @@ def make(folder, widths, model_width=WIDE):
     config.update_from_flattened_dict(
         {"control.run": False, "phases.num_bootstrap": 20, "train.num_snapshots": 3}
         | {"phases.rule": "given", "phases.delta_m": 1.0, "phases.delta_s": 1.0}
+        | {"sampler.at_least": 8, "sampler.at_most": 8}
     )
     config.model.width = model_width
     with config.unlocked():
