@@ -294,8 +294,9 @@ def capacity(rows: Rows) -> "matplotlib.figure.Figure":
         own.sort(key=lambda row: row["width"])
         value, low, high = (style.column(own, name) for name in ("critical_num_train", "low", "high"))
         place = style.column(own, "width") * 1.03 ** (index - 1.5)  # beside each other
+        color = style.PHASE_COLORS.get(turn.split()[0], _COLORS[index % 4])
         axes.errorbar(
-            place, value, [value - low, high - value], color=_COLORS[index % 4], marker=_MARKERS[index % 4],
+            place, value, [value - low, high - value], color=color, marker=_MARKERS[index % 4],
             capsize=2.5, elinewidth=1, label=turn,
         )  # fmt: skip
     style.size_axis(axes, np.array(widths), "width of the network")
