@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.runs.workdir import Workdir
 
 
@@ -121,6 +122,7 @@ class Stage:
         return time.monotonic() - self._start
 
 
+@takes_arrays
 @contextmanager
 def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) -> Iterator[Stage]:
     """A stage with its bar; prints one line when it is finished. See `Stage` for the workdir."""
@@ -134,6 +136,7 @@ def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) ->
     print(f"{name}: {total:,.0f} {unit} in {duration(seconds)}", flush=True)
 
 
+@takes_arrays
 def duration(seconds: float) -> str:
     """45 s, 3 min 20 s, 5 h 12 min."""
     if seconds == float("inf"):
@@ -146,6 +149,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
+@takes_arrays
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A plain-text table, columns right-aligned."""
     lines = [list(header), *(list(row) for row in rows)]

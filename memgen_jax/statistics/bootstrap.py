@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 
 
@@ -33,7 +34,11 @@ class Mean(NamedTuple):
 
 @takes_arrays
 def mean_interval(
-    values: Float[np.ndarray, " sample"], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    values: Float[np.ndarray, " sample"],
+    *,
+    confidence: float = 0.95,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> Mean:
     """Mean, percentile bootstrap interval and median, by the rules of this module."""
     values = values[~np.isnan(values)]

@@ -62,6 +62,7 @@ def zero_bound(trials: int, confidence: float = 0.95) -> float:
     return 1 - (1 - confidence) ** (1 / trials)
 
 
+@takes_arrays
 def student_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of independent values, such as what several trainings gave.
 

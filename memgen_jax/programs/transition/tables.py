@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs, statistics, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs.transition import real_distances, smallest_size
 from memgen_jax.programs.transition.settings import TransitionRun
 from memgen_jax.report import schema
@@ -75,8 +75,8 @@ def make_thresholds(run: TransitionRun, workdir: runs.Workdir) -> phases.Thresho
         return phases.choose_thresholds(rule, RunEvidence(run, workdir))
     except phases.NoValley as error:
         raise InputError(
-            f"{error}. Nothing is lost: the same command with {{0}}=given, {{1}}=… and {{2}}=… (or with "
-            "{0}=held_out, or {0}=paper and {3}=…) labels the samples that are there.",
+            f"{error}. Nothing is lost: the same command with {FIELD[0]}=given, {FIELD[1]}=… and {FIELD[2]}=… (or with "
+            f"{FIELD[0]}=held_out, or {FIELD[0]}=paper and {FIELD[3]}=…) labels the samples that are there.",
             "phases.rule",
             "phases.delta_m",
             "phases.delta_s",
