@@ -117,7 +117,7 @@ def read_number(name: str, value: Any, kind: type) -> Any:
             raise InputError(f"{name} has shape {value.shape}, and one number is wanted")
         return value
     if kind is not int:
-        return value
+        return bool(value) if isinstance(value, np.bool_) else value
     if not np.isfinite(value) or value != int(value):
         raise InputError(f"{name}={shown(value)} is not a whole number: give one")
     return value if isinstance(value, bool) else int(value)

@@ -34,16 +34,17 @@ def takes_arrays(function: Function) -> Function:
     if isinstance(function, type):
         function.__init__ = takes_arrays(function.__init__)  # type: ignore[misc]
         return typing.cast(Function, function)
-    asked: _Arguments | None = None
+
+    @functools.cache
+    def asked() -> "_Arguments":  # at the first call: reading annotations would be most of an import
+        return _Arguments.of(function)
 
     @functools.wraps(function)
     def taking(*args, **kwargs):
-        nonlocal asked
-        if asked is None:  # at the first call: reading annotations would be most of an import
-            asked = _Arguments.of(function)
-        args, kwargs = asked.read(args, kwargs)
+        args, kwargs = asked().read(args, kwargs)
         return function(*args, **kwargs)
 
+    taking.asked = asked  # type: ignore[attr-defined]
     return typing.cast(Function, taking)
 
 

@@ -1,5 +1,6 @@
 """What a run says while it works: a bar for each stage, durations and tables in plain text."""
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from tqdm import tqdm
 
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.runs.workdir import Workdir
 
 
@@ -139,7 +141,7 @@ def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) ->
 @takes_arrays
 def duration(seconds: float) -> str:
     """45 s, 3 min 20 s, 5 h 12 min."""
-    if seconds == float("inf"):
+    if not math.isfinite(seconds):
         return "unknown time"
     seconds = round(seconds)
     if seconds < 60:
@@ -153,5 +155,7 @@ def duration(seconds: float) -> str:
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A plain-text table, columns right-aligned."""
     lines = [list(header), *(list(row) for row in rows)]
+    if any(len(line) != len(lines[0]) for line in lines):
+        raise InputError("rows must have a cell for each of header")
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)
