@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import memgen_jax
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs import exits
 
 if TYPE_CHECKING:
@@ -230,13 +230,15 @@ def audit(argv: Sequence[str]) -> int:
     shard, merge = arguments.pop("shard", None), arguments.pop("merge", False)
     if (shard or merge) and "pipeline" in arguments:
         raise InputError(
-            "{0} and {1} are for samples that are there: draw them first, with {2} alone",
+            f"{FIELD[0]} and {FIELD[1]} are for samples that are there: draw them first, with {FIELD[2]} alone",
             *("shard", "merge", "pipeline"),
         )
     each = arguments.pop("each", False)
     if each and (shard or merge or "pipeline" in arguments):
         other = "shard" if shard else "merge" if merge else "pipeline"
-        raise InputError("{0} is for sets that are there, audited in one go; leave out {1}", "each", other)
+        raise InputError(
+            f"{FIELD[0]} is for sets that are there, audited in one go; leave out {FIELD[1]}", "each", other
+        )
     draw = drawing(arguments)
     settings = audit.AuditSettings(**arguments)
     if shard is not None:

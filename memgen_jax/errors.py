@@ -2,7 +2,11 @@
 
 import math
 import numbers
+import re
 from collections.abc import Callable, Sequence
+
+FIELD = tuple(f"\0{number}\0" for number in range(6))
+"""Places of an error's fields in its sentence: `f"{FIELD[0]} {path} is empty"`; no path and no `repr` holds a NUL."""
 
 
 class InputError(ValueError):
@@ -22,7 +26,7 @@ class InputError(ValueError):
     def __init__(self, message: str, *fields: str, value: object = None, allowed: str = ""):
         """
         Args:
-          message: the sentence; where `fields` are given, {0}, {1}, … stand for their names in it.
+          message: the sentence, with `FIELD` where the names of the `fields` stand.
         """
         self._message = message
         self.fields, self.value, self.allowed = fields, value, allowed
@@ -35,14 +39,12 @@ class InputError(ValueError):
     @classmethod
     def setting(cls, field: str, value: object, allowed: str) -> "InputError":
         """A setting with a value that it cannot have: "`field`=`value` must be `allowed`."."""
-        return cls(f"{{0}}={value!r} must be {allowed}.", field, value=value, allowed=allowed)
+        line = " ".join(repr(value).split())  # arrays have several
+        return cls(f"{FIELD[0]}={line} must be {allowed}.", field, value=value, allowed=allowed)
 
     def named(self, name: Callable[[str], str]) -> str:
         """The sentence, every setting called by `name(setting)`."""
-        sentence = self._message
-        for number, field in enumerate(self.fields):
-            sentence = sentence.replace(f"{{{number}}}", name(field))
-        return sentence
+        return re.sub("\0([0-9])\0", lambda place: name(self.fields[int(place[1])]), self._message)
 
     def and_so(self, more: str) -> "InputError":
         """The same mistake with something added to the sentence."""
@@ -85,7 +87,7 @@ def whole_numbers(name: str, values: Sequence[object]) -> tuple[int, ...]:
     for value in values:
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and value == int(value)):  # type: ignore[arg-type, operator, call-overload]
-            raise InputError(f"{{0}}={value!r} is not a whole number.", name)
+            raise InputError(f"{FIELD[0]}={value!r} is not a whole number.", name)
     return tuple(int(value) for value in values)  # type: ignore[call-overload]
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded
 
 # Values that a config can hold, and a flag can give.
@@ -49,17 +49,17 @@ class UserFunction(NamedTuple):
         if unknown:
             there = ", ".join(self.arguments) or "none"
             raise InputError(
-                f"{{0}}={self.where}: the function has no argument {unknown}; there are {there}.", field
+                f"{FIELD[0]}={self.where}: the function has no argument {unknown}; there are {there}.", field
             )
         try:
             made = self.call(*given, **arguments)
         except InputError:
             raise
         except (Exception, SystemExit) as error:  # whatever the user's code does when it is run
-            raise InputError(f"{{0}}={self.where} does not work ({reason_of(error)}).", field) from error
+            raise InputError(f"{FIELD[0]}={self.where} does not work ({reason_of(error)}).", field) from error
         if not isinstance(made, kinds):
             raise InputError(
-                f"{{0}}={self.where} gives a {type(made).__name__}, and must give {wanted}.", field
+                f"{FIELD[0]}={self.where} gives a {type(made).__name__}, and must give {wanted}.", field
             )
         return made
 
@@ -88,30 +88,32 @@ def load_function(name: str, given: int, field: str) -> UserFunction:
     place, _, function_name = name.rpartition(":")
     path = Path(os.path.abspath(expanded(place)))
     if not path.is_file():
-        raise InputError(f"{{0}}={name!r}: there is no file {path}.", field)
+        raise InputError(f"{FIELD[0]}={name!r}: there is no file {path}.", field)
     module = _run(path, field)
     call = getattr(module, function_name, None)
     if not callable(call):
         there = ", ".join(n for n, value in vars(module).items() if inspect.isfunction(value)) or "none"
         raise InputError(
-            f"{{0}}={name!r}: {path.name} has no function {function_name!r}; there are {there}.", field
+            f"{FIELD[0]}={name!r}: {path.name} has no function {function_name!r}; there are {there}.", field
         )
     parameters = list(inspect.signature(call).parameters.values())
     own = [p for p in parameters[given:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if len(parameters) < given:
         raise InputError(
-            f"{{0}}={name!r}: the function is given {given} argument, and it takes {len(parameters)}.", field
+            f"{FIELD[0]}={name!r}: the function is given {given} argument, and it takes {len(parameters)}.",
+            field,
         )
     for parameter in own:
         if parameter.default is parameter.empty:
             raise InputError(
-                f"{{0}}={name!r}: its argument {parameter.name!r} needs a default; the config may give another value.",
+                f"{FIELD[0]}={name!r}: its argument {parameter.name!r} needs a default; the config may give another "
+                "value.",
                 field,
             )
         if not isinstance(parameter.default, PLAIN):
             raise InputError(
-                f"{{0}}={name!r}: the default of {parameter.name!r} is a {type(parameter.default).__name__}, and a "
-                "config holds numbers, strings, true or false, and tuples of them.",
+                f"{FIELD[0]}={name!r}: the default of {parameter.name!r} is a {type(parameter.default).__name__}, "
+                "and a config holds numbers, strings, true or false, and tuples of them.",
                 field,
             )
     arguments = {parameter.name: parameter.default for parameter in own}
@@ -133,7 +135,7 @@ def split_call(name: str, field: str) -> tuple[str, dict[str, Any]]:
         return function, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except (SyntaxError, ValueError, AssertionError):
         raise InputError(
-            f"{{0}}={name!r}: in brackets stand keywords with plain values, as in (width=3).", field
+            f"{FIELD[0]}={name!r}: in brackets stand keywords with plain values, as in (width=3).", field
         ) from None
 
 
@@ -202,7 +204,9 @@ def _run(path: Path, field: str) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code does when it is run
-        raise InputError(f"the code of {{0}}={path} does not work ({reason_of(error)}).", field) from error
+        raise InputError(
+            f"the code of {FIELD[0]}={path} does not work ({reason_of(error)}).", field
+        ) from error
 
 
 @functools.cache

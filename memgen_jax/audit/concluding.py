@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from memgen_jax import metrics, phases, statistics
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.settings import AuditSettings
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.report import audit_page, schema
 
 # Share of the training items that may have another, not identical one within a threshold that is taken from a valley.
@@ -39,7 +39,8 @@ def choose_thresholds(
         return thresholds
     except phases.NoValley as error:
         raise InputError(
-            f"no threshold: {error}; give {{0}} with unseen real images, or {{1}} and {{2}}, or {{3}} by name",
+            f"no threshold: {error}; give {FIELD[0]} with unseen real images, or {FIELD[1]} and {FIELD[2]}, or "
+            f"{FIELD[3]} by name",
             "holdout",
             "delta_m",
             "delta_s",
@@ -134,7 +135,7 @@ def conclude(settings: AuditSettings, metric: metrics.Metric, distances: Distanc
     if settings.ratio is not None:
         if distances.train.shape[1] < 2:
             raise InputError(
-                "{0} needs the second nearest training item, which was not searched for", "ratio"
+                f"{FIELD[0]} needs the second nearest training item, which was not searched for", "ratio"
             )
         first, second = metric.unsquared(distances.train[:, :2]).T
         copies = phases.copies_by_ratio(first, second, settings.ratio)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Distances, Side, compare, side_of
 from memgen_jax.audit.concluding import Result
 from memgen_jax.audit.folder import PAGE, SETS, require_folder_of_sets, require_writable, written_in
@@ -24,7 +25,7 @@ from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.audit.writing import Sides
 from memgen_jax.data import legible
 from memgen_jax.data.sources import locate
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import write_together
 from memgen_jax.report import audit_page
 
@@ -42,6 +43,7 @@ HEADER = (
 )
 
 
+@takes_arrays
 def run_each(settings: AuditSettings, say: Callable[[str], object] = print) -> dict[str, Result]:
     """Audits every source of `settings.samples` as a set of its own.
 
@@ -58,11 +60,13 @@ def run_each(settings: AuditSettings, say: Callable[[str], object] = print) -> d
     settings = dataclasses.replace(settings, samples=tuple(named.values()))
     check(settings)
     if settings.distances is not None:
-        raise InputError("{0} holds one set that was compared; leave out {1}", "distances", "each")
+        raise InputError(
+            f"{FIELD[0]} holds one set that was compared; leave out {FIELD[1]}", "distances", "each"
+        )
     if settings.holdout is None and not settings.has_rule:
         raise InputError(
-            "several sets need thresholds that hold for all of them: give {0} with unseen real images, or {1} and {2}, "
-            "or {3} by name",
+            f"several sets need thresholds that hold for all of them: give {FIELD[0]} with unseen real images, or "
+            f"{FIELD[1]} and {FIELD[2]}, or {FIELD[3]} by name",
             *("holdout", "delta_m", "delta_s", "thresholds"),
         )
     for source in named.values():
@@ -110,11 +114,11 @@ def name_sets(sources: Sequence[str]) -> dict[str, str]:
         name = before if given else Path(plain).stem if Path(path).suffix else plain
         if name in ("", ".", "..", SETS, PAGE) or "\0" in name:
             raise InputError(
-                f"{{0}} {legible(source)} gives the set no name; write NAME={legible(path)}", "samples"
+                f"{FIELD[0]} {legible(source)} gives the set no name; write NAME={legible(path)}", "samples"
             )
         if name in named:
             raise InputError(
-                f"{{0}} {legible(source)} and {legible(named[name])} would both be called {legible(name)}; write "
+                f"{FIELD[0]} {legible(source)} and {legible(named[name])} would both be called {legible(name)}; write "
                 "NAME=PATH for each",
                 "samples",
             )

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from memgen_jax import bridges, metrics
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded
 from memgen_jax.mapped import let_go
 
@@ -27,7 +27,7 @@ def open_encoder(file: str, batch: int, memory: int | None = None) -> metrics.En
     path = expanded(file)
     if not path.is_file():
         raise InputError(
-            f"{{0}} {file}: there is no such file; give an .onnx or a TorchScript .pt", "encoder"
+            f"{FIELD[0]} {file}: there is no such file; give an .onnx or a TorchScript .pt", "encoder"
         )
     network = _network(path, path.stat().st_mtime_ns)
     return metrics.Encoder(path.name, network, min(batch, AT_ONCE), memory)
@@ -41,7 +41,8 @@ def _network(path: Path, changed: int) -> metrics.Network:
     if suffix in TORCHSCRIPT:
         return bridges.load_torchscript(path)
     raise InputError(
-        f"{{0}} {path} is neither an .onnx file nor a TorchScript one ({', '.join(TORCHSCRIPT)})", "encoder"
+        f"{FIELD[0]} {path} is neither an .onnx file nor a TorchScript one ({', '.join(TORCHSCRIPT)})",
+        "encoder",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from memgen_jax.data import legible
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import write_together
 
 LABELS, SUMMARY, PAGE, DISTANCES, SKIPPED = (
@@ -32,13 +32,14 @@ def require_writable(folder: str) -> None:
       InputError: it is a file, cannot be written in, or holds anything that no audit wrote; what is hidden aside.
     """
     if not folder:
-        raise InputError("{0} is empty; give a folder", "out")
+        raise InputError(f"{FIELD[0]} is empty; give a folder", "out")
     place = Path(folder)
     if place.exists() and not place.is_dir():
-        raise InputError(f"{{0}} {legible(folder)} is a file; give a folder", "out")
+        raise InputError(f"{FIELD[0]} {legible(folder)} is a file; give a folder", "out")
     if place.is_dir() and (theirs := _not_ours(place)):
         raise InputError(
-            f"{{0}} {legible(folder)} holds {legible(theirs)}, which no audit wrote; give another folder, or move it",
+            f"{FIELD[0]} {legible(folder)} holds {legible(theirs)}, which no audit wrote; give another folder, or "
+            "move it",
             "out",
         )
     with written_in(folder):
@@ -54,10 +55,10 @@ def require_folder_of_sets(folder: str, names: Collection[str]) -> None:
       InputError: it is a file, cannot be written in, or holds anything that no audit wrote.
     """
     if not folder:
-        raise InputError("{0} is empty; give a folder", "out")
+        raise InputError(f"{FIELD[0]} is empty; give a folder", "out")
     place = Path(folder)
     if place.exists() and not place.is_dir():
-        raise InputError(f"{{0}} {legible(folder)} is a file; give a folder", "out")
+        raise InputError(f"{FIELD[0]} {legible(folder)} is a file; give a folder", "out")
     with written_in(folder):
         place.mkdir(parents=True, exist_ok=True)
         for entry in sorted(os.listdir(place)):
@@ -68,7 +69,7 @@ def require_folder_of_sets(folder: str, names: Collection[str]) -> None:
             ours = ours or (entry == PAGE and (place / SETS).is_file() and _is_page(place / entry))
             if not ours:
                 raise InputError(
-                    f"{{0}} {legible(folder)} holds {legible(entry)}, which no audit of several sets wrote; give "
+                    f"{FIELD[0]} {legible(folder)} holds {legible(entry)}, which no audit of several sets wrote; give "
                     "another folder, or move it",
                     "out",
                 )
@@ -104,7 +105,8 @@ def written_in(folder: str) -> Iterator[None]:
     except OSError as error:
         where = error.filename or folder
         raise InputError(
-            f"cannot write {where} ({error.strerror or error}); free some room or give another {{0}}", "out"
+            f"cannot write {where} ({error.strerror or error}); free some room or give another {FIELD[0]}",
+            "out",
         ) from error
 
 

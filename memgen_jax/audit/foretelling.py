@@ -16,7 +16,7 @@ from memgen_jax.audit import budget
 from memgen_jax.audit.comparing import num_draws
 from memgen_jax.audit.settings import AuditSettings
 from memgen_jax.data import Items
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.neighbors import in_parts, rows
 
 WORTH_TELLING = 30.0  # seconds
@@ -70,7 +70,7 @@ def require_room(
         raise InputError(
             f"vectors of {sum(counts):,} items of {'×'.join(map(str, item_shape))} take {needed / 1e9:,.1f} GB in "
             f"files, for {metric.short} makes {each / 1e6:,.1f} MB of each, and {folder} has {free / 1e9:,.1f}: give "
-            "{0} to shrink images, another {1}, or set TMPDIR to a folder with room",
+            f"{FIELD[0]} to shrink images, another {FIELD[1]}, or set TMPDIR to a folder with room",
             "size",
             "metric",
         )

@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from memgen_jax import metrics
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.audit.comparing import Distances, compare, side_of
 from memgen_jax.audit.folder import require_writable, written_in
 from memgen_jax.audit.foretelling import Counts, foretell
 from memgen_jax.audit.reading import choose_metric, foresee, load
 from memgen_jax.audit.settings import AuditSettings, check
 from memgen_jax.data import Items
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded, shown, write_whole
 from memgen_jax.mapped import let_go
 
@@ -32,6 +33,7 @@ FOLDER = ".parts"  # in the output folder, until the merge
 _BLOCK = 2**26  # bytes of a set that are read at a time for its mark
 
 
+@takes_arrays
 def run_part(
     settings: AuditSettings, part: tuple[int, int], say: Callable[[str], object] = print
 ) -> Distances:
@@ -48,7 +50,9 @@ def run_part(
     if not 0 <= index < count:
         raise InputError.setting("shard", f"{index}/{count}", "i/n with i in 0..n - 1")
     if settings.distances is not None:
-        raise InputError("{0} has nothing to search for, so leave out {1}", "distances", "shard")
+        raise InputError(
+            f"{FIELD[0]} has nothing to search for, so leave out {FIELD[1]}", "distances", "shard"
+        )
     foresee(settings)
     require_writable(settings.out)
     sets = load(settings, say)
@@ -95,14 +99,16 @@ def join(
         there = (
             f"parts of {', '.join(map(str, sorted(counts)))}: keep those of one number"
             if counts
-            else "no part: run them first, with {1} i/n"
+            else f"no part: run them first, with {FIELD[1]} i/n"
         )
-        raise InputError(f"{{0}} {settings.out} holds {there}", "out", "shard")
+        raise InputError(f"{FIELD[0]} {settings.out} holds {there}", "out", "shard")
     (count,) = counts
     missing = [i for i in range(count) if not _file(settings, (i, count)).exists()]
     if missing:
         raise InputError(
-            f"{{0}} {settings.out} lacks {_named(missing, count)}: run them with {{1}}", "out", "shard"
+            f"{FIELD[0]} {settings.out} lacks {_named(missing, count)}: run them with {FIELD[1]}",
+            "out",
+            "shard",
         )
     mark = _mark(settings, metric, train, samples, holdout)
     parts = [
@@ -138,9 +144,9 @@ def _read(file: Path, mark: str, what: str) -> Mapping[str, np.ndarray]:
             part = dict(stored)
         theirs = str(part.pop("mark"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise InputError(f"{what} is damaged: run it again with {{0}}", "shard") from None
+        raise InputError(f"{what} is damaged: run it again with {FIELD[0]}", "shard") from None
     if theirs != mark:
-        raise InputError(f"{what} is of other sets or other settings: run it again with {{0}}", "shard")
+        raise InputError(f"{what} is of other sets or other settings: run it again with {FIELD[0]}", "shard")
     return part
 
 

@@ -27,9 +27,10 @@ from memgen_jax.audit.settings import AuditSettings, check, refuse_thresholds_of
 from memgen_jax.audit.stored import Compared, read_compared
 from memgen_jax.audit.writing import Sides, write, write_unlabelled
 from memgen_jax.data import Items, count_by_kind
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 
+@takes_arrays
 def run(
     settings: AuditSettings,
     say: Callable[[str], object] = print,
@@ -60,7 +61,9 @@ def run(
         refuse_thresholds_of_plain_images(settings)
         if settings.thresholds == "sscd" and compared.encoder is None:
             raise InputError(
-                "{0} sscd belong to an encoder's distances, and {1} holds others", "thresholds", "distances"
+                f"{FIELD[0]} sscd belong to an encoder's distances, and {FIELD[1]} holds others",
+                "thresholds",
+                "distances",
             )
         return conclude_and_write(settings, compared, None, say)
     sets = load(settings, say, draw)

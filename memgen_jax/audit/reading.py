@@ -24,7 +24,7 @@ from memgen_jax.data import (
     span_of_one_set,
     with_unused,
 )
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 
 class Read(NamedTuple):
@@ -180,27 +180,28 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
             few = "no item that is not in the training set" if len(items.values) == 0 else "one item"
             what = f" ({items.note})" if items.note else ""
             where = "" if place == name else f" {place}"  # of arrays at hand the name is all
-            raise InputError(f"{{0}}{where} holds {few}{what}; give at least 2", name)
+            raise InputError(f"{FIELD[0]}{where} holds {few}{what}; give at least 2", name)
         shape, expected = items.values.shape[1:], train.values.shape[1:]
         if shape == expected:
             continue
         if len(shape) == len(expected) == 3 and shape[:2] == expected[:2]:
             raise InputError(
-                f"{{0}} has {expected[2]} channels and {{1}} {shape[2]}; bring both to one kind with "
-                "{2}=1 or {2}=3",
+                f"{FIELD[0]} has {expected[2]} channels and {FIELD[1]} {shape[2]}; bring both to one kind with "
+                f"{FIELD[2]}=1 or {FIELD[2]}=3",
                 "train",
                 name,
                 "channels",
             )
         if len(shape) != 3 or len(expected) != 3:
             raise InputError(
-                f"{{0}} items are {_kind(expected)} and {{1}} items {_kind(shape)}; give sets of one kind and length",
+                f"{FIELD[0]} items are {_kind(expected)} and {FIELD[1]} items {_kind(shape)}; give sets of one kind "
+                "and length",
                 "train",
                 name,
             )
         raise InputError(
-            f"{{0}} items are {_shape(expected)} and {{1}} items {_shape(shape)}; bring images to one "
-            "size with {2}=N",
+            f"{FIELD[0]} items are {_shape(expected)} and {FIELD[1]} items {_shape(shape)}; bring images to one "
+            f"size with {FIELD[2]}=N",
             "train",
             name,
             "size",
@@ -210,8 +211,9 @@ def require_comparable(settings: AuditSettings, sets: Mapping[str, Items]) -> No
         fewest, count = phases.fewest_held_out(settings.false_positive_rate), len(sets["holdout"].values)
         if count < fewest:
             raise InputError(
-                f"{{0}} has {count} items, too few for held-out calibration at a rate of "
-                f"{settings.false_positive_rate:g}; give at least {fewest}, a larger {{1}}, or {{2}} and {{3}}",
+                f"{FIELD[0]} has {count} items, too few for held-out calibration at a rate of "
+                f"{settings.false_positive_rate:g}; give at least {fewest}, a larger {FIELD[1]}, or {FIELD[2]} and "
+                f"{FIELD[3]}",
                 "holdout",
                 "false_positive_rate",
                 "delta_m",
@@ -250,8 +252,8 @@ def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Me
     if settings.thresholds not in ("auto", "sscd"):
         if len(shape) != 3:
             raise InputError(
-                f"{{0}} {settings.thresholds} belong to images in [-1, 1], and {{1}} holds vectors: give {{2}} and "
-                "{3}, or {4}",
+                f"{FIELD[0]} {settings.thresholds} belong to images in [-1, 1], and {FIELD[1]} holds vectors: give "
+                f"{FIELD[2]} and {FIELD[3]}, or {FIELD[4]}",
                 "thresholds",
                 "train",
                 "delta_m",
@@ -262,7 +264,9 @@ def choose_metric(settings: AuditSettings, shape: tuple[int, ...]) -> metrics.Me
     if settings.orbit is not None:
         settings.orbit.require_shape(shape)
     if settings.save_pairs and len(shape) != 3:
-        raise InputError("{0} is for images, and {1} holds vectors; leave it out", "save_pairs", "train")
+        raise InputError(
+            f"{FIELD[0]} is for images, and {FIELD[1]} holds vectors; leave it out", "save_pairs", "train"
+        )
     metric.require_ready()
     return metric
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from memgen_jax import metrics, phases
 from memgen_jax.data import listed
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 METRICS = ("auto", *metrics.METRICS)
 TABLES = ("auto", *phases.PAPER, "sscd")
@@ -129,18 +129,22 @@ def check(settings: AuditSettings) -> None:
     _check_what_is_compared(settings)
     _check_places(settings)
     if (settings.delta_m is None) != (settings.delta_s is None):
-        raise InputError("only one of {0} and {1} is given; give both", "delta_m", "delta_s")
+        raise InputError(f"only one of {FIELD[0]} and {FIELD[1]} is given; give both", "delta_m", "delta_s")
     if settings.delta_m is not None and settings.delta_s is not None:
         if settings.thresholds != "auto":
-            raise InputError("{0} and {1} exclude each other; give one of them", "thresholds", "delta_m")
+            raise InputError(
+                f"{FIELD[0]} and {FIELD[1]} exclude each other; give one of them", "thresholds", "delta_m"
+            )
         phases.given(settings.delta_m, settings.delta_s)
     for name, choices in (("metric", METRICS), ("thresholds", TABLES)):
         if getattr(settings, name) not in choices:
             raise InputError.setting(name, getattr(settings, name), f"one of {', '.join(choices)}")
     if settings.encoder is not None and settings.metric != "auto":
-        raise InputError("{0} is a metric of its own; leave out {1}", "encoder", "metric")
+        raise InputError(f"{FIELD[0]} is a metric of its own; leave out {FIELD[1]}", "encoder", "metric")
     if settings.thresholds == "sscd" and settings.encoder is None and settings.distances is None:
-        raise InputError("{0} sscd belong to an encoder's distances; give {1}", "thresholds", "encoder")
+        raise InputError(
+            f"{FIELD[0]} sscd belong to an encoder's distances; give {FIELD[1]}", "thresholds", "encoder"
+        )
     for name in ("fail_above", "ratio", "false_positive_rate"):
         value = getattr(settings, name)
         if value is not None and not 0 <= value <= 1:
@@ -170,31 +174,33 @@ def _check_places(settings: AuditSettings) -> None:
     for name in ("train", "samples", "holdout"):
         for source in settings.sources(name):
             if not source:
-                raise InputError("{0} is empty; give a path", name)
+                raise InputError(f"{FIELD[0]} is empty; give a path", name)
             plain = source.startswith("tfds:")
             place = (
                 source if plain else os.path.realpath(os.path.expanduser(re.sub("^(idx|cifar):", "", source)))
             )
             if place in places:
                 if places[place][0] == name:
-                    raise InputError(f"{{0}} names {source} twice; give it once", name)
+                    raise InputError(f"{FIELD[0]} names {source} twice; give it once", name)
                 raise InputError(
-                    f"{{0}} and {{1}} are both {source}; give two different sets", places[place][0], name
+                    f"{FIELD[0]} and {FIELD[1]} are both {source}; give two different sets",
+                    places[place][0],
+                    name,
                 )
             folders = [] if plain else [str(folder) for folder in Path(place).parents]
             other = next((folder for folder in folders if folder in places), above.get(place))
             if other is not None:
                 other_name, other_source = places[other]
                 raise InputError(
-                    f"of {{0}} {other_source} and {{1}} {source} one lies inside the other, whose items it would "
-                    "share; give two different folders",
+                    f"of {FIELD[0]} {other_source} and {FIELD[1]} {source} one lies inside the other, whose items it "
+                    "would share; give two different folders",
                     other_name,
                     name,
                 )
             if out and f"{out}/".startswith(f"{place}/"):
                 raise InputError(
-                    f"{{0}} {settings.out} is {'' if out == place else 'inside '}{{1}} {source}, which the next audit "
-                    "would read with the results in it; give another folder",
+                    f"{FIELD[0]} {settings.out} is {'' if out == place else 'inside '}{FIELD[1]} {source}, which the "
+                    "next audit would read with the results in it; give another folder",
                     "out",
                     name,
                 )
@@ -209,31 +215,38 @@ def _check_what_is_compared(settings: AuditSettings) -> None:
         for name in ("train", "samples", "holdout"):
             if settings.sources(name):
                 raise InputError(
-                    "{0} labels an earlier audit again, and {1} asks for a new one; give one of them",
+                    f"{FIELD[0]} labels an earlier audit again, and {FIELD[1]} asks for a new one; give one of them",
                     "distances",
                     name,
                 )
         if settings.up_to is not None:
             raise InputError(
-                "{0} holds distances that are what they are; {1} needs the sets", "distances", "up_to"
+                f"{FIELD[0]} holds distances that are what they are; {FIELD[1]} needs the sets",
+                "distances",
+                "up_to",
             )
         if settings.encoder is not None or settings.metric != "auto":
             raise InputError(
-                "{0} holds distances that are what they are; leave out {1}",
+                f"{FIELD[0]} holds distances that are what they are; leave out {FIELD[1]}",
                 "distances",
                 "metric" if settings.encoder is None else "encoder",
             )
         if settings.save_pairs:
             raise InputError(
-                "{0} has no pictures to save; give the sets themselves for {1}", "distances", "save_pairs"
+                f"{FIELD[0]} has no pictures to save; give the sets themselves for {FIELD[1]}",
+                "distances",
+                "save_pairs",
             )
         return
     for name in ("train", "samples"):
         if not settings.sources(name):
-            raise InputError("{0} is missing; give a path, or {1} of an earlier audit", name, "distances")
+            raise InputError(
+                f"{FIELD[0]} is missing; give a path, or {FIELD[1]} of an earlier audit", name, "distances"
+            )
     if settings.skip_duplicates_check and not settings.has_rule and settings.holdout is None:
         raise InputError(
-            "{0} leaves out what tells whether a valley is a threshold: give {1}, or {2} and {3}",
+            f"{FIELD[0]} leaves out what tells whether a valley is a threshold: give {FIELD[1]}, or {FIELD[2]} and "
+            f"{FIELD[3]}",
             "skip_duplicates_check",
             "holdout",
             "delta_m",
@@ -245,7 +258,8 @@ def refuse_thresholds_of_plain_images(settings: AuditSettings) -> None:
     """Refuses named thresholds beside least distances, to which they do not belong."""
     if settings.up_to is not None and settings.orbit and settings.thresholds != "auto":
         raise InputError(
-            "{0} by name are for images as they are, and {1} makes all distances smaller: give {2}, or {3} and {4}",
+            f"{FIELD[0]} by name are for images as they are, and {FIELD[1]} makes all distances smaller: give "
+            f"{FIELD[2]}, or {FIELD[3]} and {FIELD[4]}",
             "thresholds",
             "up_to",
             "holdout",

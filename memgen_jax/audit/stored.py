@@ -13,7 +13,7 @@ import numpy as np
 from memgen_jax import metrics
 from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.folder import DISTANCES
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded
 
 
@@ -96,12 +96,12 @@ def read_compared(path: str) -> Compared:
         _require_whole(compared)
     except FileNotFoundError:
         raise InputError(
-            f"{{0}} {path}: there is no such file; an audit writes it as {DISTANCES}", "distances"
+            f"{FIELD[0]} {path}: there is no such file; an audit writes it as {DISTANCES}", "distances"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         reason = "it is no .npz, or holds Python objects" if "pickle" in reason else reason
-        raise InputError(f"{{0}} {path} is not what an audit wrote ({reason})", "distances") from None
+        raise InputError(f"{FIELD[0]} {path} is not what an audit wrote ({reason})", "distances") from None
     return compared
 
 

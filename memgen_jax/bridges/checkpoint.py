@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memgen_jax.arrays_in import as_array
+from memgen_jax.arrays_in import as_array, takes_arrays
 from memgen_jax.bridges import torch_file
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded, shown
@@ -52,6 +52,7 @@ class Checkpoint(NamedTuple):
         return f"Checkpoint(num_train={self.num_train}, item_shape={self.item_shape}, iterations={self.iterations})"
 
 
+@takes_arrays
 def read_checkpoint(path: str | os.PathLike, weights: str = "ema") -> Checkpoint:
     """Reads one file of the released sweeps `dm-am-<data>-unet<width>`.
 
@@ -137,6 +138,7 @@ def _network(options: dict[str, Any], path: Path) -> tuple[Model, tuple[int, int
     return own, item_shape
 
 
+@takes_arrays
 def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
     """K -> its file, of a folder of files K.pt.
 

@@ -20,6 +20,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.bridges.folder import Folder, read_folder
 from memgen_jax.bridges.schedule import clip_limit, prediction_of, process_of
 from memgen_jax.data.items import first_line
@@ -114,6 +115,7 @@ class Pipeline:
         return jnp.clip(jnp.moveaxis(image, 0, -1), -1.0, 1.0)
 
 
+@takes_arrays
 def load(path: epath.PathLike) -> Pipeline:
     """Loads a diffusers folder from disk; nothing is downloaded.
 

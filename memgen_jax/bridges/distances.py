@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from memgen_jax.arrays_in import require_distances
+from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.data.numpy_files import NumpyFile
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded
@@ -37,6 +37,7 @@ class ReleasedDistances(NamedTuple):
     synthetic_index: Int[np.ndarray, "sample other"]
 
 
+@takes_arrays
 def read_distances(path: str | os.PathLike) -> ReleasedDistances:
     """Reads one distance file; objects that are pickled in it, such as `args`, are left alone.
 

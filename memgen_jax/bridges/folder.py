@@ -6,6 +6,7 @@ from typing import Any
 
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 PIPELINES = {
@@ -40,6 +41,7 @@ class Folder:
         return bool(self.vae)
 
 
+@takes_arrays
 def read_folder(path: epath.PathLike) -> Folder:
     """Reads and checks the JSON files of a pipeline folder.
 

@@ -12,6 +12,8 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from memgen_jax import data
+from memgen_jax.annotations import NotNegative, Positive, Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.bridges.diffusers import Pipeline
 from memgen_jax.bridges.schedule import own_step, sampling_times
 from memgen_jax.diffusion import draw_prior
@@ -19,15 +21,16 @@ from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 
 
+@takes_arrays
 def generate(
     pipeline: Pipeline,
-    num_samples: int,
+    num_samples: Positive,
     *,
     prompts: Sequence[str] = (),
     guidance_scale: float = 7.5,
-    num_steps: int = 50,
-    seed: int = 0,
-    batch_size: int = 8,
+    num_steps: Positive = 50,
+    seed: NotNegative = 0,
+    batch_size: Positive = 8,
     advanced: Callable[[int], None] = lambda count: None,
 ) -> UInt8[np.ndarray, "sample height width channel"]:
     """Draws pictures from a pipeline.
@@ -42,8 +45,7 @@ def generate(
       batch_size: samples at a time.
       advanced: called with the number of samples just finished.
     """
-    if num_samples < 1:
-        raise InputError(f"num_samples={num_samples} must be at least 1.")
+    pipeline.check_prompts(prompts, "prompts")
     contexts = pipeline.contexts(prompts)[np.arange(num_samples) % len(prompts)] if prompts else None
     latents = sample_latents(
         pipeline,
@@ -58,8 +60,14 @@ def generate(
     return to_pictures(pipeline, latents, batch_size=batch_size)
 
 
+@takes_arrays
 def draw_items(
-    pipeline: Pipeline, num_samples: int, out: epath.PathLike, *, prompts: Sequence[str] = (), **settings: Any
+    pipeline: Pipeline,
+    num_samples: Positive,
+    out: epath.PathLike,
+    *,
+    prompts: Sequence[str] = (),
+    **settings: Any,
 ) -> data.Items:
     """Draws pictures with a bar on the terminal, keeps them in `out`/samples.npz, and names each.
 
@@ -75,15 +83,16 @@ def draw_items(
     return data.Items(images, names, f"drawn, kept in {kept}")
 
 
+@takes_arrays
 def sample_latents(
     pipeline: Pipeline,
-    num_samples: int,
+    num_samples: Positive,
     *,
     contexts: Float[np.ndarray, "sample 2 token feature"] | None = None,
     guidance_scale: float = 7.5,
-    num_steps: int = 50,
-    seed: int = 0,
-    batch_size: int = 8,
+    num_steps: Positive = 50,
+    seed: NotNegative = 0,
+    batch_size: Positive = 8,
     advanced: Callable[[int], None] = lambda count: None,
 ) -> Float[np.ndarray, " sample *item"]:
     """Draws samples in the pipeline's own space; see `generate`."""
@@ -118,10 +127,13 @@ def sample_latents(
     return _in_batches(draw, num_samples, batch_size, advanced)
 
 
+@takes_arrays
 def to_pictures(
-    pipeline: Pipeline, latents: Float[np.ndarray, " sample *item"], *, batch_size: int = 8
+    pipeline: Pipeline, latents: Some[Float[np.ndarray, " sample *item"]], *, batch_size: Positive = 8
 ) -> UInt8[np.ndarray, "sample height width channel"]:
     """Decodes samples into pictures."""
+    if latents.shape[1:] != pipeline.item_shape:
+        raise InputError(f"latents have shape {latents.shape[1:]} each, and {pipeline.item_shape} is wanted")
     decode = jax.jit(jax.vmap(pipeline.decode, in_axes=(None, 0)))
 
     def pictures(rows: np.ndarray) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases import NAMES
 
 
+@takes_arrays
 def read_prompts(path: epath.PathLike) -> tuple[list[str], list[str | None]]:
     """Reads prompts and their labels.
 

@@ -83,6 +83,7 @@ def _whole(config: Mapping[str, Any], name: str, default: int, least: int) -> in
     return int(value)
 
 
+@takes_arrays
 def process_of(name: str, config: Mapping[str, Any]) -> ScheduledDDPM:
     """The noising process that a scheduler's settings describe.
 
@@ -138,6 +139,7 @@ def _betas(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
     raise InputError(f"beta_schedule {kind!r} is not supported; supported are {', '.join(BETA_SCHEDULES)}.")
 
 
+@takes_arrays
 def prediction_of(config: Mapping[str, Any]) -> str:
     """What the network predicts, as `Process.denoised_from_output` names it."""
     kind = config.get("prediction_type", "epsilon")
@@ -177,6 +179,7 @@ def sampling_times(config: Mapping[str, Any], num_steps: int) -> np.ndarray:
     return np.maximum(np.append(steps[::-1] + 1, last), last).astype(np.float32)
 
 
+@takes_arrays
 def clip_limit(name: str, config: Mapping[str, Any]) -> float | None:
     """Where a scheduler clips the predicted item, at plus and minus this; None where it does not clip.
 
@@ -193,6 +196,7 @@ def clip_limit(name: str, config: Mapping[str, Any]) -> float | None:
     return limit
 
 
+@takes_arrays
 def own_step(name: str, config: Mapping[str, Any]) -> Step:
     """Our step for a scheduler: ancestral for DDPM's, with its variance; DDIM (eta = 0) for the others.
 

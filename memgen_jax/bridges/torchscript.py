@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from memgen_jax.errors import InputError
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.metrics.encoder import USUAL_SIDE, EncoderInput, Network, Pictures
 
 # A TorchScript file does not say how it takes pictures, so these are tried; the first that gives vectors counts. One
@@ -18,6 +19,7 @@ TRIED = (
 )
 
 
+@takes_arrays
 def load_torchscript(path: str | os.PathLike) -> Network:
     """The network of a file that `torch.jit.save` wrote, on the CPU.
 
@@ -30,12 +32,12 @@ def load_torchscript(path: str | os.PathLike) -> Network:
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"{{0}} {path} needs PyTorch: pip install torch==2.13.0", "encoder") from error
+        raise InputError(f"{FIELD[0]} {path} needs PyTorch: pip install torch==2.13.0", "encoder") from error
     try:
         module = torch.jit.load(os.fspath(path), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"{{0}} {path} is no TorchScript: save the network, not its weights alone, with "
+            f"{FIELD[0]} {path} is no TorchScript: save the network, not its weights alone, with "
             "torch.jit.script(network).save(FILE)",
             "encoder",
         ) from error
@@ -69,8 +71,8 @@ def _taken(module: Any, shape: tuple[int, ...], path: str | os.PathLike) -> Enco
             return way
         said = f"it makes an array {made.shape} of two"
     raise InputError(
-        f"{{0}} {path} makes no vectors of images {'×'.join(map(str, shape))}, neither given as bytes nor as floats "
-        f"normalised like ImageNet's ({said})",
+        f"{FIELD[0]} {path} makes no vectors of images {'×'.join(map(str, shape))}, neither given as bytes nor as "
+        f"floats normalised like ImageNet's ({said})",
         "encoder",
     )
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import ranges, room
 from memgen_jax.data.items import Account, Items, legible, listed, numbered
 from memgen_jax.data.numpy_files import Header, NumpyFile
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
 
 # What others call the items in an .npz; beside labels and statistics the first of these that is there counts.
@@ -129,12 +130,14 @@ def items_of_arrays(
     return items[0], items[1] if held_out is not None else None
 
 
+@takes_arrays
 def as_pixels(values: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     """Whole numbers in 0..255 in the shape of pictures are pixels, whatever their type; all else as it is."""
     whole = np.issubdtype(values.dtype, np.integer) and values.ndim > 2 and values.size
     return values.astype(np.uint8) if whole and 0 <= values.min() <= values.max() <= 255 else values
 
 
+@takes_arrays
 def span_at_hand(
     values: Shaped[np.ndarray, "..."], what: str, layout: str | None = None
 ) -> tuple[float, float] | None:
@@ -267,7 +270,7 @@ def _require_items(shape: tuple[int, ...], dtype: np.dtype, what: str, layout: s
         raise InputError(
             f"{what} has shape {shape}: images must be [n, height, width] or [n, height, width, channel] with 1 or 3 "
             "channels, last or first"
-            + (f", and with {{0}}={layout} it has {channels[0]}" if channels and layout else "")
+            + (f", and with {FIELD[0]}={layout} it has {channels[0]}" if channels and layout else "")
             + ("; vectors must be floats" if len(shape) == 2 else ""),
             *(("layout",) if channels and layout else ()),
         )
@@ -278,8 +281,8 @@ def _require_items(shape: tuple[int, ...], dtype: np.dtype, what: str, layout: s
         )
     if len(shape) == 4 and layout is None and {shape[1], shape[-1]} <= {1, 3} and max(shape[1:]) > 3:
         raise InputError(
-            f"{what} has shape {shape}, in which the channels may be first or last: say which with {{0}}=nchw or "
-            "{0}=nhwc",
+            f"{what} has shape {shape}, in which the channels may be first or last: say which with {FIELD[0]}=nchw or "
+            f"{FIELD[0]}=nhwc",
             "layout",
         )
     if 0 in shape:

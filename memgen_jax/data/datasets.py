@@ -11,11 +11,12 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data.items import Items
 from memgen_jax.data.sources import KINDS, of_arrays, read
 from memgen_jax.data.spread import SCALES, centre_and_spread, scaled
-from memgen_jax.errors import InputError, whole_number
+from memgen_jax.errors import FIELD, InputError, whole_number
 
 NAMED = ("digits", "circle", "gaussian_pixels")
 """Data sets that are made, not read."""
@@ -72,6 +73,7 @@ class Dataset:
         return len(self.train)
 
 
+@takes_arrays
 def decode(items: Pixels) -> Pixels:
     """Maps uint8 pixels 0..255 to float32 in [-1, 1]; items that are floats already pass as is.
 
@@ -87,6 +89,7 @@ def decode(items: Pixels) -> Pixels:
     return items.astype(np.float32) / 127.5 - 1.0
 
 
+@takes_arrays
 def encode(images: Pixels) -> Pixels:
     """Maps floats in [-1, 1] to uint8 pixels by rounding; what lies outside is clipped.
 
@@ -115,7 +118,9 @@ def digits() -> Dataset:
 
 
 @takes_arrays
-def circle(num_train: int = 60_000, num_held_out: int = 10_000, seed: int = 0) -> Dataset:
+def circle(
+    num_train: Positive = 60_000, num_held_out: NotNegative = 10_000, seed: NotNegative = 0
+) -> Dataset:
     """Points uniform on the unit circle (Pham et al. 2025, App. A), as float32 [num_train, 2].
 
     The points come one after another from `seed`, so a smaller set is a prefix of a larger one.
@@ -135,14 +140,15 @@ def circle(num_train: int = 60_000, num_held_out: int = 10_000, seed: int = 0) -
     return Dataset("circle", points(num_train, 0), points(num_held_out, 1))
 
 
+@takes_arrays
 def gaussian_pixels(
     item_shape: tuple[int, ...] = (16, 16, 1),
-    num_train: int = 100_000,
-    num_held_out: int = 10_000,
+    num_train: Positive = 100_000,
+    num_held_out: NotNegative = 10_000,
     *,
     mean: float = 0.5,
     std: float = 0.1,
-    seed: int = 0,
+    seed: NotNegative = 0,
 ) -> Dataset:
     """Independent Gaussian pixels N(mean, std²), the onset paper's data (Onset 2024, section 4).
 
@@ -163,6 +169,7 @@ def gaussian_pixels(
     return Dataset("gaussian_pixels", draw(num_train, 0), draw(num_held_out, 1), (low, high))
 
 
+@takes_arrays
 def load(
     name: str | os.PathLike,
     *,
@@ -250,6 +257,7 @@ def load(
     return Dataset(_short_name(name), train, rest, interval, items.note)
 
 
+@takes_arrays
 def set_aside(dataset: Dataset, num_held_out: int) -> Dataset:
     """A data set without held-out items, with so many of its training items set aside: as `load` does it.
 
@@ -268,7 +276,7 @@ def set_aside(dataset: Dataset, num_held_out: int) -> Dataset:
 
 def _in_units_of_spread(items: Items, held_out: Items | None, name: str) -> tuple[Items, Items | None]:
     if items.values.dtype == np.uint8:
-        raise InputError("{0}=spread applies to vectors, not to images: leave it out", "scale")
+        raise InputError(f"{FIELD[0]}=spread applies to vectors, not to images: leave it out", "scale")
     centre, spread = centre_and_spread(items.values, name)
     told = f"centred and divided by their spread, {spread:.6g}"
     note = f"{items.note}; {told}" if items.note else told

@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import archives, arrays, folders, images
 from memgen_jax.data.items import Account
 from memgen_jax.data.sources import Located, locate
 
 
+@takes_arrays
 def foresee_shape(
     source: str | os.PathLike,
     *,

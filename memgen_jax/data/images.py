@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data.items import Account, Items, legible
 from memgen_jax.data.room import blocks, converted, make_room
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
 
 if TYPE_CHECKING:
@@ -320,6 +321,7 @@ def recolour(
     return converted(images, coloured if channels == 3 else grey, shape, images.dtype, memory)
 
 
+@takes_arrays
 def in_one_colour(sets: Sequence[Items], memory: int | None = None) -> list[Items]:
     """Sets of which one is RGB: those whose greys were stored as palettes (`Items.either`) become RGB too."""
     shapes = [items.values.shape[1:] for items in sets]
@@ -327,6 +329,7 @@ def in_one_colour(sets: Sequence[Items], memory: int | None = None) -> list[Item
     return [beside(items, coloured, memory) for items in sets]
 
 
+@takes_arrays
 def beside(items: Items, item_shape: Sequence[int], memory: int | None = None) -> Items:
     """As `in_one_colour`, of a set beside items of a shape."""
     if not (items.either and len(item_shape) == 3 and item_shape[-1] == 3):
@@ -362,13 +365,13 @@ def _require_same_kind(
     if shape[:2] != expected[:2]:
         raise InputError(
             f"image {legible(name)} has {shape[0]}×{shape[1]} pixels but {legible(first[0])} has "
-            f"{expected[0]}×{expected[1]}: give {{0}}=N to crop and resize all to one square",
+            f"{expected[0]}×{expected[1]}: give {FIELD[0]}=N to crop and resize all to one square",
             "size",
         )
     if shape[2] != expected[2]:
         kind = {1: "grey", 3: "RGB"}
         raise InputError(
-            f"image {legible(name)} is {kind[shape[2]]} but {legible(first[0])} is {kind[expected[2]]}: give {{0}}=1 "
-            "or {0}=3 to bring all to one kind",
+            f"image {legible(name)} is {kind[shape[2]]} but {legible(first[0])} is {kind[expected[2]]}: give "
+            f"{FIELD[0]}=1 or {FIELD[0]}=3 to bring all to one kind",
             "channels",
         )

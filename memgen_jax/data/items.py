@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from memgen_jax.errors import InputError
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import FIELD, InputError
 
 
 class Items(NamedTuple):
@@ -50,7 +51,7 @@ class Account:
         why = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
         if not self.skip_bad:
             raise InputError(
-                f"cannot read {what}{legible(name)} ({legible(why)}): repair or remove it, or pass {{0}} to leave "
+                f"cannot read {what}{legible(name)} ({legible(why)}): repair or remove it, or pass {FIELD[0]} to leave "
                 "such files out",
                 "skip_bad",
             )
@@ -75,6 +76,7 @@ class Account:
         )
 
 
+@takes_arrays
 def with_unused(items: Items, held_out: Items | None) -> Items:
     """The items, with held-out ones that came from the same source and have no use accounted for."""
     if held_out is None:
@@ -91,6 +93,7 @@ def kind_of(name: str) -> str:
     return "other endings" if len(suffix) > 12 else suffix or "no ending"
 
 
+@takes_arrays
 def legible(name: str) -> str:
     """A name as a sentence can hold it: bytes that are no text and control characters escaped.
 
@@ -102,6 +105,7 @@ def legible(name: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: repr(found[0])[1:-1], text)
 
 
+@takes_arrays
 def listed(names: Iterable[str], most: int = 20) -> str:
     """Names in words, of many only the first.
 
@@ -114,6 +118,7 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(map(legible, known[:most])) + more
 
 
+@takes_arrays
 def count_by_kind(unread: Mapping[str, int]) -> str:
     """What was not read in words, most frequent first.
 
@@ -138,8 +143,8 @@ def joined(parts: Sequence[Items], memory: int | None = None) -> Items:
         if part.values.shape[1:] != first.values.shape[1:] or part.values.dtype != first.values.dtype:
             raise InputError(
                 f"{legible(part.names[0])} has shape {part.values.shape[1:]} and {legible(first.names[0])} "
-                f"{first.values.shape[1:]}: items of one set must be of one shape; {{0}} and {{1}} bring images to "
-                "one",
+                f"{first.values.shape[1:]}: items of one set must be of one shape; {FIELD[0]} and {FIELD[1]} bring "
+                "images to one",
                 "size",
                 "channels",
             )

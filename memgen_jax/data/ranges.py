@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from memgen_jax.errors import InputError
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import FIELD, InputError
 
 RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
 NEAR = 0.25  # a lowest value above minus this, and below 0, is neither range's: [-1, 1] reaches lower
@@ -24,6 +25,7 @@ def require_known(value_range: str | None) -> None:
         raise InputError.setting("value_range", value_range, f"one of {' or '.join(RANGES)}")
 
 
+@takes_arrays
 def decide(spans: Mapping[str, tuple[float, float]], value_range: str | None = None) -> dict[str, str]:
     """The range of each set of float images, of those in `RANGES`; a `Guess` where it was not given.
 
@@ -48,12 +50,13 @@ def decide(spans: Mapping[str, tuple[float, float]], value_range: str | None = N
             raise InputError(
                 f"the float images of {name} run from {low:g} to {high:g} and those of {signed} from "
                 f"{spans[signed][0]:g}: they may be bright ones in [-1, 1] or others in [0, 1]; say which with "
-                "{0}=-1,1, or save them as uint8 0..255",
+                f"{FIELD[0]}=-1,1, or save them as uint8 0..255",
                 "value_range",
             )
     return chosen
 
 
+@takes_arrays
 def of_one_set(
     spans: Mapping[str, tuple[float, float]], value_range: str | None = None
 ) -> tuple[float, float]:
@@ -73,7 +76,7 @@ def of_one_set(
         if signed is not None and black is not None:
             raise InputError(
                 f"the float images of {black} run from {spans[black][0]:g} and those of {signed} from "
-                f"{spans[signed][0]:g}, and both are one set: save them in one range, or say it with {{0}}",
+                f"{spans[signed][0]:g}, and both are one set: save them in one range, or say it with {FIELD[0]}",
                 "value_range",
             )
     return min(low for low, _ in spans.values()), max(high for _, high in spans.values())
@@ -83,13 +86,13 @@ def _guessed(low: float, high: float, name: str) -> str:
     if low < -1 - ROUNDING or high > 1 + ROUNDING:
         raise InputError(
             f"the float images of {name} run from {low:g} to {high:g}: save them as uint8 0..255, scale them to "
-            "[0, 1] or [-1, 1], or say their range with {0}",
+            f"[0, 1] or [-1, 1], or say their range with {FIELD[0]}",
             "value_range",
         )
     if -NEAR < low < -ROUNDING:
         raise InputError(
             f"the float images of {name} run from {low:g} to {high:g}, which is neither [0, 1] nor clearly [-1, 1]: "
-            "say which with {0}=0,1 or {0}=-1,1",
+            f"say which with {FIELD[0]}=0,1 or {FIELD[0]}=-1,1",
             "value_range",
         )
     return "0,1" if low >= -ROUNDING else "-1,1"
@@ -106,8 +109,8 @@ def require_fitting(low: float, high: float, name: str, value_range: str) -> Non
     if low >= bottom - margin and high <= top + margin and not unused:
         return
     raise InputError(
-        f"the float images of {name} run from {low:g} to {high:g}, which cannot be {{0}}={value_range}: give the range "
-        "that they have, or save them as uint8 0..255",
+        f"the float images of {name} run from {low:g} to {high:g}, which cannot be {FIELD[0]}={value_range}: give "
+        "the range that they have, or save them as uint8 0..255",
         "value_range",
     )
 

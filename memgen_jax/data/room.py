@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
 
 SHARE = 3  # a set that takes more than this part of the free memory lies in a file
@@ -77,8 +77,8 @@ def make_room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None = None
     except (OSError, OverflowError, ValueError) as error:
         raise InputError(
             f"{shape[0]:,} items of {'×'.join(map(str, shape[1:]))} take {needed / 1e9:,.1f} GB, for which there is no "
-            f"room in memory nor in {tempfile.gettempdir()} ({getattr(error, 'strerror', None) or error}): give {{0}} "
-            "to shrink images, or set TMPDIR to a folder with room",
+            f"room in memory nor in {tempfile.gettempdir()} ({getattr(error, 'strerror', None) or error}): give "
+            f"{FIELD[0]} to shrink images, or set TMPDIR to a folder with room",
             "size",
         ) from error
 

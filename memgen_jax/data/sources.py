@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from memgen_jax.annotations import Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import archives, arrays, cifar, folders, idx, images, lsun, ranges, tables, tfds
 from memgen_jax.data.items import (
     Account,
@@ -31,6 +33,7 @@ KINDS = (
 _SPLIT = re.compile(r"(train|test|validation|valid|val|dev)(?=[-_.\d]|$)", re.IGNORECASE)
 
 
+@takes_arrays
 def read(
     source: str | os.PathLike,
     *,
@@ -131,8 +134,9 @@ def read(
     return items, own
 
 
+@takes_arrays
 def of_arrays(
-    given: Sequence[np.ndarray],
+    given: Some[Sequence[np.ndarray]],
     name: str,
     *,
     size: int | None = None,
@@ -146,6 +150,7 @@ def of_arrays(
     return _fitted(items, size, channels, None), rest and _fitted(rest, size, channels, None)
 
 
+@takes_arrays
 def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Items, Items | None]:
     """`read` of several sources that are one set; held-out items of their own only where there is one source."""
     if len(sources) == 1:
@@ -172,6 +177,7 @@ def read_sets(sources: Sequence[str | os.PathLike], **options: Any) -> tuple[Ite
     return joined(images.in_one_colour(parts, memory), memory), None
 
 
+@takes_arrays
 def float_span(source: str | os.PathLike, layout: str | None = None) -> tuple[float, float] | None:
     """The lowest and highest value of a source's float images, its held-out ones too; None where it has none."""
     found = locate(os.fspath(source))

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int64
 
+from memgen_jax.annotations import Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError, whole_number
 
@@ -102,7 +103,7 @@ def paper_grid(a: int, b: int, total: int) -> tuple[int, ...]:
 
 
 @takes_arrays
-def coarse_grid(total: int, first: int = 500) -> tuple[int, ...]:
+def coarse_grid(total: int, first: Positive = 500) -> tuple[int, ...]:
     """The search that comes before A and B are known: `first`, doubling, ending at `total`.
 
     >>> from memgen_jax import data

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import idx
 from memgen_jax.data.images import stack
 from memgen_jax.data.items import Items
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded
 
 DEFAULT_DATA_DIR = "~/tensorflow_datasets"  # where tensorflow-datasets itself puts and looks for data
@@ -63,6 +64,7 @@ def split_names(name: str, data_dir: str | os.PathLike | None = None) -> list[st
     return sorted(_prepared(name, data_dir)[0].info.splits)
 
 
+@takes_arrays
 def prepare_fashion_mnist(idx_folder: str | os.PathLike, data_dir: str | os.PathLike) -> None:
     """Prepares Fashion-MNIST in `data_dir` from its four original idx files, with no network.
 
@@ -107,7 +109,7 @@ def _prepared(name: str, data_dir: str | os.PathLike | None) -> tuple[Any, Path]
     if not root.is_dir():
         raise InputError(
             f"cannot find data set {name!r}, for there is no folder {root} with prepared ones: name the one in "
-            "which tensorflow-datasets has prepared them, by {0}=FOLDER",
+            f"which tensorflow-datasets has prepared them, by {FIELD[0]}=FOLDER",
             "data_dir",
         )
     places = [info.parent for info in (root / name).glob("*/dataset_info.json")]

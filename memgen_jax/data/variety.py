@@ -6,10 +6,12 @@ import hashlib
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data.datasets import Dataset
 from memgen_jax.errors import InputError
 
 
+@takes_arrays
 def require_variety(
     train: Shaped[np.ndarray, "train ..."], held_out: Shaped[np.ndarray, "held_out ..."], name: str
 ) -> None:
@@ -33,6 +35,7 @@ def all_equal(items: Shaped[np.ndarray, "item ..."]) -> bool:
     return all(np.array_equal(item, items[0]) for item in items[1:])
 
 
+@takes_arrays
 def without_seen(dataset: Dataset) -> Dataset:
     """The data set without the held-out items that are training items, number for number; its note counts them.
 

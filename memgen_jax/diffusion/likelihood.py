@@ -17,8 +17,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from memgen_jax.annotations import Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import Denoiser, Process, Time, require_time
 from memgen_jax.errors import InputError, whole_number
@@ -48,6 +49,7 @@ class Likelihood(NamedTuple):
     solved: Bool[Array, ""]
 
 
+@takes_arrays
 def gaussian_prior(process: Process) -> Prior:
     """log N(x; 0, prior_std^2 I), the density from which sampling starts."""
 
@@ -58,6 +60,7 @@ def gaussian_prior(process: Process) -> Prior:
     return prior
 
 
+@takes_arrays
 def log_likelihood(
     x: Item,
     t: Time,
@@ -66,11 +69,11 @@ def log_likelihood(
     prior: Prior,
     *,
     divergence: str = "exact",
-    key: jax.Array | None = None,
-    num_probes: int = 1,
+    key: PRNGKeyArray | None = None,
+    num_probes: Positive = 1,
     rtol: float = 1e-5,
     atol: float = 1e-5,
-    max_steps: int = 4096,
+    max_steps: Positive = 4096,
 ) -> Likelihood:
     """log p(x, t) for one item; `vmap` over items.
 

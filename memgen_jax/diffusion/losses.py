@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import Process
 from memgen_jax.shapes import Scalar
 
 
+@takes_arrays
 def denoising_loss(
     network: Callable[[jax.Array, jax.Array], jax.Array],
     process: Process,

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from memgen_jax.arrays_in import as_number
+from memgen_jax.arrays_in import as_number, takes_arrays
 from memgen_jax.errors import InputError, whole_number
 from memgen_jax.shapes import Scalar
 
@@ -134,6 +134,7 @@ def require_time(t: Time, process: Process) -> None:
         raise InputError.setting("t", float(t), f"in (0, {process.t_max:g}]")
 
 
+@takes_arrays
 def denoiser_from_network(
     network: Callable[[jax.Array, jax.Array], jax.Array], process: Process, prediction: str
 ) -> Denoiser:
@@ -165,6 +166,7 @@ class Clipped:
         return jnp.clip(denoised, self.low, self.high)
 
 
+@takes_arrays
 def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Clipped:
     """The denoiser with its answer clipped to the data's range, as Ho et al. 2020 sample.
 

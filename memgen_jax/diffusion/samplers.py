@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion.processes import DDPM, Clipped, Denoiser, Process
@@ -38,8 +38,9 @@ CALLS = {"heun": 2}
 _RHO = 7  # Karras et al. 2022, Table 1
 
 
+@takes_arrays
 def ddim_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     x: Float[Array, "*item"],
     t: Scalar,
     u: Scalar,
@@ -73,8 +74,9 @@ def ddim_step(
     return mean + jnp.sqrt(variance) * jax.random.normal(key, x.shape, x.dtype)
 
 
+@takes_arrays
 def ancestral_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     x: Float[Array, "*item"],
     t: Scalar,
     u: Scalar,
@@ -103,8 +105,9 @@ def ancestral_step(
     return mean + jnp.sqrt(spread) * jax.random.normal(key, x.shape, x.dtype)
 
 
+@takes_arrays
 def euler_maruyama_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     x: Float[Array, "*item"],
     t: Scalar,
     u: Scalar,
@@ -123,8 +126,9 @@ def euler_maruyama_step(
     return mean + spread * jax.random.normal(key, x.shape, x.dtype)
 
 
+@takes_arrays
 def probability_flow_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     x: Float[Array, "*item"],
     t: Scalar,
     u: Scalar,
@@ -138,8 +142,9 @@ def probability_flow_step(
     return x - velocity * (t - u)
 
 
+@takes_arrays
 def heun_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     x: Float[Array, "*item"],
     t: Scalar,
     u: Scalar,
@@ -180,8 +185,9 @@ class Multistep(NamedTuple):
     log_ratio: Scalar
 
 
+@takes_arrays
 def dpm_solver_step(
-    key: jax.Array,
+    key: PRNGKeyArray,
     place: Multistep,
     t: Scalar,
     u: Scalar,
@@ -209,23 +215,27 @@ def dpm_solver_step(
     return Multistep(x, denoised, log_ratio.astype(x.dtype))
 
 
+@takes_arrays
 def begin(step: Step, x: Float[Array, "*item"]) -> Any:
     """The place at which a walk of `step` starts: x itself, or x with an empty memory."""
     return Multistep(x, jnp.zeros_like(x), jnp.full((), -jnp.inf, x.dtype)) if step is dpm_solver_step else x
 
 
-def item_of(place: Any) -> jax.Array:
+@takes_arrays
+def item_of(place: jax.Array | Multistep) -> jax.Array:
     """The item x of a place; batched places give batched items."""
     return place.x if isinstance(place, Multistep) else place
 
 
-def transition_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
+@takes_arrays
+def transition_variance(process: Process, t: Scalar, u: Scalar) -> Scalar:
     """Variance of x_t given x_u, u < t: s_t^2 - (m_t / m_u)^2 s_u^2 (DDPM: beta_t)."""
     ratio = process.mean_coefficient(t) / process.mean_coefficient(u)
     return jnp.maximum(process.std(t) ** 2 - ratio**2 * process.std(u) ** 2, 0.0)
 
 
-def posterior_variance(process: Process, t: jax.Array, u: jax.Array) -> Scalar:
+@takes_arrays
+def posterior_variance(process: Process, t: Scalar, u: Scalar) -> Scalar:
     """Variance of x_u given x_t and x_0: (s_u / s_t)^2 times the transition variance (DDPM: beta_tilde)."""
     return process.std(u) ** 2 / process.std(t) ** 2 * transition_variance(process, t, u)
 
@@ -327,11 +337,12 @@ def _karras_times(process: Process, num_steps: int) -> np.ndarray:
     return times
 
 
+@takes_arrays
 def advance(
-    key: jax.Array,
+    key: PRNGKeyArray,
     place: Any,
     times: Float[Array, " steps_plus_1"],
-    first_step: jax.Array | int,
+    first_step: Integer[Array, ""] | int,
     step: Step,
     denoiser: Denoiser,
     process: Process,
@@ -359,7 +370,7 @@ def advance(
 
 
 @takes_arrays
-def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) -> jax.Array:
+def draw_prior(key: PRNGKeyArray, item_shape: tuple[int, ...], process: Process) -> jax.Array:
     """The starting point of one item: N(0, prior_std^2 I), float32."""
     # Steps are numbered from 0, so the largest number cannot collide with a step's.
     key = jax.random.fold_in(key, np.uint32(2**32 - 1))
@@ -368,7 +379,7 @@ def draw_prior(key: jax.Array, item_shape: tuple[int, ...], process: Process) ->
 
 @takes_arrays
 def sample(
-    key: jax.Array,
+    key: PRNGKeyArray,
     denoiser: Denoiser,
     process: Process,
     step: Step,

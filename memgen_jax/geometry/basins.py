@@ -17,8 +17,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import DDPM, Denoiser, Process, advance, ddim_step
 from memgen_jax.errors import InputError
 from memgen_jax.metrics import PairDistance, euclidean
@@ -52,7 +54,8 @@ class Basin(NamedTuple):
     distance: Float[Array, "level copy"]
 
 
-def default_levels(process: Process, count: int = 20) -> Float[np.ndarray, " level"]:
+@takes_arrays
+def default_levels(process: Process, count: Positive = 20) -> Float[np.ndarray, " level"]:
     """Fractions 1/count, 2/count, ..., 1 of the process's largest time (App. C: 0.05, 0.10, ..., 1)."""
     if count < 1:
         raise InputError(f"levels={count} must be at least 1.")
@@ -71,14 +74,15 @@ def return_times(process: Process, t: Scalar, num_steps: int) -> Float[Array, " 
     return jnp.ceil(times - 1e-3) if isinstance(process, DDPM) else times
 
 
+@takes_arrays
 def go_and_return(
-    key: jax.Array,
+    key: PRNGKeyArray,
     clean: Float[Array, "*item"],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    num_steps: int = STEPS,
+    num_steps: Positive = STEPS,
 ) -> tuple[Float[Array, "*item"], Float[Array, "*item"]]:
     """Noises one copy of a sample to level t and brings it back.
 
@@ -121,8 +125,8 @@ class Basins:
     levels: Float[Array, " level"]
     delta: float
     distance: PairDistance = euclidean
-    copies: int = COPIES
-    num_steps: int = STEPS
+    copies: Positive = COPIES
+    num_steps: Positive = STEPS
     required: float = REQUIRED
     levels_at_once: int | None = None
 
@@ -137,7 +141,7 @@ class Basins:
         if not 0 < self.required <= 1:
             raise InputError.setting("required", self.required, "a share of the copies, in (0, 1]")
 
-    def __call__(self, key: jax.Array, clean: Float[Array, "*item"]) -> Basin:
+    def __call__(self, key: PRNGKeyArray, clean: Float[Array, "*item"]) -> Basin:
         """Scans all levels of one sample.
 
         Args:
@@ -160,7 +164,7 @@ class Basins:
         radius = basin_radius(key, clean, t_c, self.process, copies=self.copies)
         return Basin(t_c, radius, log_volume(radius, clean.size), recovered, distances)
 
-    def bisect(self, key: jax.Array, clean: Float[Array, "*item"]) -> tuple[Scalar, Scalar, Scalar]:
+    def bisect(self, key: PRNGKeyArray, clean: Float[Array, "*item"]) -> tuple[Scalar, Scalar, Scalar]:
         """The same critical time from log2(levels) probes instead of all levels, without the curve.
 
         Equal to the scan, probe by probe the same noise, where recovery is monotone: every level below the
@@ -189,7 +193,7 @@ class Basins:
         return t_c, radius, log_volume(radius, clean.size)
 
     def return_distances(
-        self, key: jax.Array, clean: Float[Array, "*item"], t: Scalar
+        self, key: PRNGKeyArray, clean: Float[Array, "*item"], t: Scalar
     ) -> Float[Array, " copy"]:
         """How far from the sample its copies come back from level t; copy i is noised with fold_in(key, i)."""
 
@@ -206,18 +210,20 @@ def holds(recovered: Float[Array, "*level"], required: float = REQUIRED) -> Bool
     return recovered >= required - 1e-6
 
 
+@takes_arrays
 def critical_time(levels: Float[Array, " level"], held: Bool[Array, " level"]) -> Scalar:
     """The last level before the first that does not hold; 0 if that is the first, the last if none is."""
     return _level_number(levels, jnp.sum(jnp.cumprod(held.astype(jnp.int32))))
 
 
+@takes_arrays
 def basin_radius(
-    key: jax.Array,
+    key: PRNGKeyArray,
     clean: Float[Array, "*item"],
     t: Scalar,
     process: Process,
     *,
-    copies: int = COPIES,
+    copies: Positive = COPIES,
 ) -> Scalar:
     """|x - x_t| averaged over `copies` draws of noise that the recovery did not use; 0 at t = 0."""
     key = jax.random.fold_in(key, _RADIUS)
@@ -229,7 +235,8 @@ def basin_radius(
     return jnp.where(t > 0, jnp.mean(jax.vmap(one)(jnp.arange(copies))), 0.0)
 
 
-def log_volume(radius: Scalar, dim: int) -> Scalar:
+@takes_arrays
+def log_volume(radius: Scalar, dim: Positive) -> Scalar:
     """Logarithm of the volume of a ball in `dim` dimensions; -inf at radius 0.
 
     log V = (N/2) log pi + N log r - lgamma(N/2 + 1). The constant is taken in float64.

@@ -18,8 +18,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from memgen_jax.annotations import Positive, Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
@@ -50,13 +52,14 @@ def flat_map(denoiser: Denoiser, t: Scalar, item_shape: tuple[int, ...]) -> Call
     return lambda flat: denoiser(flat.reshape(item_shape), t).reshape(-1)
 
 
+@takes_arrays
 def curvature_matrix(
-    clean: Float[Array, "*item"],
+    clean: Some[Float[Array, "*item"]],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    columns_per_chunk: int | None = None,
+    columns_per_chunk: Positive | None = None,
 ) -> Float[Array, "dim dim"]:
     """A = I - m dD/dx at (m(t) clean, t), in full.
 
@@ -82,13 +85,14 @@ def curvature_matrix(
     return columns.T
 
 
+@takes_arrays
 def spectrum(
-    clean: Float[Array, "*item"],
+    clean: Some[Float[Array, "*item"]],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    columns_per_chunk: int | None = None,
+    columns_per_chunk: Positive | None = None,
 ) -> Spectrum:
     """Singular values and eigenvalues of the full curvature matrix. Args: as for `curvature_matrix`."""
     matrix = curvature_matrix(clean, t, denoiser, process, columns_per_chunk=columns_per_chunk)
@@ -105,6 +109,7 @@ def spectrum(
     )
 
 
+@takes_arrays
 def scaled_score(clean: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process) -> Scalar:
     """s^2 |score|^2 at (m(t) clean, t) = |m (D - clean)|^2 / s^2."""
     mean = process.mean_coefficient(t)
@@ -112,14 +117,15 @@ def scaled_score(clean: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, pr
     return jnp.sum(offset**2) / process.std(t) ** 2
 
 
+@takes_arrays
 def sharpness(
-    key: jax.Array,
+    key: PRNGKeyArray,
     clean: Float[Array, "*item"],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    draws: int = 8,
+    draws: Positive = 8,
 ) -> Float[Array, " draw"]:
     """s^6 |H score|^2 / N at noised copies of the sample, H the Jacobian of the score.
 
@@ -140,8 +146,9 @@ def sharpness(
     return jax.vmap(one)(jnp.arange(draws))
 
 
+@takes_arrays
 def flipd(
-    trace: Float[np.ndarray, "*item"], scaled_score: Float[np.ndarray, "*item"], dim: int
+    trace: Float[np.ndarray, "*item"], scaled_score: Float[np.ndarray, "*item"], dim: Positive
 ) -> Float[np.ndarray, "*item"]:
     """Local intrinsic dimension N + s^2 (tr J + |score|^2) = N - tr A + s^2 |score|^2.
 
@@ -150,6 +157,7 @@ def flipd(
     return np.asarray(dim - trace + scaled_score)
 
 
+@takes_arrays
 def near_zero(
     singular_values: Float[np.ndarray, "*item dim"], cut: float = NEAR_ZERO
 ) -> Int[np.ndarray, "*item"]:
@@ -163,7 +171,8 @@ def near_zero(
     return np.asarray(np.sum(singular_values < cut, axis=-1))
 
 
-def local_dimension(singular_values: Float[np.ndarray, "*item dim"]) -> Int[np.ndarray, "*item"]:
+@takes_arrays
+def local_dimension(singular_values: Some[Float[np.ndarray, "*item dim"]]) -> Int[np.ndarray, "*item"]:
     """Number of singular values of A below the largest gap between neighbours of the sorted spectrum.
 
     A value 0 is set before the smallest and a value 1 after the largest, so that a point attractor (all
@@ -181,7 +190,8 @@ def local_dimension(singular_values: Float[np.ndarray, "*item dim"]) -> Int[np.n
     return np.asarray(np.argmax(gaps, axis=-1))
 
 
-def log_determinant(singular_values: Float[np.ndarray, "*item dim"]) -> Float[np.ndarray, "*item"]:
+@takes_arrays
+def log_determinant(singular_values: Some[Float[np.ndarray, "*item dim"]]) -> Float[np.ndarray, "*item"]:
     """log |det A|, the sum of the logarithms of the singular values, in float64.
 
     Values under float32's resolution of the matrix, N eps times the largest, are rounding: they count as
@@ -193,9 +203,10 @@ def log_determinant(singular_values: Float[np.ndarray, "*item dim"]) -> Float[np
     return np.asarray(np.sum(np.log(np.maximum(values, floor)), axis=-1))
 
 
+@takes_arrays
 def columns_within(
-    memory_budget: int,
-    clean: Float[Array, "*item"],
+    memory_budget: Positive,
+    clean: Some[Float[Array, "*item"]],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,

@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
 
 
+@takes_arrays
 def potential_gradient(
     x: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process
 ) -> Float[Array, "*item"]:
@@ -23,6 +26,7 @@ def potential_gradient(
     return process.drift(x, t) - process.diffusion(t) ** 2 * score
 
 
+@takes_arrays
 def energy_gap(
     clean: Float[Array, "*item"],
     reference: Float[Array, "*item"],
@@ -30,7 +34,7 @@ def energy_gap(
     denoiser: Denoiser,
     process: Process,
     *,
-    points: int = 65,
+    points: Positive = 65,
 ) -> tuple[Scalar, Float[Array, " point"]]:
     """u(reference) - u(clean) along the arc x(a) = cos(a) clean + sin(a) reference, a in [0, pi/2].
 

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from memgen_jax.annotations import NotNegative, Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Denoiser, Process
 from memgen_jax.errors import InputError
 from memgen_jax.geometry.curvature import flat_map
@@ -48,6 +50,7 @@ class Trace(NamedTuple):
     standard_error: Scalar
 
 
+@takes_arrays
 def slope_products(
     clean: Float[Array, "*item"], t: Scalar, denoiser: Denoiser, process: Process
 ) -> tuple[Product, Product]:
@@ -60,16 +63,17 @@ def slope_products(
     return (lambda v: mean * push(v)), (lambda u: mean * pull(u)[0])
 
 
+@takes_arrays
 def top_singular(
-    key: jax.Array,
+    key: PRNGKeyArray,
     product: Product,
     transpose: Product,
-    dim: int,
-    rank: int,
+    dim: Positive,
+    rank: Positive,
     *,
-    oversample: int = 8,
-    iterations: int = 8,
-    columns_at_once: int | None = None,
+    oversample: NotNegative = 8,
+    iterations: NotNegative = 8,
+    columns_at_once: Positive | None = None,
 ) -> TopSingular:
     """The `rank` largest singular values of a square matrix that is given by its products.
 
@@ -92,17 +96,18 @@ def top_singular(
     return TopSingular(values[:rank], basis @ rotation.T[:, :rank])
 
 
+@takes_arrays
 def flat_directions(
-    key: jax.Array,
+    key: PRNGKeyArray,
     clean: Float[Array, "*item"],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    rank: int,
-    oversample: int = 8,
-    iterations: int = 8,
-    columns_at_once: int | None = None,
+    rank: Positive,
+    oversample: NotNegative = 8,
+    iterations: NotNegative = 8,
+    columns_at_once: Positive | None = None,
 ) -> FlatDirections:
     """The near-zero end of A's spectrum by randomised subspace iteration with jvp and vjp.
 
@@ -123,14 +128,15 @@ def flat_directions(
     return FlatDirections(slopes, jnp.linalg.svd(curved, compute_uv=False)[::-1])
 
 
-def _over_columns(product: Product, columns_at_once: int | None) -> Product:
+def _over_columns(product: Product, columns_at_once: Positive | None) -> Product:
     """Multiplies every column of a matrix, `columns_at_once` together."""
     if columns_at_once is None:
         return jax.vmap(product, 1, 1)
     return lambda matrix: jax.lax.map(product, matrix.T, batch_size=columns_at_once).T
 
 
-def trace(key: jax.Array, product: Product, dim: int, *, probes: int = 32) -> Trace:
+@takes_arrays
+def trace(key: PRNGKeyArray, product: Product, dim: Positive, *, probes: Positive = 32) -> Trace:
     """Hutchinson's estimate of a trace: the mean of z . (M z) over Rademacher probes z, one at a time.
 
     Probe i is drawn from fold_in(key, i). For a symmetric M the variance of one probe is twice the sum of
@@ -147,14 +153,15 @@ def trace(key: jax.Array, product: Product, dim: int, *, probes: int = 32) -> Tr
     return Trace(jnp.mean(values), jnp.std(values, ddof=1) / probes**0.5)
 
 
+@takes_arrays
 def curvature_trace(
-    key: jax.Array,
+    key: PRNGKeyArray,
     clean: Float[Array, "*item"],
     t: Scalar,
     denoiser: Denoiser,
     process: Process,
     *,
-    probes: int = 32,
+    probes: Positive = 32,
 ) -> Trace:
     """tr A = N - m tr dD/dx with its standard error, by one jvp a probe."""
     push, _ = slope_products(clean, t, denoiser, process)

@@ -13,6 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
+
 AT_PATTERN = 0
 """Kind of an attractor at a memory: recall."""
 OFF_PATTERNS = 1
@@ -36,11 +39,12 @@ class Attractor(NamedTuple):
     stiffness: Float[Array, " dim"]
 
 
+@takes_arrays
 def descend(
     retrieval: Callable[[jax.Array], jax.Array],
     x: Float[Array, " dim"],
     *,
-    max_steps: int = 100,
+    max_steps: Positive = 100,
     max_length: float = 0.1,
     tolerance: float = 1e-5,
 ) -> Attractor:
@@ -98,6 +102,7 @@ class Minima(NamedTuple):
     unsettled: int
 
 
+@takes_arrays
 def distinct_minima(attractors: Attractor, merge_distance: float) -> Minima:
     """Gathers the ends of many descents (leading axis: starts) into distinct minima.
 
@@ -119,6 +124,7 @@ def distinct_minima(attractors: Attractor, merge_distance: float) -> Minima:
     return Minima(points[found], stiffness[found], np.array(counts, int), len(points) - len(settled))
 
 
+@takes_arrays
 def kind_of_attractor(
     x: Float[np.ndarray, "point dim"],
     stiffness: Float[np.ndarray, "point dim"],

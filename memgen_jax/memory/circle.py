@@ -16,6 +16,7 @@ import numpy as np
 from jax.scipy.special import i0e, i1e
 from jaxtyping import Array, Float, Float64
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.memory.energy import require_temperature
 from memgen_jax.shapes import Scalar
@@ -24,6 +25,7 @@ Point = Float[Array, "2"]
 Number = Scalar | float
 
 
+@takes_arrays
 def circle_energy(x: Point, beta: Number) -> Scalar:
     """E(R) = R^2 + 1 - log I_0(2 beta R) / beta, which tends to (R - 1)^2 (Pham et al. 2025, Eq. 13)."""
     require_temperature(beta)
@@ -31,11 +33,13 @@ def circle_energy(x: Point, beta: Number) -> Scalar:
     return (radius - 1) ** 2 - jnp.log(i0e(2 * beta * radius)) / beta
 
 
+@takes_arrays
 def circle_log_density(x: Point, beta: Number) -> Scalar:
     """log p(x), normalised over the plane: log(beta / pi) - beta E(R)."""
     return jnp.log(beta / np.pi) - beta * circle_energy(x, beta)
 
 
+@takes_arrays
 def circle_score(x: Point, beta: Number) -> Point:
     """grad log p = 2 beta (I_1(2 beta R) / I_0(2 beta R) - R) x / R, which is 0 at R = 0.
 
@@ -49,6 +53,7 @@ def circle_score(x: Point, beta: Number) -> Point:
     return 2 * beta * (circle_denoised(x, beta) - x)
 
 
+@takes_arrays
 def circle_denoised(x: Point, beta: Number) -> Point:
     """The memory's answer E[y | x] = I_1(2 beta R) / I_0(2 beta R) x / R: the exact denoiser."""
     require_temperature(beta)
@@ -59,6 +64,7 @@ def circle_denoised(x: Point, beta: Number) -> Point:
     return quotient * x
 
 
+@takes_arrays
 def ring_radius(beta: Float64[np.ndarray, "*grid"] | float) -> Float64[np.ndarray, "*grid"]:
     """R*(beta), the radius of the ring of minima: R* = I_1(2 beta R*) / I_0(2 beta R*).
 

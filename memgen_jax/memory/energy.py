@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.annotations import Positive
 from memgen_jax.arrays_in import as_number, takes_arrays
 from memgen_jax.diffusion.processes import Denoiser, Process, require_time
 from memgen_jax.errors import InputError
@@ -63,7 +64,7 @@ class _Tiles(NamedTuple):
 
 @takes_arrays
 def posterior(
-    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
+    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: Positive = TILE
 ) -> Posterior:
     """What the memory answers to a query at inverse temperature beta (Pham et al. 2025, Eq. 7).
 
@@ -83,7 +84,7 @@ def posterior(
 
 @takes_arrays
 def exact_denoiser(
-    patterns: Patterns, process: Process, *, num_valid: Count = None, tile: int = TILE
+    patterns: Patterns, process: Process, *, num_valid: Count = None, tile: Positive = TILE
 ) -> Denoiser:
     """E[x_0 | x_t] when x_0 is one of the patterns: the perfect memorizer, as a `Denoiser`.
 
@@ -108,7 +109,13 @@ def exact_denoiser(
 
 @takes_arrays
 def log_density(
-    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item,
+    patterns: Patterns,
+    t: Number,
+    process: Process,
+    *,
+    num_valid: Count = None,
+    tile: Positive = TILE,
 ) -> Scalar:
     """log p(x, t) of the noised empirical distribution, normalised (Pham et al. 2025, Eq. 5)."""
     query, beta = _as_memory(x, t, process)
@@ -119,7 +126,13 @@ def log_density(
 
 @takes_arrays
 def energy_dm(
-    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item,
+    patterns: Patterns,
+    t: Number,
+    process: Process,
+    *,
+    num_valid: Count = None,
+    tile: Positive = TILE,
 ) -> Scalar:
     """E_DM(x, t) = -2 s^2 log sum_mu exp(-|x - m xi^mu|^2 / (2 s^2)) (Pham et al. 2025, Eq. 6)."""
     query, beta = _as_memory(x, t, process)
@@ -129,7 +142,7 @@ def energy_dm(
 
 @takes_arrays
 def energy_am(
-    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: int = TILE
+    x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None, tile: Positive = TILE
 ) -> Scalar:
     """E_AM(x) = -log(sum_mu exp(-beta |x - xi^mu|^2)) / beta (Pham et al. 2025, Eq. 7).
 
@@ -144,7 +157,13 @@ def energy_am(
 
 @takes_arrays
 def exact_score(
-    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item,
+    patterns: Patterns,
+    t: Number,
+    process: Process,
+    *,
+    num_valid: Count = None,
+    tile: Positive = TILE,
 ) -> Item:
     """grad log p(x, t) = (m sum_mu w_mu xi^mu - x) / s^2, the gradient of `log_density`.
 
@@ -161,7 +180,13 @@ def exact_score(
 
 @takes_arrays
 def exact_jacobian(
-    x: Item, patterns: Patterns, t: Number, process: Process, *, num_valid: Count = None, tile: int = TILE
+    x: Item,
+    patterns: Patterns,
+    t: Number,
+    process: Process,
+    *,
+    num_valid: Count = None,
+    tile: Positive = TILE,
 ) -> Float[Array, "dim dim"]:
     """Jacobian of the exact score, (m^2 Cov_w(xi) / s^2 - I) / s^2, of the flattened item.
 

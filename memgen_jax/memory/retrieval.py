@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.memory.energy import Count, Item, Number, Patterns, posterior
 
 
@@ -27,11 +29,13 @@ class Retrieval(NamedTuple):
     settled: Bool[Array, ""]
 
 
+@takes_arrays
 def retrieve_once(x: Item, patterns: Patterns, beta: Number, *, num_valid: Count = None) -> Item:
     """One step of the memory: the mean of the patterns under softmax(-beta |x - xi|^2)."""
     return posterior(x, patterns, beta, num_valid=num_valid).mean
 
 
+@takes_arrays
 def retrieve(
     x: Item,
     patterns: Patterns,
@@ -39,7 +43,7 @@ def retrieve(
     *,
     num_valid: Count = None,
     tolerance: float = 1e-6,
-    max_steps: int = 1000,
+    max_steps: Positive = 1000,
 ) -> Retrieval:
     """Repeats `retrieve_once` until a step is shorter than `tolerance`, or `max_steps` are taken.
 

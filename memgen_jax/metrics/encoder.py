@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped, UInt8
 from tqdm import tqdm
 
 from memgen_jax.data import room
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
 
@@ -65,7 +65,11 @@ class Encoder(Metric):
           InputError: the items are vectors, or the network does not make one vector of each such picture.
         """
         if len(item_shape) != 3:
-            raise InputError("{0} takes images, and these items are vectors; use {1} l2", "encoder", "metric")
+            raise InputError(
+                f"{FIELD[0]} takes images, and these items are vectors; use {FIELD[1]} l2",
+                "encoder",
+                "metric",
+            )
         if self.network is not None:
             self._unit(_noise(tuple(item_shape)))
 
@@ -99,14 +103,14 @@ class Encoder(Metric):
         made = np.asarray(self.network(items), np.float32)
         if made.ndim != 2 or len(made) != len(items):
             raise InputError(
-                f"{{0}} {self.file} makes an array {made.shape} of {len(items)} images; it must make one vector "
+                f"{FIELD[0]} {self.file} makes an array {made.shape} of {len(items)} images; it must make one vector "
                 "of each",
                 "encoder",
             )
         length = np.linalg.norm(made, axis=1, keepdims=True)
         if not (np.isfinite(made).all() and length.all()):
             raise InputError(
-                f"{{0}} {self.file} makes vectors of zeros, NaN or infinity, which cannot be compared",
+                f"{FIELD[0]} {self.file} makes vectors of zeros, NaN or infinity, which cannot be compared",
                 "encoder",
             )
         return made / length
@@ -150,7 +154,9 @@ class EncoderInput(NamedTuple):
           InputError: coloured pictures for a network of grey ones.
         """
         if self.channels == 1 and pictures.shape[-1] == 3:
-            raise InputError("{0} takes grey images, and these are RGB; give {1}=1", "encoder", "channels")
+            raise InputError(
+                f"{FIELD[0]} takes grey images, and these are RGB; give {FIELD[1]}=1", "encoder", "channels"
+            )
         pictures = _resized(pictures, self.side)
         if self.channels == 3:
             pictures = np.broadcast_to(pictures, (*pictures.shape[:3], 3))

@@ -24,6 +24,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Float32, Shaped
 from tqdm import tqdm
 
+from memgen_jax.annotations import FloatName, Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric, PairDistance
@@ -70,7 +72,7 @@ class Lpips(Metric):
     short: ClassVar[str] = "LPIPS"
     squared: ClassVar[bool] = True
     resize: ClassVar[str] = "nearest_exact"
-    batch: int = 64
+    batch: Positive = 64
     dtype: str = "float32"
     memory: int | None = None
 
@@ -164,11 +166,12 @@ def count_features(trunk: nn.Module, height: int, width: int, used: tuple[int, .
     return sum(math.prod(own.shape[:2]) * channels for own, channels in zip(maps, used, strict=True))
 
 
+@takes_arrays
 def lpips_embedding(
     images: Shaped[np.ndarray | Array, "item height width channel"],
     *,
-    batch: int = 64,
-    dtype: str = "float32",
+    batch: Positive = 64,
+    dtype: FloatName = "float32",
     resize: str = "nearest_exact",
     memory: int | None = None,
     progress: str | None = None,
@@ -259,11 +262,12 @@ def embedded(
     return out
 
 
+@takes_arrays
 def lpips_distance(
     first: Shaped[np.ndarray | Array, "item height width channel"],
     second: Shaped[np.ndarray | Array, "item height width channel"],
     *,
-    batch: int = 64,
+    batch: Positive = 64,
     resize: str = "nearest_exact",
 ) -> Float32[np.ndarray, " item"]:
     """LPIPS of pairs of images, row by row; arguments as `lpips_embedding`'s."""
@@ -292,6 +296,7 @@ def _make_room(shape: tuple[int, int], dtype: np.dtype, most: int) -> np.ndarray
         return np.memmap(file, dtype, "r+", shape=shape)
 
 
+@takes_arrays
 def check_picture_shape(height: int, width: int, channels: int) -> None:
     """Refuses pictures that are too small for AlexNet, or of another number of channels than 1 and 3."""
     if min(height, width) < SMALLEST_SIDE:
@@ -328,6 +333,7 @@ def _of_picture(resize: str) -> EmbedPicture:
     return functools.partial(embed_picture, resize=resize)
 
 
+@takes_arrays
 def embed_picture(
     weights: Any, image: Shaped[Array, "height width channel"], resize: str = "nearest_exact"
 ) -> Float[Array, " feature"]:

@@ -3,6 +3,8 @@
 from typing import Literal, get_args
 
 from memgen_jax import user_code
+from memgen_jax.annotations import FloatName, Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.lpips import Lpips, LpipsBilinear
 from memgen_jax.metrics.metric import Metric
@@ -15,12 +17,13 @@ METRICS: tuple[str, ...] = get_args(MetricName)
 """The names as a tuple."""
 
 
+@takes_arrays
 def make_metric(
     name: str,
     item_shape: tuple[int, ...],
     *,
-    batch: int = 64,
-    dtype: str = "float32",
+    batch: Positive = 64,
+    dtype: FloatName = "float32",
     memory: int | None = None,
     field: str = "metric",
 ) -> Metric:
@@ -53,6 +56,7 @@ def make_metric(
     return metric
 
 
+@takes_arrays
 def metric_code(name: str, field: str = "metric") -> str:
     """SHA-256 of what a metric of a user's file does; "" for our own, which are this release's.
 
@@ -75,6 +79,7 @@ def _users_metric(name: str, item_shape: tuple[int, ...], field: str) -> Metric:
     return metric
 
 
+@takes_arrays
 def usual_metric(item_shape: tuple[int, ...]) -> str:
     """The name of the metric that the paper uses for such items: LPIPS for colour, else L2.
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from memgen_jax import neighbors
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.shapes import Scalar
 
 PairDistance = Callable[[jax.Array, jax.Array], jax.Array]
@@ -101,6 +102,7 @@ class Metric(abc.ABC):
         return np.sqrt(distance) if self.squared else distance
 
 
+@takes_arrays
 def euclidean(first: Float[Array, "*item"], second: Float[Array, "*item"]) -> Scalar:
     """Euclidean distance, not squared, over all coordinates."""
     return jax.numpy.sqrt(jax.numpy.sum((first - second) ** 2))

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32, UInt8
 from scipy.sparse import coo_array
 
-from memgen_jax.errors import InputError
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.metric import Metric
 from memgen_jax.neighbors import Neighbors
@@ -90,19 +91,20 @@ class Orbit:
           InputError: vectors, a turn of images that are not square, or a shift of half an image and more.
         """
         if len(item_shape) != 3:
-            raise InputError("{0} is about images, and these items are vectors; leave it out", field)
+            raise InputError(f"{FIELD[0]} is about images, and these items are vectors; leave it out", field)
         height, width, _ = item_shape
         if self.rotate and height != width:
             raise InputError(
-                f"{{0}} rotate needs square images, and these are {height}×{width}; leave it out", field
+                f"{FIELD[0]} rotate needs square images, and these are {height}×{width}; leave it out", field
             )
         if 2 * self.shift >= min(height, width):
             raise InputError(
-                f"{{0}} shift={self.shift} is half of {height}×{width} images or more; give a smaller one",
+                f"{FIELD[0]} shift={self.shift} is half of {height}×{width} images or more; give a smaller one",
                 field,
             )
 
 
+@takes_arrays
 def parse_orbit(text: str, field: str = "up_to") -> Orbit:
     """Reads "flip,shift=2,rotate,tilt=5,zoom=0.9,brightness=0.3".
 
@@ -119,10 +121,10 @@ def parse_orbit(text: str, field: str = "up_to") -> Orbit:
             r"\s*(flip|rotate|shift=(\d+)|(?:tilt|zoom|brightness)(?:=(\d*\.?\d+))?)\s*", word
         )
         if not match:
-            raise InputError(f"{{0}}={text!r}: {word.strip()!r} is not one of {', '.join(KINDS)}", field)
+            raise InputError(f"{FIELD[0]}={text!r}: {word.strip()!r} is not one of {', '.join(KINDS)}", field)
         name = match[1].partition("=")[0]
         if name in chosen:
-            raise InputError(f"{{0}}={text!r} names {name} twice; give it once", field)
+            raise InputError(f"{FIELD[0]}={text!r} names {name} twice; give it once", field)
         chosen[name] = True
         if name == "shift":
             chosen[name] = int(match[2])
@@ -130,9 +132,9 @@ def parse_orbit(text: str, field: str = "up_to") -> Orbit:
             chosen[name] = float(match[3]) if match[3] else DEFAULTS[name]
             low, high = ALLOWED[name]
             if not low <= chosen[name] <= high:
-                raise InputError(f"{{0}}={text!r}: {name} must be in {low}..{high}", field)
+                raise InputError(f"{FIELD[0]}={text!r}: {name} must be in {low}..{high}", field)
     if chosen.get("shift") == 0:
-        raise InputError(f"{{0}}={text!r}: a shift is of 1 pixel or more", field)
+        raise InputError(f"{FIELD[0]}={text!r}: a shift is of 1 pixel or more", field)
     return Orbit(**chosen)  # type: ignore[arg-type]
 
 
@@ -196,6 +198,7 @@ def _steps(most: float, step: float) -> list[float]:
     return [min(step * i, most) for i in range(1, count + 1)]
 
 
+@takes_arrays
 def least_search(
     metric: Metric,
     orbit: Orbit | None,

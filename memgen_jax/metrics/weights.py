@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.files import expanded, write_whole
 
@@ -92,6 +93,7 @@ def cache_folder() -> Path:
     return Path(folder)
 
 
+@takes_arrays
 def weights_path(which: str = "lpips") -> Path:
     """Where the weights are kept.
 
@@ -101,6 +103,7 @@ def weights_path(which: str = "lpips") -> Path:
     return cache_folder() / _released(which).kept
 
 
+@takes_arrays
 def load_weights(which: str = "lpips") -> dict[str, Any]:
     """The trunk's parameters (`{"Conv_0": {"kernel", "bias"}, ...}`) and the five heads.
 
@@ -132,6 +135,7 @@ def load_weights(which: str = "lpips") -> dict[str, Any]:
     return {"trunk": trunk, "heads": heads}
 
 
+@takes_arrays
 def fetch_weights(source: str | os.PathLike | None = None, which: str = "lpips") -> Path:
     """Puts the weights into the cache folder and returns their path; keeps those that are there.
 

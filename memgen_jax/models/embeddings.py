@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.annotations import Amount
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.shapes import Scalar
@@ -36,7 +37,7 @@ def sinusoidal(t: Scalar, dim: int, max_period: float = 10_000.0) -> Float[Array
 
 
 @takes_arrays
-def gaussian_fourier(t: Scalar, dim: int, scale: float) -> Float[Array, " {dim}"]:
+def gaussian_fourier(t: Scalar, dim: int, scale: Amount) -> Float[Array, " {dim}"]:
     """Sines and cosines of 2πft at frequencies f ~ N(0, scale²), drawn once and never trained.
 
     Tancik et al. 2020; Song et al. 2021. The frequencies are constants of the program (seed 0), so

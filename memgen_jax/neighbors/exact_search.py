@@ -24,6 +24,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float32, Int, Int32, Shaped
 
+from memgen_jax.annotations import FloatName
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import room
 from memgen_jax.errors import InputError
@@ -62,7 +63,7 @@ def search(
     squared: bool = False,
     scale: float = 1.0,
     memory: int | None = None,
-    dtype: str = "float32",
+    dtype: FloatName = "float32",
     mesh: Mesh | None = None,
     progress: str | None = None,
 ) -> Neighbors:

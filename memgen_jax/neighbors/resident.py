@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.neighbors.rows import local_mesh, padded, tile_memory
 
 
@@ -88,6 +89,7 @@ def release() -> None:
     _TWINS.clear()
 
 
+@takes_arrays
 def taken(
     items: Shaped[np.ndarray, "item dim"], rows: slice | Int[np.ndarray, " row"]
 ) -> Shaped[np.ndarray, "_ dim"]:

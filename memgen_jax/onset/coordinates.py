@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.shapes import Scalar
 
 
+@takes_arrays
 @jax.jit
 def coordinate_kernels(
     a: Float[Array, "left dim"], b: Float[Array, "right dim"], variance: Scalar
@@ -33,12 +36,13 @@ def coordinate_kernels(
     return total / jnp.sqrt(2 * math.pi * variance)
 
 
+@takes_arrays
 def overlaps_on_grid(
     a: Float[Array, "left dim"],
     b: Float[Array, "right dim"],
     width_a: Scalar,
     width_b: Scalar,
-    num_points: int = 16,
+    num_points: Positive = 16,
 ) -> Scalar:
     """Σ_i ∫ρ_{a,i} ρ_{b,i} as the paper takes it: a sum over equidistant points of (0, 1).
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases import half_crossing
@@ -43,8 +44,8 @@ def critical_size(
     signs: Float[np.ndarray, "size replicate"],
     *,
     bootstrap: bool = False,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> dict[str, float | None]:
     """The training-set size at which P(Δ > 0), made non-decreasing, crosses one half.
 

@@ -13,6 +13,8 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.onset.gaussians import Gaussian
 from memgen_jax.shapes import Scalar
 
@@ -26,12 +28,13 @@ class LogOverlaps(NamedTuple):
     og: Float[Array, "*batch"]
 
 
+@takes_arrays
 def log_self_overlap(
     points: Float[Array, "row dim"],
     widths: Float[Array, " width"],
     num_points: Int[Array, ""] | None = None,
     *,
-    tile: int = 1000,
+    tile: Positive = 1000,
 ) -> Float[Array, " width"]:
     """log ∫ρ² of ρ = 1/n Σ_k N(x_k, ε² I), for several ε at once (Onset 2024, Eq. 21, last terms).
 
@@ -74,11 +77,13 @@ def log_self_overlap(
     return log_norm + jnp.log(total) - 2 * jnp.log(n)
 
 
+@takes_arrays
 def log_gaussian_overlap(gaussian: Gaussian) -> Scalar:
     """log ∫ρ_G² = -½ log det(4πΣ); +inf where Σ is singular."""
     return -0.5 * jnp.sum(jnp.log(4 * math.pi * gaussian.variances))
 
 
+@takes_arrays
 def log_cross_overlap(
     points: Float[Array, "row dim"],
     widths: Float[Array, " width"],
@@ -106,6 +111,7 @@ def log_cross_overlap(
     return jax.vmap(one_width)(widths)
 
 
+@takes_arrays
 def log_squared_distance(
     log_pp: Float[Array, "*batch"], log_qq: Float[Array, "*batch"], log_pq: Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
@@ -116,6 +122,7 @@ def log_squared_distance(
     return jnp.where(sign > 0, value, -jnp.inf)
 
 
+@takes_arrays
 def log_ratio(overlaps: LogOverlaps) -> Float[Array, "*batch"]:
     """log([TT + 2·OG] / [OO + 2·TG]), which has the sign of Δ = E_TG - E_OG (Onset 2024, Eq. 20).
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.onset.critical import positive
@@ -36,8 +37,8 @@ def onset_of_fall(
     num_train: Float[np.ndarray, " size"],
     log_error: Float[np.ndarray, "_ replicate"],
     *,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> Fall:
     """Where -d log(error) / d log(n) first exceeds half its largest value.
 
@@ -92,6 +93,7 @@ def turn_window(
     return first, last
 
 
+@takes_arrays
 def scenario(fall: Fall, window: tuple[float | None, float | None]) -> str | None:
     """The paper's "a", "b" or "c" (Onset 2024, Fig. 1), by where the fall begins; None where that is not known.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.shapes import Scalar
 
 
@@ -21,12 +22,14 @@ class Gaussian(NamedTuple):
         return (self.axes * self.variances[None, :]) @ self.axes.T
 
 
+@takes_arrays
 def isotropic(mean: Float[Array, " dim"], sigma: float | Scalar) -> Gaussian:
     """The Gaussian N(mean, σ² I)."""
     variances = jnp.ones_like(mean) * jnp.asarray(sigma, mean.dtype) ** 2
     return Gaussian(mean, jnp.eye(mean.shape[0], dtype=mean.dtype), variances)
 
 
+@takes_arrays
 def squared_hellinger(p: Gaussian, q: Gaussian) -> Scalar:
     """H² = ½∫(√p - √q)² between two Gaussians, each possibly singular (Onset 2024, Eq. 18).
 

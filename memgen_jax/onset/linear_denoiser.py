@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.annotations import Amount
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.onset.gaussians import Gaussian
 from memgen_jax.shapes import Scalar
@@ -17,7 +19,7 @@ COVARIANCES = ("derived", "printed")
 _SINGULAR_VALUE_CUT = 1e-10
 
 
-def noise_variance(final_time: float, noise_scale: float) -> float:
+def noise_variance(final_time: Amount, noise_scale: Amount) -> float:
     """Δ_T = λ (1 - e^{-2T}), the variance of the noise added in one step (Onset 2024, section 3)."""
     return noise_scale * -math.expm1(-2 * final_time)
 
@@ -31,11 +33,12 @@ class LinearDenoiser(NamedTuple):
     input_variance: Scalar  # σ_X²
 
 
+@takes_arrays
 def fit(
     clean: Float[Array, "row dim"],
     noise: Float[Array, "row dim"],
-    final_time: float,
-    noise_scale: float,
+    final_time: Amount,
+    noise_scale: Amount,
     num_train: Int[Array, ""] | None = None,
 ) -> LinearDenoiser:
     """Least squares from noisy points back to clean ones (Onset 2024, Eqs. 15, 16 and 22).
@@ -71,6 +74,7 @@ def fit(
     )
 
 
+@takes_arrays
 def generated(denoiser: LinearDenoiser, covariance: str = "derived") -> Gaussian:
     """The density ρ_G of what the denoiser makes of its Gaussian input (Onset 2024, Eq. 17).
 
@@ -92,7 +96,8 @@ def generated(denoiser: LinearDenoiser, covariance: str = "derived") -> Gaussian
     )
 
 
-def limit_variance(final_time: float, noise_scale: float, sigma: float = 1.0) -> float:
+@takes_arrays
+def limit_variance(final_time: Amount, noise_scale: Amount, sigma: float = 1.0) -> float:
     """Variance of ρ_G in each coordinate as n → ∞: σ² · e^{-2T}σ² / (e^{-2T}σ² + Δ_T).
 
     The one-step denoiser regresses towards the mean, so it never reaches σ².
@@ -101,7 +106,8 @@ def limit_variance(final_time: float, noise_scale: float, sigma: float = 1.0) ->
     return sigma**2 * signal / (signal + noise_variance(final_time, noise_scale))
 
 
-def hellinger_floor(dim: int, final_time: float, noise_scale: float, sigma: float = 1.0) -> float:
+@takes_arrays
+def hellinger_floor(dim: int, final_time: Amount, noise_scale: Amount, sigma: float = 1.0) -> float:
     """H² as n → ∞: 0.36805 (d = 16) and 0.94321 (d = 100) at T = 2, λ = e^{-4}, σ = 1.
 
     >>> import math

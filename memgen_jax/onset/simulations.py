@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.annotations import Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.onset import distances, linear_denoiser
 from memgen_jax.onset.distances import LogOverlaps
@@ -116,8 +118,9 @@ def draw(model: LinearModel, simulation: int, largest: int) -> Draws:
     return Draws(original, train, points(_NOISE, largest))
 
 
+@takes_arrays
 def simulate(
-    model: LinearModel, num_train: tuple[int, ...], simulations: range, *, together: int = 8
+    model: LinearModel, num_train: tuple[int, ...], simulations: range, *, together: Positive = 8
 ) -> dict[int, Outcome]:
     """Many independent simulations at several training-set sizes.
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from memgen_jax.annotations import NotNegative, Positive
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.onset.coordinates import coordinate_kernels, overlaps_on_grid
 from memgen_jax.onset.widths import kernel_width
@@ -24,6 +26,7 @@ class SmallSets(NamedTuple):
     e_og: Float[np.ndarray, " simulation"]
 
 
+@takes_arrays
 def compare_small_sets(
     train: Float[np.ndarray, "num_train dim"],
     synthetic: Float[np.ndarray, "num_synthetic dim"],
@@ -33,8 +36,8 @@ def compare_small_sets(
     sizes: tuple[int, int, int] = (10, 10, 100),
     width: str = "leading",
     integral: str = "closed",
-    num_simulations: int = 200,
-    seed: int = 0,
+    num_simulations: Positive = 200,
+    seed: NotNegative = 0,
 ) -> SmallSets:
     """E_TG and E_OG of small sets drawn anew in each simulation (Onset 2024, caption of Fig. 4).
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.neighbors.scales import require_one_scale
@@ -87,8 +88,8 @@ def compare(
     width_at: int | None = None,
     num_components: int = 8,
     max_items: int = 4096,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> Comparison:
     """Δ = E_TG - E_OG with ρ_O from held-out items, and its spread over synthetic and held-out ones.
 
@@ -171,8 +172,8 @@ class Unseen:
         *,
         width: str = "silverman",
         width_at: int | None = None,
-        resamples: int = 1000,
-        seed: int = 0,
+        resamples: Positive = 1000,
+        seed: NotNegative = 0,
     ) -> Comparison:
         """`compare` with these held-out items."""
         for name, items in (("train", train), ("synthetic", synthetic)):
@@ -245,13 +246,14 @@ def _same(one: Any, other: Any) -> bool:
     return np.array_equal(one, other)
 
 
+@takes_arrays
 def bootstrap_delta(
     tt: float,
     tg: Float[np.ndarray, " synthetic"],
     oo: Float[np.ndarray, "held_out held_out"],
     og: Float[np.ndarray, "held_out synthetic"],
-    resamples: int,
-    seed: int = 0,
+    resamples: Positive,
+    seed: NotNegative = 0,
 ) -> Float[np.ndarray, " resample"]:
     """Δ = TT - 2·TG - OO + 2·OG for synthetic and held-out items drawn with replacement.
 

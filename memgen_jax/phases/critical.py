@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import isotonic_regression
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import as_array, require_items, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.labels import MEMORIZED
@@ -38,8 +39,8 @@ def critical_sizes(
     num_train: Sequence[int] | np.ndarray,
     labels: Sequence[Any],
     *,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> dict[str, Any]:
     """`critical_from_shares` of labels alone, whose samples then count as independent.
 
@@ -78,6 +79,7 @@ def replicates_of(labels: Any, name: str) -> list:
     return [labels] if alone else list(labels)
 
 
+@takes_arrays
 def plain_shares(labels: Any, name: str = "labels") -> PhaseShares:
     """The shares of labels, taken to be independent.
 
@@ -89,6 +91,7 @@ def plain_shares(labels: Any, name: str = "labels") -> PhaseShares:
     return PhaseShares(*(Share(float(p), float(p * (1 - p)) / len(labels), len(labels)) for p in values))
 
 
+@takes_arrays
 def grouped_shares(
     labels: np.ndarray, nearest_index: np.ndarray, nearest: np.ndarray, second: np.ndarray, delta_s: float
 ) -> PhaseShares:
@@ -123,8 +126,8 @@ def critical_from_shares(
     shares: Table,
     *,
     shifted: Iterable[tuple[Table, Table]] = (),
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> dict[str, Any]:
     """Where the curves cross one half, and where spurious samples peak, with 95% intervals and their parts.
 
@@ -208,7 +211,7 @@ def _peak(
     shares: Table,
     moved: Sequence[tuple[Table, Table]],
     random: np.random.Generator,
-    resamples: int,
+    resamples: Positive,
 ) -> dict[str, Any]:
     """Place and height of the spurious peak; the height is that at the place found."""
     curves = _Curves(shares, "spurious")

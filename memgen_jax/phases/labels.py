@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from memgen_jax.arrays_in import require_distances, takes_arrays
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 MEMORIZED = 0
 """Label of a copy: its nearest training item is within δ_m."""
@@ -66,4 +66,4 @@ def check_thresholds(delta_m: float, delta_s: float) -> None:
     """Raises InputError unless both thresholds are finite, as a float32 too, and not negative."""
     for name, value in (("delta_m", delta_m), ("delta_s", delta_s)):
         if not 0 <= value <= float(np.finfo(np.float32).max):
-            raise InputError(f"{{0}}={value} is not a distance; give a finite number ≥ 0", name)
+            raise InputError(f"{FIELD[0]}={value} is not a distance; give a finite number ≥ 0", name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from memgen_jax import data, diffusion, models
 from memgen_jax.arrays_in import as_array
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs.own_code import OwnCode, settings_of_function
 from memgen_jax.user_code import reason_of
 
@@ -104,9 +104,9 @@ class OwnDataSettings(OwnCode, DataSettings):
         try:
             arrays = tuple(as_array(f"what {self.name} gives", part) for part in parts)
         except InputError as error:
-            raise InputError(f"{{0}} must give {wanted}, and {error}.", self.setting) from None
+            raise InputError(f"{FIELD[0]} must give {wanted}, and {error}.", self.setting) from None
         if not 1 <= len(arrays) <= 2:
-            raise InputError(f"{{0}} must give {wanted}.", self.setting)
+            raise InputError(f"{FIELD[0]} must give {wanted}.", self.setting)
         return data.load(**given, arrays=arrays)
 
 
@@ -183,30 +183,30 @@ class OwnModelSettings(OwnCode):
             raise
         except Exception as error:
             raise InputError(
-                f"the network of {{0}}={self.name} does not take one item of shape {item_shape} and a scalar time "
+                f"the network of {FIELD[0]}={self.name} does not take one item of shape {item_shape} and a scalar time "
                 f"({reason_of(error)}).",
                 self.setting,
             ) from error
         if output.shape != tuple(item_shape):
             raise InputError(
-                f"the network of {{0}}={self.name} makes {output.shape} of an item of shape {item_shape}: it must keep "
-                "the shape.",
+                f"the network of {FIELD[0]}={self.name} makes {output.shape} of an item of shape {item_shape}: it "
+                "must keep the shape.",
                 self.setting,
             )
         if not jnp.issubdtype(output.dtype, jnp.floating):
             raise InputError(
-                f"the network of {{0}}={self.name} makes {output.dtype} of an item: it must make floats.",
+                f"the network of {FIELD[0]}={self.name} makes {output.dtype} of an item: it must make floats.",
                 self.setting,
             )
         kinds = {str(leaf.dtype) for leaf in jax.tree.leaves(params)}
         if not kinds:
             raise InputError(
-                f"the network of {{0}}={self.name} has no parameters: there is nothing to train.",
+                f"the network of {FIELD[0]}={self.name} has no parameters: there is nothing to train.",
                 self.setting,
             )
         if kinds - {"float32"}:
             raise InputError(
-                f"the network of {{0}}={self.name} has parameters of type {', '.join(sorted(kinds))}: all must be "
+                f"the network of {FIELD[0]}={self.name} has parameters of type {', '.join(sorted(kinds))}: all must be "
                 "float32.",
                 self.setting,
             )

@@ -158,17 +158,27 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
 
 
 def _refuse_repeated(argv: Sequence[str], values: flags.FlagValues) -> None:
-    """Refuses a flag that the line gives twice, of which the first would go unheard.
+    """Refuses a flag that the line, or one --flagfile, gives twice, of which the first would go unheard.
 
-    Those of a --flagfile may be given again: a file is for many lines.
+    The line may give one of a file again: a file is for many lines.
     """
+    _refuse_twice(argv, values, "")
+    for place, word in enumerate(argv):
+        flag, _, file = word.partition("=")
+        if flag in ("--flagfile", "-flagfile"):
+            file = file or " ".join(argv[place + 1 : place + 2])
+            there = values.read_flags_from_files([f"--flagfile={file}"], force_gnu=False)
+            _refuse_twice(there, values, f" in {file}")
+
+
+def _refuse_twice(argv: Sequence[str], values: flags.FlagValues, where: str) -> None:
     seen: set[str] = set()
     for word in argv:
         name = re.sub(r"^--?", "", word.partition("=")[0]) if word.startswith("-") else ""
         bare = name.removeprefix("no")
         name = bare if bare in values or bare.startswith("config.") else name
         if name in seen:
-            raise InputError(f"--{name} is given twice: give it once.")
+            raise InputError(f"--{name} is given twice{where}: give it once.")
         if name == "config" or name.startswith("config.") or name in values:
             seen.add(name)
 

@@ -9,10 +9,12 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
@@ -93,6 +95,22 @@ def program_of(config: ConfigDict) -> Any:
             continue
         return program
     raise InputError(f"the config has not the settings of any program ({', '.join(PROGRAMS)}).")
+
+
+def require_transition_run(folder: epath.PathLike) -> None:
+    """Refuses, by its program's name, what another program of ours left in a folder.
+
+    Raises:
+      InputError: it did not come from memgen transition; nothing is said of a folder that no program of ours wrote.
+    """
+    place, name = epath.Path(folder), ""
+    try:
+        name = program_of(ConfigDict(json.loads((place / "config.json").read_text()))).name
+    except (OSError, TypeError, ValueError):  # no run, or one of a program without a config
+        written = {"summary.json": "audit", "compare.json": "compare"}
+        name = next((program for file, program in written.items() if (place / file).exists()), "")
+    if name not in ("", "transition"):
+        raise InputError(f"{folder} is a run of memgen {name}, and one of memgen transition is wanted.")
 
 
 def require_own(config: ConfigDict, where: str, name: str) -> None:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from memgen_jax import data, sweep
 from memgen_jax.errors import InputError
+from memgen_jax.programs.configs import require_transition_run
 from memgen_jax.programs.transition import growth, tables
 from memgen_jax.programs.transition.settings import TransitionRun
 
@@ -72,6 +73,7 @@ def require_finished(path: str) -> epath.Path:
       InputError: there is none.
     """
     folder = epath.Path(path)
+    require_transition_run(folder)
     if not (folder / "config.json").exists() or not (folder / "fractions.csv").exists():
         raise InputError(
             f"{folder} holds no finished transition run (config.json and fractions.csv): "

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 from memgen_jax import user_code
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 Base = TypeVar("Base")
 
@@ -30,7 +30,7 @@ def settings_of_function(base: type[Base], name: str, given: int, field: str) ->
     taken = ", ".join(sorted(function.arguments.keys() & known))
     if taken:
         raise InputError(
-            f"{{0}}={name!r}: an argument cannot be called {taken}, a setting's own name.", field
+            f"{FIELD[0]}={name!r}: an argument cannot be called {taken}, a setting's own name.", field
         )
     arguments: list[Any] = [
         (argument, _hint(default), dataclasses.field(default=_frozen(default), kw_only=True))
@@ -59,7 +59,7 @@ class OwnCode:
         object.__setattr__(self, "name", self.function.where)
         if self.code != self.function.code:
             raise InputError(
-                f"{{0}}={self.name}: the file has changed since this run was made; bring it back as it was, or "
+                f"{FIELD[0]}={self.name}: the file has changed since this run was made; bring it back as it was, or "
                 "run in a new workdir.",
                 self.setting,
             )

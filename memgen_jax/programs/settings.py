@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ml_collections import ConfigDict, config_dict
 
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.user_code import is_user_function
 
 Settings = TypeVar("Settings")
@@ -39,7 +39,7 @@ def settings_from(cls: type[Settings], config: ConfigDict | Mapping[str, Any], g
         value = config.get(name)
         if value is None:
             if default_of(field) is dataclasses.MISSING:
-                raise InputError("the config lacks the field {0}.", f"{group}{name}")
+                raise InputError(f"the config lacks the field {FIELD[0]}.", f"{group}{name}")
             continue
         kinds = kinds_of(hints[name])
         if kinds:
@@ -129,11 +129,11 @@ def _unknown(cls: type, field: str, known: list[str]) -> InputError:
         own = default_of(_fields(cls)["name"])
         others = ", ".join(other for other in known if other != "name") or "none"
         return InputError(
-            f"{{0}}={own!r} has no setting {name!r} (it has {others}): give the config file, or a variant of it, "
+            f"{FIELD[0]}={own!r} has no setting {name!r} (it has {others}): give the config file, or a variant of it, "
             "the settings of that name.",
             f"{group}.name",
         )
-    return InputError(f"config field {{0}} is not a setting; there are {', '.join(known)}.", field)
+    return InputError(f"config field {FIELD[0]} is not a setting; there are {', '.join(known)}.", field)
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field]:

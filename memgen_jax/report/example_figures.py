@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Num
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.report import style
 
 if typing.TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Target:
     called: str = ""
 
 
+@takes_arrays
 @style.settings()
 def examples(
     groups: Mapping[str, Sequence[Target]],
@@ -48,7 +50,7 @@ def examples(
     *,
     width: int | None = None,
     neighbors: int = 4,
-    image_inches: float | int = _INCHES,
+    image_inches: style.Inches = _INCHES,
 ) -> "matplotlib.figure.Figure":
     """Targets with their nearest neighbours in S above and in S' below, one column per phase.
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
+from memgen_jax.annotations import Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.report import style
 from memgen_jax.report.transition_figures import spurious_curve
 
@@ -49,7 +51,8 @@ class HistogramPanel:
     examples: Mapping[str, Pair] = dataclasses.field(default_factory=dict)
 
 
-def choose_sizes(rows: Sequence[typing.Any], count: int = 3) -> list[int]:
+@takes_arrays
+def choose_sizes(rows: Some[Sequence[typing.Any]], count: int = 3) -> list[int]:
     """The sizes worth a histogram: the smallest, the transition, the largest, and between them.
 
     The transition is the size whose spurious fraction is largest; where there is no spurious sample,
@@ -67,9 +70,10 @@ def choose_sizes(rows: Sequence[typing.Any], count: int = 3) -> list[int]:
     return sorted({int(sizes[index]) for index in list(dict.fromkeys(chosen))[:count]})
 
 
+@takes_arrays
 @style.settings()
 def histograms(
-    panels: Sequence[HistogramPanel],
+    panels: Some[Sequence[HistogramPanel]],
     rows: Sequence[typing.Any] = (),
     *,
     metric: str = "L2",

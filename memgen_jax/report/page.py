@@ -17,6 +17,9 @@ from collections.abc import Iterator, Mapping
 
 from etils import epath
 
+from memgen_jax.annotations import NotNegative
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 from memgen_jax.report import style
 
@@ -42,6 +45,7 @@ class Picture:
     width: int = 700
 
 
+@takes_arrays
 def picture(source: "matplotlib.figure.Figure | epath.PathLike", alt: str, caption: str = "") -> Picture:
     """Turns a Matplotlib figure, or a PNG that `style.save` wrote, into a `Picture`.
 
@@ -53,13 +57,17 @@ def picture(source: "matplotlib.figure.Figure | epath.PathLike", alt: str, capti
       The picture, 110 CSS pixels an inch.
     """
     if isinstance(source, str | os.PathLike):
-        png = epath.Path(source).read_bytes()
+        try:
+            png = epath.Path(source).read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read the picture {os.fspath(source)} ({error.strerror})") from error
     else:
         png = style.png_bytes(source)
     width_in_dots = struct.unpack(">I", png[16:20])[0]  # the first field of the PNG's header
     return Picture(style.data_uri(png), alt, caption, round(110 * width_in_dots / style.DOTS_PER_INCH))
 
 
+@takes_arrays
 def render(template: str, **values: object) -> str:
     """Fills a template with values and returns the page.
 
@@ -71,7 +79,10 @@ def render(template: str, **values: object) -> str:
       the script that moves them is in it, named by its hash in the page's policy.
     """
     script = _script() if values.get("sliders") else None
-    return _environment().get_template(template).render(script=script, **values)
+    environment = _environment()
+    if template not in environment.list_templates():
+        raise InputError.setting("template", template, "the name of a file of memgen_jax/report/templates")
+    return environment.get_template(template).render(script=script, **values)
 
 
 class Script(typing.NamedTuple):
@@ -90,11 +101,13 @@ def _script() -> Script:
     return Script(markupsafe.Markup(text), digest)
 
 
+@takes_arrays
 def write(path: epath.PathLike, html: str) -> epath.Path:
     """Writes a page, whole or not at all."""
     return write_whole(path, html.encode("utf-8"))
 
 
+@takes_arrays
 def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Nested settings as pairs ("train.steps", 8000), in their order."""
     for name, value in tree.items():
@@ -104,12 +117,14 @@ def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{name}", value
 
 
-def percent(fraction: float | int | None, digits: int = 1) -> str:
+@takes_arrays
+def percent(fraction: float | int | None, digits: NotNegative = 1) -> str:
     """0.0534 → "5.3%"; a dash where there is no number."""
     return "–" if _missing(fraction) else f"{100 * float(fraction):.{digits}f}%"  # type: ignore[arg-type]
 
 
-def number(value: float | int | None, digits: int = 3) -> str:
+@takes_arrays
+def number(value: float | int | None, digits: NotNegative = 3) -> str:
     """`digits` significant digits, whole numbers whole: 1437 → "1,437", 0.70211 → "0.702"."""
     if _missing(value):
         return "–"
@@ -121,6 +136,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+@takes_arrays
 def measure(value: float | int | None) -> str:
     """A measured number with three significant digits, zeros kept: 2.0 → "2.00"; a dash where missing."""
     return "–" if _missing(value) else f"{float(value):#.3g}".rstrip(".")  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.report import style
 from memgen_jax.report.transition_figures import PHASES
 
@@ -29,8 +31,9 @@ class PhaseDiagramLine:
     title: str = ""
 
 
+@takes_arrays
 @style.settings()
-def phase_diagram(lines: Sequence[PhaseDiagramLine]) -> "matplotlib.figure.Figure":
+def phase_diagram(lines: Some[Sequence[PhaseDiagramLine]]) -> "matplotlib.figure.Figure":
     """Three maps over (K, steps), one per phase, with the times of memorization and generalization.
 
     Args:
@@ -97,7 +100,8 @@ def _draw_line(
     panels[0].set_ylabel("training step")
 
 
-def edges(centers: Float[np.ndarray, " center"]) -> Float[np.ndarray, " edge"]:
+@takes_arrays
+def edges(centers: Some[Float[np.ndarray, " center"]]) -> Float[np.ndarray, " edge"]:
     """Borders of cells around positive, ascending centres: midway between neighbours on a log scale."""
     logs = np.log(centers)
     if len(logs) == 1:

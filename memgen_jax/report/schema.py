@@ -3,9 +3,12 @@
 import functools
 import importlib.resources
 import json
-from typing import Any
+from typing import Any, Literal, get_args
 
-NAMES = ("summary", "transition")
+from memgen_jax.arrays_in import takes_arrays
+
+Name = Literal["summary", "transition"]
+NAMES = get_args(Name)
 
 
 @functools.cache
@@ -13,7 +16,8 @@ def _text(name: str) -> str:
     return importlib.resources.files("memgen_jax.report").joinpath(f"schemas/{name}.json").read_text()
 
 
-def load(name: str) -> dict[str, Any]:
+@takes_arrays
+def load(name: Name) -> dict[str, Any]:
     """The schema of `summary.json` ("summary") or `transition.json` ("transition").
 
     >>> from memgen_jax.report import schema
@@ -23,6 +27,7 @@ def load(name: str) -> dict[str, Any]:
     return json.loads(_text(name))
 
 
-def identifier(name: str) -> str:
+@takes_arrays
+def identifier(name: Name) -> str:
     """The `$id` of a schema, which a file that follows it holds under "schema"."""
     return load(name)["$id"]

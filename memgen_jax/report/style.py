@@ -15,6 +15,9 @@ import numpy as np
 from etils import epath
 from jaxtyping import Num, UInt8
 
+from memgen_jax.annotations import AtLeast, Some
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.files import write_whole
 
 if typing.TYPE_CHECKING:
@@ -73,7 +76,11 @@ def settings() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float | int = 7.0, height: float | int = 4.0) -> "matplotlib.figure.Figure":
+Inches = typing.Annotated[float | int, AtLeast(0.1)]
+
+
+@takes_arrays
+def new_figure(width: Inches = 7.0, height: Inches = 4.0) -> "matplotlib.figure.Figure":
     """An empty figure of `width` × `height` inches that keeps its labels apart (constrained layout).
 
     A notebook shows it where it ends a cell.
@@ -87,14 +94,19 @@ def new_figure(width: float | int = 7.0, height: float | int = 4.0) -> "matplotl
     return Shown(figsize=(width, height), layout="constrained")
 
 
+@takes_arrays
 def column(rows: Sequence[object], name: str) -> Num[np.ndarray, " row"]:
     """Field `name` of every row; rows are mappings or dataclasses, and None becomes NaN."""
-    values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for row in rows]
-    return np.array([np.nan if value is None else float(value) for value in values], np.float64)
+    try:
+        values = [row[name] if isinstance(row, Mapping) else getattr(row, name) for row in rows]
+        return np.array([np.nan if value is None else float(value) for value in values], np.float64)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise InputError(f"rows must each have a number called {name!r}") from None
 
 
+@takes_arrays
 def size_axis(
-    axes: "matplotlib.axes.Axes", sizes: Num[np.ndarray, " size"], label: str = "training-set size K"
+    axes: "matplotlib.axes.Axes", sizes: Some[Num[np.ndarray, " size"]], label: str = "training-set size K"
 ) -> None:
     """Makes the x axis logarithmic over training-set sizes, with plain ticks (1,000, not 10³)."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -115,6 +127,7 @@ def size_axis(
     axes.set_xlabel(label)
 
 
+@takes_arrays
 def percent_axis(axes: "matplotlib.axes.Axes", label: str = "share of samples") -> None:
     """Ticks the y axis, which holds fractions in [0, 1], in percent."""
     from matplotlib.ticker import FuncFormatter
@@ -123,6 +136,7 @@ def percent_axis(axes: "matplotlib.axes.Axes", label: str = "share of samples") 
     axes.set_ylabel(label)
 
 
+@takes_arrays
 def as_pixels(image: Num[np.ndarray, "height width channel"]) -> UInt8[np.ndarray, "height width 3"]:
     """One image as RGB bytes: grey is repeated; floats are taken to be in [-1, 1]."""
     if image.dtype != np.uint8:
@@ -130,16 +144,19 @@ def as_pixels(image: Num[np.ndarray, "height width channel"]) -> UInt8[np.ndarra
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image[..., :3]
 
 
+@takes_arrays
 def png_bytes(figure: "matplotlib.figure.Figure") -> bytes:
     """The figure as a PNG, 200 dots an inch."""
     return _bytes(figure, "png")
 
 
+@takes_arrays
 def data_uri(png: bytes) -> str:
     """A PNG as a `data:image/png;base64,…` address, to stand inside a page."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
+@takes_arrays
 def save(figure: "matplotlib.figure.Figure", path: epath.PathLike) -> list[epath.Path]:
     """Writes `path`.png and `path`.pdf, or, where the path ends in one of `KINDS`, that file; each whole or not at all.
 
@@ -163,6 +180,7 @@ def _bytes(figure: "matplotlib.figure.Figure", kind: str) -> bytes:
     return buffer.getvalue()
 
 
+@takes_arrays
 def plain_log_ticks(axis: "matplotlib.axis.Axis", every: bool = True) -> None:
     """Writes the numbers of a logarithmic axis out: 1, 2 and 5 of each decade, or the decades alone."""
     from matplotlib.ticker import LogLocator, NullFormatter

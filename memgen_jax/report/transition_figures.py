@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Integer
 
+from memgen_jax.annotations import Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.report import page, style
 
 if typing.TYPE_CHECKING:
@@ -79,8 +81,9 @@ class TransitionPanel:
     bands: bool = True
 
 
+@takes_arrays
 @style.settings()
-def transition(panels: Sequence[TransitionPanel]) -> "matplotlib.figure.Figure":
+def transition(panels: Some[Sequence[TransitionPanel]]) -> "matplotlib.figure.Figure":
     """The fractions of memorized, spurious and generalized samples against K (Pham et al. 2025, Fig. 2).
 
     Each panel has three parts over one axis of K: the critical sizes with their intervals on top, the
@@ -106,6 +109,7 @@ def transition(panels: Sequence[TransitionPanel]) -> "matplotlib.figure.Figure":
     return figure
 
 
+@takes_arrays
 def spurious_curve(
     axes: "matplotlib.axes.Axes", rows: Sequence[typing.Any], label: str = "spurious", bands: bool = True
 ) -> None:
@@ -125,6 +129,7 @@ def spurious_curve(
     style.percent_axis(axes, label)
 
 
+@takes_arrays
 @style.settings()
 def training_curves(
     num_train: Integer[np.ndarray, " member"],
@@ -172,8 +177,9 @@ def training_curves(
     return figure
 
 
+@takes_arrays
 @style.settings()
-def sample_quality(rows: Sequence[typing.Any], metric: str = "L2") -> "matplotlib.figure.Figure":
+def sample_quality(rows: Some[Sequence[typing.Any]], metric: str = "L2") -> "matplotlib.figure.Figure":
     """Median distance to S of the samples that are not memorized, and of unseen real items, against K.
 
     Where the two curves meet, new samples are as far from the training set as real data are.
@@ -345,6 +351,7 @@ def _legend(figure: "matplotlib.figure.Figure", panels: Sequence[TransitionPanel
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
 
 
+@takes_arrays
 def rows_by_width(rows: Sequence[typing.Any]) -> dict[int | None, list[typing.Any]]:
     """width -> its rows, widths ascending; all of them under None where they have no such field."""
     groups: dict[int | None, list[typing.Any]] = {}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from memgen_jax.annotations import Some
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.report import page, style
 from memgen_jax.report.transition_figures import CriticalSize, rows_by_width
 
@@ -102,6 +104,7 @@ class TransitionPage:
     environment: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
 
+@takes_arrays
 def render(shown: TransitionPage) -> str:
     """The page as HTML text."""
     values = {field.name: getattr(shown, field.name) for field in dataclasses.fields(shown)}
@@ -119,6 +122,7 @@ def render(shown: TransitionPage) -> str:
     return page.render("transition.html", widths=list(rows_by_width(shown.rows)), **values)
 
 
+@takes_arrays
 def nearness(c_t: float | None) -> str:
     """What a C_T says in words; at |C_T| ≤ 3 chance may have made it."""
     if c_t is None:
@@ -128,9 +132,10 @@ def nearness(c_t: float | None) -> str:
     return "farther from S than unseen items: undertrained" if c_t > 3 else "as near to S as unseen items"
 
 
+@takes_arrays
 def answer(
     name: str,
-    rows: Sequence[typing.Any],
+    rows: Some[Sequence[typing.Any]],
     critical: Sequence[CriticalSize] = (),
     *,
     spurious_are: str = "repeated samples that copy no training item",
@@ -165,7 +170,10 @@ def answer(
     return f"On {name} the share of memorized samples falls {memorized}, and {spurious}."
 
 
-def answer_at_width(width: int, rows: Sequence[typing.Any], critical: Sequence[CriticalSize] = ()) -> str:
+@takes_arrays
+def answer_at_width(
+    width: int, rows: Some[Sequence[typing.Any]], critical: Sequence[CriticalSize] = ()
+) -> str:
     """The same for a further width, shorter: whether its memorized share falls, and where.
 
     Args:

@@ -18,7 +18,7 @@ import weakref
 from pathlib import Path
 from typing import IO
 
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 SECONDS_BETWEEN_BEATS = 4.0
 SECONDS_OF_WATCHING = 12.0  # a record of another host that does not change for so long is of a dead process
@@ -108,7 +108,7 @@ class Presence:
         which = f" (process {who['pid']} on {who['host'].partition(' ')[0]})" if who else ""
         return InputError(
             f"another process is at work in {self._folder}{which}: wait for it, or choose another folder; processes "
-            "that are to share a run are started with {0}.",
+            f"that are to share a run are started with {FIELD[0]}.",
             "processes",
         )
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import jax
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.runs import gpus, private_api, rendezvous
 
@@ -25,6 +26,7 @@ _SECONDS_TO_COME = 300  # hosts of one job may start minutes apart
 _SECONDS_TO_APPEAR = 120  # a network file system may show another host's new file a minute late
 
 
+@takes_arrays
 def join(processes: str, seconds: float = _SECONDS_TO_COME) -> None:
     """Joins this process to its siblings through `jax.distributed`; has to run before devices are used.
 
@@ -91,6 +93,7 @@ def devices_phrase() -> str:
     )
 
 
+@takes_arrays
 def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_APPEAR) -> None:
     """Makes sure that what process 0 writes in `folder` is seen by all.
 
@@ -124,6 +127,7 @@ def require_shared_folder(folder: epath.PathLike, seconds: float = _SECONDS_TO_A
         )
 
 
+@takes_arrays
 def wait_for(files: Sequence[epath.Path], still_missing: Callable[[int], None]) -> None:
     """Returns when all files are there; `still_missing` is told how many are not, every few seconds."""
     missing = [file for file in files if not file.exists()]

@@ -1,5 +1,6 @@
 """What a run says while it works: a bar for each stage, durations and tables in plain text."""
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.runs.workdir import Workdir
 
 
@@ -121,6 +124,7 @@ class Stage:
         return time.monotonic() - self._start
 
 
+@takes_arrays
 @contextmanager
 def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) -> Iterator[Stage]:
     """A stage with its bar; prints one line when it is finished. See `Stage` for the workdir."""
@@ -134,9 +138,10 @@ def stage(name: str, total: float, unit: str, workdir: Workdir | None = None) ->
     print(f"{name}: {total:,.0f} {unit} in {duration(seconds)}", flush=True)
 
 
+@takes_arrays
 def duration(seconds: float) -> str:
     """45 s, 3 min 20 s, 5 h 12 min."""
-    if seconds == float("inf"):
+    if not math.isfinite(seconds):
         return "unknown time"
     seconds = round(seconds)
     if seconds < 60:
@@ -146,8 +151,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
+@takes_arrays
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A plain-text table, columns right-aligned."""
     lines = [list(header), *(list(row) for row in rows)]
+    if any(len(line) != len(lines[0]) for line in lines):
+        raise InputError("rows must have a cell for each of header")
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.files import absolute, write_whole
 from memgen_jax.runs.presence import Presence
@@ -236,6 +237,7 @@ def _differing(
     }
 
 
+@takes_arrays
 def name_changes(changes: Mapping[str, tuple[Any, Any]]) -> str:
     """`train.num_steps (800 there, 801 now)`, at most five of them."""
     named = [f"{name} ({_value(there)} there, {_value(now)} now)" for name, (there, now) in changes.items()]

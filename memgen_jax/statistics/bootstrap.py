@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.statistics.intervals import require_level
 
 
 class Mean(NamedTuple):
@@ -33,7 +35,11 @@ class Mean(NamedTuple):
 
 @takes_arrays
 def mean_interval(
-    values: Float[np.ndarray, " sample"], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    values: Float[np.ndarray, " sample"],
+    *,
+    confidence: float = 0.95,
+    resamples: Positive = 1000,
+    seed: NotNegative = 0,
 ) -> Mean:
     """Mean, percentile bootstrap interval and median, by the rules of this module."""
     values = values[~np.isnan(values)]
@@ -44,6 +50,7 @@ def mean_interval(
         mean = float(finite[0]) if len(finite) else np.nan
         return Mean(len(values), infinite, mean, np.nan, np.nan, median)
     draws = np.random.default_rng(seed).integers(0, len(finite), (resamples, len(finite)))
+    require_level(confidence)
     tail = (1 - confidence) / 2
     low, high = np.quantile(finite[draws].mean(axis=1), [tail, 1 - tail])
     return Mean(len(values), infinite, float(finite.mean()), float(low), float(high), median)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from memgen_jax.annotations import Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.statistics.repeats import chance_of_neighbor
@@ -70,7 +71,7 @@ def density_and_coverage(
 
 
 @takes_arrays
-def expected_coverage(num_unseen: int, size: int, ball: int = BALL) -> float:
+def expected_coverage(num_unseen: Positive, size: Positive, ball: Positive = BALL) -> float:
     """The coverage of a set of `size` honest items: 1 - Π_{i=1..k} (N - i) / (M + N - i) (Naeem et al. 2020, Eq. 9).
 
     The k nearest of an item, among the N - 1 other unseen ones and M samples in any order, are all unseen ones.

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative
 from memgen_jax.arrays_in import require_items, takes_arrays
 
 # Beyond this many numbers a random part is taken; the test has power to spare by then.
@@ -19,7 +20,7 @@ ROOT_N_DIP = (
 
 
 @takes_arrays
-def dip_test(sample: Float[np.ndarray, " sample"], seed: int = 0) -> tuple[float, float]:
+def dip_test(sample: Float[np.ndarray, " sample"], seed: NotNegative = 0) -> tuple[float, float]:
     """Hartigan's dip statistic and its p-value.
 
     The dip is the largest distance between the empirical distribution function and the nearest

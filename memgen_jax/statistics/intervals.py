@@ -34,7 +34,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
     """
     if not (trials >= 1 and 0 <= successes <= trials):
         raise InputError(f"{successes} of {trials} is not a fraction; give 0 ≤ successes ≤ trials")
-    _require_level(confidence)
+    require_level(confidence)
     z2 = float(ndtri(0.5 + confidence / 2)) ** 2
     fraction = successes / trials
     centre = (fraction + z2 / (2 * trials)) / (1 + z2 / trials)
@@ -58,10 +58,11 @@ def zero_bound(trials: int, confidence: float = 0.95) -> float:
     """
     if not trials >= 1:
         raise InputError(f"trials = {trials} leaves nothing to bound; give at least one sample")
-    _require_level(confidence)
+    require_level(confidence)
     return 1 - (1 - confidence) ** (1 / trials)
 
 
+@takes_arrays
 def student_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> tuple[float, float]:
     """Student's interval of the mean of independent values, such as what several trainings gave.
 
@@ -80,11 +81,12 @@ def student_interval(values: Sequence[float] | np.ndarray, confidence: float = 0
     count = len(values)
     if count < 2:
         raise InputError(f"{count} value leaves its spread unknown; give at least two")
-    _require_level(confidence)
+    require_level(confidence)
     half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * float(np.std(values, ddof=1)) / count**0.5
     return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
-def _require_level(confidence: float) -> None:
+def require_level(confidence: float) -> None:
+    """Refuses what is no level of confidence."""
     if not 0 < confidence < 1:
         raise InputError(f"confidence = {confidence} is outside (0, 1); 0.95 is usual")

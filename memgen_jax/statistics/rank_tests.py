@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
@@ -33,8 +34,8 @@ def trend_test(
     strata: Int[np.ndarray, " sample"] | None = None,
     *,
     units: Int[np.ndarray, " sample"] | None = None,
-    resamples: int = 1999,
-    seed: int = 0,
+    resamples: Positive = 1999,
+    seed: NotNegative = 0,
 ) -> Trend:
     """One-sided test that values fall from group 0 to group 1 to group 2 (Jonckheere 1954; Terpstra 1952).
 

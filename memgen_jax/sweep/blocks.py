@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
 from memgen_jax.runs.checkpoints import MemberCheckpoints
@@ -108,11 +109,13 @@ def save_block(
         checkpoints[member].save(step, ema=own.ema, rest=rest)
 
 
+@takes_arrays
 def snapshot_steps(settings: SweepTrainSettings, per_call: int) -> tuple[int, ...]:
     """The steps of `settings.num_snapshots`, see `halved_steps`."""
     return halved_steps(settings.num_steps, settings.num_snapshots, per_call)
 
 
+@takes_arrays
 def halved_steps(num_steps: int, count: int, per_call: int) -> tuple[int, ...]:
     """num_steps, half of it, a quarter, …, `count` of them, earliest first.
 
@@ -154,6 +157,7 @@ def save_snapshots(block: list[Member], state: TrainState, step: int, folder: ep
         snapshots.close()
 
 
+@takes_arrays
 def load_ema(member: Member, model: Model, settings: SweepTrainSettings, folder: epath.PathLike) -> PyTree:
     """The averaged parameters at the end of a member's training, or at its `step`, as NumPy arrays.
 
@@ -181,6 +185,7 @@ def load_ema(member: Member, model: Model, settings: SweepTrainSettings, folder:
     return restored["ema"]
 
 
+@takes_arrays
 def set_aside(damaged: DamagedCheckpoint) -> epath.Path:
     """Moves a damaged checkpoint out of its member's folder, so that training continues from the one before.
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Process
 from memgen_jax.memory.energy import TILE
 from memgen_jax.models import Model
@@ -80,6 +81,7 @@ class ModelCost:
         )
 
 
+@takes_arrays
 def model_cost(
     model: Model, process: Process, settings: SweepTrainSettings, item_shape: tuple[int, ...], is_image: bool
 ) -> ModelCost:
@@ -116,6 +118,7 @@ def model_cost(
     )
 
 
+@takes_arrays
 def exact_score_bytes(total: int, item: int, chunk: int, reordered: bool) -> int:
     """Device memory of the exact score of `total` items on a chunk of samples: what its program holds at once.
 
@@ -194,6 +197,7 @@ def _convolution_flops(equation: Any) -> float:
     return flops
 
 
+@takes_arrays
 def peak_flops(devices: Sequence[jax.Device]) -> float | None:
     """Peak bfloat16 operations a second of these devices together; None where the kind is not known."""
     each = [PEAK_FLOPS.get(device.device_kind) for device in devices]

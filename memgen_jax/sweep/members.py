@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import SUBSET_SEED, permutation
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 
 class Purpose(enum.IntEnum):
@@ -85,6 +86,7 @@ class Member:
         return jax.random.fold_in(key, self.half) if self.half and purpose != Purpose.SAMPLE else key
 
 
+@takes_arrays
 def make_members(
     num_train: Sequence[int],
     *,
@@ -116,7 +118,9 @@ def make_members(
     """
     sizes = sorted(set(num_train))
     if not sizes or not seeds or not widths:
-        raise InputError("the sweep has no members: {0} and {1} each need one value.", "num_train", "seeds")
+        raise InputError(
+            f"the sweep has no members: {FIELD[0]} and {FIELD[1]} each need one value.", "num_train", "seeds"
+        )
     for size in sizes:
         if not 1 <= size <= total:
             allowed = f"in 1..{total}, the number of training items of this data set"
@@ -136,6 +140,7 @@ def make_members(
     return tuple(members)
 
 
+@takes_arrays
 def take_shard(members: Sequence[Member], index: int, count: int) -> tuple[Member, ...]:
     """The share of one process or of one array job: every `count`-th member, turning at the ends.
 

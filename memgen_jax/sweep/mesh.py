@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
 PyTree = Any
@@ -38,6 +39,7 @@ def use_deterministic_kernels() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
 
 
+@takes_arrays
 def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int = 1) -> Mesh:
     """A (member, data) mesh over this process's devices.
 

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Denoiser, Process, Step, clipped, denoiser_from_network
 from memgen_jax.memory import exact_denoiser
 from memgen_jax.models import Model
@@ -62,6 +63,7 @@ class Sampler:
         return clipped(denoiser) if self.clip else denoiser
 
 
+@takes_arrays
 def network_source(
     model: Model, process: Process, settings: SweepTrainSettings, checkpoints: epath.PathLike
 ) -> Source:
@@ -77,6 +79,7 @@ def network_source(
     return Source(lambda member: load_ema(member, model, settings, checkpoints), denoiser_of)
 
 
+@takes_arrays
 def exact_source(
     patterns: np.ndarray, process: Process, order_of: Callable[[Member], np.ndarray] | None = None
 ) -> Source:

@@ -16,6 +16,7 @@ import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import decode
 from memgen_jax.diffusion import Process, denoising_loss
 from memgen_jax.errors import InputError
@@ -156,6 +157,7 @@ def make_advance(
     return jax.jit(sharded, donate_argnums=0)
 
 
+@takes_arrays
 def steps_per_call(wanted: int, model: Model | None) -> int:
     """Steps in one compiled call; `wanted` = 0 chooses by model (None: no network) and device."""
     if wanted < 0:

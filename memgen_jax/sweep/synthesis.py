@@ -17,6 +17,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import encode
 from memgen_jax.diffusion import advance, begin, draw_prior, item_of, time_grid
 from memgen_jax.errors import InputError
@@ -38,6 +39,7 @@ class Chunk(NamedTuple):
     first: int
 
 
+@takes_arrays
 def synthesize(
     members: Sequence[Member],
     num_samples: Callable[[Member], int],

@@ -14,6 +14,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Process
 from memgen_jax.errors import InputError
 from memgen_jax.models import Model
@@ -43,6 +44,7 @@ class TrainingDiverged(InputError):
     """A loss stopped being finite."""
 
 
+@takes_arrays
 def train_members(
     members: Sequence[Member],
     data: np.ndarray,

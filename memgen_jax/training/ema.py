@@ -5,11 +5,13 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.shapes import Scalar
 
 PyTree = Any
 
 
+@takes_arrays
 def update_ema(ema: PyTree, params: PyTree, steps_taken: Scalar, decay: float, warmup: bool = True) -> PyTree:
     """Moves the average towards the parameters, by 1 - min(decay, (1 + steps) / (10 + steps)).
 

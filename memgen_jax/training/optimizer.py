@@ -2,9 +2,11 @@
 
 import optax
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.training.settings import TrainSettings
 
 
+@takes_arrays
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     """Adam with warm-up and gradient clipping (Ho et al. 2020, App. B).
 

@@ -3,18 +3,22 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Process
 from memgen_jax.shapes import Scalar
 from memgen_jax.training.settings import TrainSettings
 
 
-def draw_training_time(key: jax.Array, process: Process, settings: TrainSettings) -> Scalar:
+@takes_arrays
+def draw_training_time(key: PRNGKeyArray, process: Process, settings: TrainSettings) -> Scalar:
     """One time, by the law that the settings name."""
     return process.draw_time(key) if settings.times == "uniform" else draw_mixed_time(key, process)
 
 
-def draw_mixed_time(key: jax.Array, process: Process) -> Scalar:
+@takes_arrays
+def draw_mixed_time(key: PRNGKeyArray, process: Process) -> Scalar:
     """A training time for a process in continuous time: half of them uniform, half uniform in log t.
 
     Uniform times alone hardly ever meet the small noise in which details are learned: of a VE process with
@@ -26,6 +30,7 @@ def draw_mixed_time(key: jax.Array, process: Process) -> Scalar:
     return jnp.where(jax.random.bernoulli(law_key), process.draw_time(time_key), logarithmic)
 
 
+@takes_arrays
 def weighted(loss: Scalar, t: Scalar, settings: TrainSettings) -> Scalar:
     """The loss at time t by the weight that the settings name."""
     return loss if settings.weight == "unit" else loss / (t + 0.01)

@@ -51,8 +51,15 @@ def conditional(process, t, u, x, clean):
 
 @pytest.fixture
 def noise_as_key(monkeypatch):
-    """Lets a test hand a step its noise where the key would be, to see or to share it."""
-    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: key)
+    """Lets a test hand a step its noise, to see or to share it: `noise_as_key(noise)` is the key that draws it."""
+    handed = []
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: handed[-1])
+
+    def as_key(noise):
+        handed.append(noise)
+        return jax.random.key(0)
+
+    return as_key
 
 
 @pytest.mark.parametrize("process, t, u", CASES, ids=IDS)
@@ -62,8 +69,9 @@ def test_an_ancestral_step_draws_from_the_posterior(noise_as_key, process, t, u,
     step = diffusion.make_step(name, eta=eta)
     mean, variance = conditional(process, t, u, np.array(x), np.array(clean))
     t, u = jnp.float32(t), jnp.float32(u)
-    np.testing.assert_allclose(step(jnp.zeros(2), x, t, u, lambda x, t: clean, process), mean, atol=2e-5)
-    moved = step(jnp.ones(2), x, t, u, lambda x, t: clean, process)
+    still = step(noise_as_key(jnp.zeros(2)), x, t, u, lambda x, t: clean, process)
+    np.testing.assert_allclose(still, mean, atol=2e-5)
+    moved = step(noise_as_key(jnp.ones(2)), x, t, u, lambda x, t: clean, process)
     np.testing.assert_allclose(moved - mean, np.sqrt(variance), rtol=1e-3)
 
 
@@ -103,9 +111,9 @@ def test_the_two_ancestral_variances_close_in_on_the_data_from_both_sides(noise_
 
         def body(carry, now):
             mean, variance = carry
-            offset = step(zero, zero, *now, denoiser, process)
-            slope = step(zero, unit, *now, denoiser, process) - offset
-            kick = step(unit, zero, *now, denoiser, process) - offset
+            offset = step(noise_as_key(zero), zero, *now, denoiser, process)
+            slope = step(noise_as_key(zero), unit, *now, denoiser, process) - offset
+            kick = step(noise_as_key(unit), zero, *now, denoiser, process) - offset
             return (offset + slope * mean, slope**2 * variance + kick**2), None
 
         start = (zero, jnp.full((), process.prior_std**2))
@@ -275,7 +283,8 @@ def test_euler_maruyama_has_strong_order_one_on_the_reverse_sde(noise_as_key):
 
         def body(x, now):
             t, u, noise = now
-            return diffusion.euler_maruyama_step(noise, x, t, u, gaussian_denoiser(process), process), None
+            key = noise_as_key(noise)
+            return diffusion.euler_maruyama_step(key, x, t, u, gaussian_denoiser(process), process), None
 
         return jax.lax.scan(body, start, (times[:-1], times[1:], unit_noise))[0]
 

@@ -60,6 +60,16 @@ def test_values_may_be_words_of_their_own_and_lines_may_lie_in_a_file(file):
     assert line.config.train.num_steps == 7
 
 
+def test_a_file_of_flags_gives_each_once_and_the_line_may_give_it_again(file):
+    (file.parent / "flags").write_text(f"--config={file}\n--config.seed=1\n")
+    (file.parent / "twice").write_text(f"--config={file}\n--config.seed=1\n--config.seed=2\n")
+    argv = [f"--flagfile={file.parent}/flags", "--workdir=w", "--config.seed=3"]
+    assert command_line.read_command_line(program(), argv).config.seed == 3
+    for given in ([f"--flagfile={file.parent}/twice"], ["--flagfile", f"{file.parent}/twice"]):
+        with pytest.raises(InputError, match=r"--config\.seed is given twice in .*twice: give it once"):
+            command_line.read_command_line(program(), [*given, "--workdir=w"])
+
+
 def test_two_command_lines_know_nothing_of_each_other(file):
     read(file, "--config.seed=3")
     assert read(file).config.seed == 0

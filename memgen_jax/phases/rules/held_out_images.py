@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.stats import binom
 
 from memgen_jax.arrays_in import require_distances, takes_arrays
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
 
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999999999999996
@@ -77,7 +77,7 @@ def _low_quantile(
     if known < fewest_held_out(rate):
         raise InputError(
             f"{known} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
-            "{0}",
+            f"{FIELD[0]}",
             "false_positive_rate",
         )
     every = np.sort(distance, axis=None)

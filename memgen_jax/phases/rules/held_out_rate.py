@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+from memgen_jax.annotations import NotNegative
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.phases.rules.held_out_images import held_out
 from memgen_jax.phases.rules.real_sets import real_sets, repeat_threshold
@@ -19,7 +20,7 @@ def held_out_rate(
     num_real: int,
     size: int,
     false_positive_rate: float = 0.01,
-    seed: int = 0,
+    seed: NotNegative = 0,
 ) -> Thresholds:
     """Thresholds of one K at a fixed rate: δ_m from unseen items against this training set, δ_s from real sets.
 

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import require_distances, takes_arrays
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.phases.rules.held_out_images import fewest_held_out, rank_of, ranks_around
 
 MOST_DRAWS = 64  # of real sets of one size
@@ -14,7 +15,7 @@ ITEMS_DRAWN = 16_384  # after which no further sets are drawn
 
 
 @takes_arrays
-def real_sets(num_real: int, size: int, seed: int = 0) -> list[Int[np.ndarray, " item"]]:
+def real_sets(num_real: Positive, size: Positive, seed: NotNegative = 0) -> list[Int[np.ndarray, " item"]]:
     """Random sets of `size` of the real items, as many as are worth drawing; all items once where they are fewer.
 
     Args:
@@ -24,15 +25,12 @@ def real_sets(num_real: int, size: int, seed: int = 0) -> list[Int[np.ndarray, "
     Returns:
       Indices of items, ascending; of each set.
     Raises:
-      InputError: a count below 1.
+      InputError: a count below 1, a seed below 0.
 
     >>> from memgen_jax import phases
     >>> [len(items) for items in phases.real_sets(10_000, size=8_192)], len(phases.real_sets(50, size=100))
     ([8192, 8192], 1)
     """
-    for name, value in (("num_real", num_real), ("size", size)):
-        if not value >= 1:
-            raise InputError.setting(name, value, "at least 1")
     size = min(size, num_real)
     draws = 1 if size == num_real else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
     random = np.random.default_rng(seed)
@@ -41,7 +39,7 @@ def real_sets(num_real: int, size: int, seed: int = 0) -> list[Int[np.ndarray, "
 
 @takes_arrays
 def repeat_threshold(
-    real_distance: Float[np.ndarray, "item draw"], num_real: int, false_positive_rate: float = 0.01
+    real_distance: Float[np.ndarray, "item draw"], num_real: Positive, false_positive_rate: float = 0.01
 ) -> tuple[float, tuple[float, float]]:
     """The distance within which a share `false_positive_rate` of real items has another, in sets of one size.
 
@@ -69,7 +67,7 @@ def repeat_threshold(
     if real_distance.size < fewest_held_out(false_positive_rate):
         raise InputError(
             f"{real_distance.size} real items cannot show a rate of {false_positive_rate:g}; give at least "
-            f"{fewest_held_out(false_positive_rate)}, or a larger {{0}}",
+            f"{fewest_held_out(false_positive_rate)}, or a larger {FIELD[0]}",
             "false_positive_rate",
         )
     every = np.sort(real_distance, axis=None)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
+from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import require_distances, takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.thresholds import Thresholds
@@ -44,8 +45,8 @@ def valley(
     distance: Float[np.ndarray, " sample"],
     *,
     significance: float = 0.05,
-    resamples: int = 200,
-    seed: int = 0,
+    resamples: Positive = 200,
+    seed: NotNegative = 0,
 ) -> Valley:
     """The valley between the two modes of the log-distance density.
 
@@ -99,7 +100,7 @@ def find_valleys(
     synthetic_distance: Float[np.ndarray, " other"],
     *,
     one_for_both: bool = False,
-    seed: int = 0,
+    seed: NotNegative = 0,
 ) -> Thresholds:
     """Both thresholds by the valley rule, as the paper set them by eye (its Figs. 5-8).
 

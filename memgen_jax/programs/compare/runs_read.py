@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from memgen_jax.errors import InputError
+from memgen_jax.programs.configs import require_transition_run
 from memgen_jax.report import page
 from memgen_jax.statistics import Interval
 
@@ -61,6 +62,7 @@ def read_run(folder: str, name: str) -> FinishedRun:
     Raises:
       InputError: a file is missing or cannot be read.
     """
+    require_transition_run(folder)
     outcome, settings = _json(folder, "transition.json"), _json(folder, "config.json")
     file = epath.Path(folder) / "fractions.csv"
     try:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from memgen_jax import data, phases
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs.settings import settings_from
 from memgen_jax.programs.transition.growth import Before
 from memgen_jax.programs.transition.settings import TransitionSettings
@@ -74,7 +74,9 @@ def choose(config: ConfigDict, given: Collection[str] = (), before: Before | Non
     first = _with(config, _of_shape(config, kind, free))
     settings = settings_from(TransitionSettings, first)
     if settings.sets or settings.train_sets:
-        raise InputError("{0} is for networks that are trained here: take --config=own_sets.", "choose")
+        raise InputError(
+            f"{FIELD[0]} is for networks that are trained here: take --config=own_sets.", "choose"
+        )
     dataset = settings.data.load()
     _require_kind(dataset.is_image, dataset.item_shape, kind, settings.data.name)
     found, loaded = _of_count(dataset, settings, free)
@@ -107,7 +109,9 @@ def _of_shape(config: ConfigDict, kind: str, free: Sequence[str]) -> dict[str, A
     """What can be said before the data are read whole: how large images are to be, and in what units vectors."""
     name = config.data.name
     if not name:
-        raise InputError("give your data: {0}=PATH, a folder of images or an .npz or .npy file.", "data.name")
+        raise InputError(
+            f"give your data: {FIELD[0]}=PATH, a folder of images or an .npz or .npy file.", "data.name"
+        )
     if name in data.NAMED:
         return {}
     found: dict[str, Any] = {}
@@ -129,12 +133,13 @@ def _require_kind(is_image: bool, shape: Sequence[int], kind: str, name: str) ->
     """Refuses vectors where images are asked for, and images where vectors are."""
     if is_image and kind == "vectors":
         raise InputError(
-            f"{{0}}={name} holds images of shape {'×'.join(map(str, shape))}: take --config=own:grey or own:colour.",
+            f"{FIELD[0]}={name} holds images of shape {'×'.join(map(str, shape))}: take --config=own:grey or "
+            "own:colour.",
             "data.name",
         )
     if not is_image and kind != "vectors":
         raise InputError(
-            f"{{0}}={name} holds vectors of {math.prod(shape)} numbers, no images: take --config=own:vectors.",
+            f"{FIELD[0]}={name} holds vectors of {math.prod(shape)} numbers, no images: take --config=own:vectors.",
             "data.name",
         )
 
@@ -157,9 +162,10 @@ def _of_count(
         if rate is None:
             fewest = phases.fewest_held_out(RATES[-1])
             raise InputError(
-                f"{{0}}={settings.data.name} has {count} items, of which {len(dataset.held_out)} are held out, and "
+                f"{FIELD[0]}={settings.data.name} has {count} items, of which {len(dataset.held_out)} are held out, "
+                "and "
                 f"thresholds take {fewest} or more: give at least {fewest * SHARE} items, or real ones that no network "
-                "sees as {1}.",
+                f"sees as {FIELD[1]}.",
                 "data.name",
                 "held_out",
             )

@@ -3,7 +3,7 @@
 import dataclasses
 
 from memgen_jax import data
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,6 @@ class ExpectSettings:
             if wanted is not None and wanted != value:
                 raise InputError(
                     f"the data set {dataset.name} has {name} {value}, and this config expects {wanted}: "
-                    "give the right data, or {0} with sizes K that fit.",
+                    f"give the right data, or {FIELD[0]} with sizes K that fit.",
                     f"expect.{name}",
                 )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from memgen_jax import runs, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 
 # Settings by which a run grows.
 GROWING = (
@@ -160,7 +160,7 @@ def require_steps_can_follow(settings: Any, before: Before) -> None:
         f"workdir {before.folder} belongs to a run with other settings: train.num_steps ({there} there, "
         f"{train.num_steps} now)"
     )
-    elsewhere = f"choose another folder; there {{0}}={before.folder} starts from these networks."
+    elsewhere = f"choose another folder; there {FIELD[0]}={before.folder} starts from these networks."
     if train.num_steps < there:
         raise InputError(f"{said}, and training steps are not taken back: choose another folder.")
     if train.schedule != "constant":

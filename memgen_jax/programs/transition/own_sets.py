@@ -14,7 +14,7 @@ from etils import epath
 
 from memgen_jax import data, runs, sweep
 from memgen_jax.data.sized_sets import SizedSet, sized_sets
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import shown
 
 RECORD = "sets.json"
@@ -72,7 +72,7 @@ class OwnSets:
         if len(ranges) > 1:
             (one, first), (other, second) = list(ranges.items())[:2]
             raise InputError(
-                f"{first} looks like {one} and {second} like {other}: say their range with {{0}}",
+                f"{first} looks like {one} and {second} like {other}: say their range with {FIELD[0]}",
                 "data.value_range",
             )
 
@@ -116,28 +116,31 @@ def load_items(
       InputError: the items cannot be read, or no two of the settings fit each other.
     """
     if settings.train_sets and not settings.sets:
-        raise InputError("train_sets are those of the samples in sets: give {0} too.", "sets")
+        raise InputError(f"train_sets are those of the samples in sets: give {FIELD[0]} too.", "sets")
     if settings.train_sets and settings.data.name:
         raise InputError(
-            "{0} and {1} both say the training items: give one of them.", "train_sets", "data.name"
+            f"{FIELD[0]} and {FIELD[1]} both say the training items: give one of them.",
+            "train_sets",
+            "data.name",
         )
     if settings.sets and settings.data.num_held_out:
         raise InputError(
-            "{0} would set items aside that the networks may have been trained on: give real items that none has seen "
-            "as {1}.",
+            f"{FIELD[0]} would set items aside that the networks may have been trained on: give real items that none "
+            f"has seen as {FIELD[1]}.",
             "data.num_held_out",
             "held_out",
         )
     if settings.sets and not (settings.train_sets or settings.data.name):
         raise InputError(
-            "the samples in {0} need the items that their networks were trained on: give {1}, in order, or {2}.",
+            f"the samples in {FIELD[0]} need the items that their networks were trained on: give {FIELD[1]}, in "
+            f"order, or {FIELD[2]}.",
             "sets",
             "data.name",
             "train_sets",
         )
     if settings.data.scale and (settings.sets or settings.held_out):
         raise InputError(
-            "{0} brings the items of data.name alone into other units: bring all to one, and leave it out.",
+            f"{FIELD[0]} brings the items of data.name alone into other units: bring all to one, and leave it out.",
             "data.scale",
         )
     options, places = settings.data.reading, None
@@ -148,7 +151,9 @@ def load_items(
         dataset = known or settings.data.load()
     if settings.held_out:
         if len(dataset.held_out):
-            raise InputError(f"{dataset.name} has held-out items of its own: leave out {{0}}.", "held_out")
+            raise InputError(
+                f"{dataset.name} has held-out items of its own: leave out {FIELD[0]}.", "held_out"
+            )
         unseen = data.read(settings.held_out, **options)[0]
         values = data.beside(unseen, dataset.item_shape if dataset.is_image else ()).values
         require_alike(values, dataset.item_shape, dataset.is_image, settings.held_out)
@@ -199,7 +204,7 @@ def require_alike(values: np.ndarray, item_shape: Sequence[int], is_image: bool,
         kind = {True: "images", False: "vectors"}
         raise InputError(
             f"{what} holds {kind[values.dtype == np.uint8]} of shape {values.shape[1:]}, and the training items are "
-            f"{kind[is_image]} of {tuple(item_shape)}: bring both to one, with {{0}} and {{1}} for images",
+            f"{kind[is_image]} of {tuple(item_shape)}: bring both to one, with {FIELD[0]} and {FIELD[1]} for images",
             "data.size",
             "data.channels",
         )

@@ -10,7 +10,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax import bridges, data, diffusion, metrics, models, neighbors, phases, runs, sweep
-from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
+from memgen_jax.errors import FIELD, InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.choices import (
     AnyDataSettings,
     DDPMSettings,
@@ -120,8 +120,8 @@ def require_sizes(settings: TransitionSettings, before: growth.Before | None) ->
     from_elsewhere = settings.sets or settings.members_from or (before and before.sizes)
     if settings.grid == "given" and not settings.num_train and not from_elsewhere:
         raise InputError(
-            "there are no sizes K: give {0}=FOLDER, samples that were made elsewhere for each K, or {1}=(…), sizes of "
-            "training sets.",
+            f"there are no sizes K: give {FIELD[0]}=FOLDER, samples that were made elsewhere for each K, or "
+            f"{FIELD[1]}=(…), sizes of training sets.",
             *("sets", "num_train"),
         )
 
@@ -471,10 +471,10 @@ class TransitionRun(TransitionPlan):
             self.paper_thresholds()
         elif s.rule == "held_out":
             if not len(self.dataset.held_out):
-                more = "" if self.own_sets else " or set {1}"
+                more = "" if self.own_sets else f" or set {FIELD[1]}"
                 raise InputError(
                     f"phases.rule='held_out' needs held-out items, and {self.dataset.name} has none: give real items "
-                    f"that no network has seen as {{0}}{more}, or choose another rule.",
+                    f"that no network has seen as {FIELD[0]}{more}, or choose another rule.",
                     "held_out",
                     "data.num_held_out",
                 )

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from memgen_jax import models, sweep
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs.settings import plain
 from memgen_jax.programs.transition import growth
 
@@ -27,7 +27,7 @@ class StartFrom:
             there, own = before.settings[name], plain(getattr(settings, name))
             if [(k, v) for k, v in own.items() if k != "width" and there.get(k) != v]:
                 raise InputError(
-                    f"the run in init_from={folder} has another {name} ({there}): give {{0}} the same settings.",
+                    f"the run in init_from={folder} has another {name} ({there}): give {FIELD[0]} the same settings.",
                     name,
                 )
         self._before, self._settings = before, settings

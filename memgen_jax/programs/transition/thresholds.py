@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from memgen_jax import phases, runs
-from memgen_jax.errors import InputError
+from memgen_jax.errors import FIELD, InputError
 from memgen_jax.programs.transition import real_distances
 from memgen_jax.programs.transition.settings import TransitionRun
 
@@ -52,8 +52,8 @@ def first_rule(run: TransitionRun, workdir: runs.Workdir) -> SizedThresholds:
         fixed = phases.choose_thresholds(rule, RunEvidence(run, workdir))
     except phases.NoValley as error:
         raise InputError(
-            f"{error}. Nothing is lost: the same command with {{0}}=given, {{1}}=… and {{2}}=… (or with "
-            "{0}=held_out, or {0}=paper and {3}=…) labels the samples that are there.",
+            f"{error}. Nothing is lost: the same command with {FIELD[0]}=given, {FIELD[1]}=… and {FIELD[2]}=… (or with "
+            f"{FIELD[0]}=held_out, or {FIELD[0]}=paper and {FIELD[3]}=…) labels the samples that are there.",
             "phases.rule",
             "phases.delta_m",
             "phases.delta_s",

@@ -7,7 +7,9 @@ import pytest
 
 from memgen_jax.errors import InputError
 from memgen_jax.programs import outputs
+from memgen_jax.programs.command_line import load_config
 from memgen_jax.programs.compare.program import compare
+from memgen_jax.programs.finished_run import require_finished
 
 PHASES = ("memorized", "spurious", "generalized")
 
@@ -77,6 +79,14 @@ def test_mistakes_are_told_in_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no readable transition\.json"):
         compare([run, str(tmp_path / "empty")], str(tmp_path / "out"))
+    (tmp_path / "circle").mkdir()
+    (tmp_path / "circle/config.json").write_text(json.dumps(load_config("circle:smoke").to_dict()))
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit/summary.json").write_text("{}")
+    for other in ("circle", "audit"):
+        for read in (require_finished, lambda folder: compare([run, folder], str(tmp_path / "out"))):
+            with pytest.raises(InputError, match=f"is a run of memgen {other}, and one of memgen transition"):
+                read(str(tmp_path / other))
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="new folder"):
