@@ -50,7 +50,8 @@ def test_the_study_of_intervals_counts_how_often_they_hold_the_mean_over_sets():
     sets = []
     for _ in range(60):  # three in ten are copies, the others new: memorized is binomial, nothing repeats
         labels = np.where(random.random(100) < 0.3, phases.MEMORIZED, phases.GENERALIZED)
-        sets.append(estimates.Group(None, 16, thresholds, [labels], [np.zeros(100, int)]))
+        none = [{thresholds.delta_s: np.zeros(100, int)}]
+        sets.append(estimates.Group(None, 16, lambda _: thresholds, [labels], none))
     rows = {(row["table"], row["estimate"]): row for row in interval_coverage.share_rows(sets)}
     memorized = rows["fractions.csv", "memorized"]
     assert abs(memorized["truth"] - 0.3) < 0.03 and memorized["coverage"] >= 0.85
