@@ -6,7 +6,6 @@ Two views of data in many dimensions: the densities of all single coordinates, a
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ VIEWS = ("coordinates", "components")
 """How items become densities: single coordinates, or the leading principal components."""
 
 TILE = 512, 1024  # pairs of items in one call
+SMALL_TILE = 64, 256  # a side of it, for a set that is no larger: four programs serve all sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,15 +194,16 @@ class Unseen:
         tg = self._overlaps(t, g, epsilon).mean(0, dtype=np.float64)
         of_unseen = self._once("oo", epsilon, lambda: self._overlaps(o, o, epsilon))
         gg = self._once("gg", (epsilon, g), lambda: self._overlaps(g, g, epsilon).mean(dtype=np.float64))
-        og = self._once("og", (epsilon, g), lambda: self._overlaps(o, g, epsilon))
-        oo, og = of_unseen.astype(np.float64), og.astype(np.float64)
-        of_pairs = (oo.sum() - np.trace(oo)) / (len(o) * (len(o) - 1))
+        og = self._once("og", (epsilon, g), lambda: self._overlaps(o, g, epsilon)).astype(np.float64)
+        of_pairs, unseen_resamples = self._once(
+            "resamples", (epsilon, resamples, seed), lambda: _of_unseen(of_unseen, resamples, seed)
+        )
         return Comparison(
             view=self.view,
             e_tg=float(tt - 2 * tg.mean() + gg),
             e_og=float(of_pairs - 2 * og.mean() + gg),
             e_to=float(tt - 2 * to + of_pairs),
-            replicates=bootstrap_delta(float(tt), tg, oo, og, resamples, seed),
+            replicates=_delta_resamples(float(tt), tg, unseen_resamples, og),
             width=epsilon,
             num_train=len(t),
             num_synthetic=len(g),
@@ -212,14 +213,28 @@ class Unseen:
     def _overlaps(
         self, a: Float[np.ndarray, "left dim"], b: Float[np.ndarray, "right dim"], epsilon: float
     ) -> Float[np.ndarray, "left right"]:
-        """In tiles of one shape, the last ones filled up: one compiled program serves a whole sweep."""
+        """In tiles of one shape, the last ones filled up: one compiled program serves a whole sweep.
+
+        Of a set with itself, tiles below the diagonal are those above it: the kernel is symmetric to the bit. The
+        smaller set stands on the left, so that two sets give the same bits in either order.
+        """
+        if len(b) < len(a):
+            return self._overlaps(b, a, epsilon).T
         variance = jnp.float32(2 * epsilon**2)
-        lefts, rights = (_tiles(items, size) for items, size in zip((a, b), TILE, strict=True))
+        high, wide = (
+            small if len(items) <= small else usual
+            for items, small, usual in zip((a, b), SMALL_TILE, TILE, strict=True)
+        )
+        lefts, rights = _tiles(a, high), _tiles(b, wide)
         overlaps = np.empty((len(a), len(b)), np.float32)
         for i, left in enumerate(lefts):
-            row = [self._kernels(left, right, variance) for right in rights]
-            for j, tile in enumerate(row):
-                place = overlaps[i * TILE[0] : (i + 1) * TILE[0], j * TILE[1] : (j + 1) * TILE[1]]
+            rows = slice(i * high, (i + 1) * high)
+            below = i * high // wide if a is b else 0
+            if below:
+                overlaps[rows, : below * wide] = overlaps[: below * wide, rows].T
+            tiles = [self._kernels(left, right, variance) for right in rights[below:]]
+            for j, tile in enumerate(tiles, below):
+                place = overlaps[rows, j * wide : (j + 1) * wide]
                 place[:] = np.asarray(tile)[: place.shape[0], : place.shape[1]]
         return overlaps
 
@@ -262,18 +277,61 @@ def bootstrap_delta(
       tg: ∫ρ_T N(g, ε²) for every synthetic item g.
       oo, og: the kernel of every pair.
     """
+    return _delta_resamples(tt, tg, _unseen_resamples(oo, resamples, seed), og)
+
+
+@dataclasses.dataclass(frozen=True)
+class _UnseenResamples:
+    """Of a bootstrap, what depends on held-out items alone: most of its work, the same for every network.
+
+    Attributes:
+      counts: how often each item is drawn.
+      distinct: OO, the mean kernel over pairs of different drawn items.
+      state: of the generator after these draws, where those of synthetic items begin.
+    """
+
+    counts: Float[np.ndarray, "resample held_out"]
+    distinct: Float[np.ndarray, " resample"]
+    state: Any
+
+
+def _unseen_resamples(
+    oo: Float[np.ndarray, "held_out held_out"], resamples: int, seed: int
+) -> _UnseenResamples:
     rng = np.random.default_rng(seed)
+    o = _counts(rng, len(oo), resamples)
+    repeats = np.square(o)
+    distinct = np.einsum("ri,ri->r", o @ oo, o) - repeats @ np.diag(oo)
+    distinct /= len(oo) ** 2 - repeats.sum(1)
+    return _UnseenResamples(o, distinct, rng.bit_generator.state)
+
+
+def _of_unseen(
+    oo: Float[np.ndarray, "held_out held_out"], resamples: int, seed: int
+) -> tuple[float, _UnseenResamples]:
+    """∫ρ_O², from pairs of different items, and its part of a bootstrap."""
+    oo = oo.astype(np.float64)
+    of_pairs = (oo.sum() - np.trace(oo)) / (len(oo) * (len(oo) - 1))
+    return float(of_pairs), _unseen_resamples(oo, resamples, seed)
+
+
+def _delta_resamples(
+    tt: float,
+    tg: Float[np.ndarray, " synthetic"],
+    unseen: _UnseenResamples,
+    og: Float[np.ndarray, "held_out synthetic"],
+) -> Float[np.ndarray, " resample"]:
+    """`bootstrap_delta` with the held-out items' part at hand."""
+    rng = np.random.default_rng()
+    rng.bit_generator.state = unseen.state
     num_held_out, num_synthetic = og.shape
+    g = _counts(rng, num_synthetic, len(unseen.counts))
+    cross = np.einsum("rj,rj->r", unseen.counts @ og, g) / (num_held_out * num_synthetic)
+    return tt - 2 * (g @ tg) / num_synthetic - unseen.distinct + 2 * cross
 
-    def counts(total: int) -> Float[np.ndarray, "resample item"]:
-        return rng.multinomial(total, np.full(total, 1 / total), size=resamples).astype(np.float64)
 
-    o, g = counts(num_held_out), counts(num_synthetic)
-    diagonal, repeats = np.diag(oo), np.square(o)
-    distinct = np.einsum("ri,ri->r", o @ oo, o) - repeats @ diagonal
-    distinct /= num_held_out**2 - repeats.sum(1)
-    cross = np.einsum("rj,rj->r", o @ og, g) / (num_held_out * num_synthetic)
-    return tt - 2 * (g @ tg) / num_synthetic - distinct + 2 * cross
+def _counts(rng: np.random.Generator, total: int, resamples: int) -> Float[np.ndarray, "resample item"]:
+    return rng.multinomial(total, np.full(total, 1 / total), size=resamples).astype(np.float64)
 
 
 def standardize(
@@ -302,16 +360,16 @@ def leading_components(
     return (lambda items: (items - centre) @ basis), kept
 
 
-@partial(jax.jit, static_argnames="tile")
+@jax.jit
 def joint_kernels(
-    a: Float[Array, "left dim"],
-    b: Float[Array, "right dim"],
-    variance: Scalar,
-    tile: int = 256,
+    a: Float[Array, "left dim"], b: Float[Array, "right dim"], variance: Scalar
 ) -> Float[Array, "left right"]:
-    """N(a - b; 0, v I) of every pair, from differences (exact where points meet), `tile` rows at a time."""
+    """N(a - b; 0, v I) of every pair, from differences (exact where points meet), one coordinate after the other."""
 
-    def one(x: Float[Array, " dim"]) -> Float[Array, " right"]:
-        return jnp.exp(-jnp.sum(jnp.square(x[None, :] - b), -1) / (2 * variance))
+    def add(total: Float[Array, "left right"], columns: tuple) -> tuple[Float[Array, "left right"], None]:
+        x, y = columns
+        return total + jnp.square(x[:, None] - y[None, :]), None
 
-    return jax.lax.map(one, a, batch_size=tile) / (2 * jnp.pi * variance) ** (a.shape[1] / 2)
+    start = jnp.zeros((a.shape[0], b.shape[0]), a.dtype)
+    squared, _ = jax.lax.scan(add, start, (a.T, b.T), unroll=8)
+    return jnp.exp(-squared / (2 * variance)) / (2 * jnp.pi * variance) ** (a.shape[1] / 2)

@@ -8,6 +8,7 @@ import pytest
 from memgen_jax import audit, cli, load
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 DIGITS = load("digits")
 FILES = ["distances.npz", "labels.csv", "report.html", "summary.json"]
 

@@ -7,6 +7,7 @@ from memgen_jax import audit, metrics
 from memgen_jax.audit import encoding
 from memgen_jax.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 CALLS = []
 
 

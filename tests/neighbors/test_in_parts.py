@@ -73,7 +73,7 @@ def test_short_items_and_room_for_all_go_another_way(used):
 
 
 def test_a_file_of_long_items_is_let_go_while_it_is_read(used, tmp_path):
-    shape = (80, 2**20)  # 320 MiB
+    shape = (40, 2**21)  # 320 MiB
     items = np.memmap(tmp_path / "items", np.float32, "w+", shape=shape)
     for row in items:
         row[:] = RNG.random(len(row), dtype=np.float32)

@@ -14,8 +14,6 @@ from memgen_jax.programs.transition import program as transition
 from memgen_jax.programs.transition import settings as transition_settings
 from memgen_jax.programs.transition import tables as transition_tables
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 RNG = np.random.default_rng(0)
 TURN = {8: 10, 16: 40}  # width -> the largest K that is copied
 PATTERN = RNG.standard_normal((3, 16))

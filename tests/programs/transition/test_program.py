@@ -337,7 +337,7 @@ def test_kill_at_any_moment_of_any_stage_then_the_same_command_ends_with_the_sam
 
 def test_ctrl_c_says_how_to_continue(tmp_path):
     process = subprocess.Popen(
-        command(*TINY, f"--workdir={tmp_path}/run"),
+        command(*TINY, "--config.model.width=8", f"--workdir={tmp_path}/run"),
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
