@@ -151,8 +151,9 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
 
     Returns:
       "m", "s": of each slider its places as texts (`at`) and where it begins (`start`).
-      "sets": for each K `num_train`, `total` and `cells`: bytes in base64, three for up to 255 samples that have the
-        same two places: that of δ_m, that of δ_s, how many.
+      "scaled": whether δ_s differs from set to set.
+      "sets": for each K `num_train`, `total`, `ends` (its own first and last δ_s), `cells`: bytes in base64, three for
+        up to 255 samples that have the same two places: that of δ_m, that of δ_s, how many.
       "beside_m", "beside_s": places (`m`, `s`), distance, K and two pictures of each example, nearest first.
       "metric", "shown".
     """
@@ -162,13 +163,19 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
     at_s, start_s = places(shown.delta_s, pooled_synthetic)
     own_s = {one.num_train: _scaled(at_s, start_s, one.delta_s) for one in shown.sets}
 
-    def example(one: Example, distance: typing.Any) -> dict[str, typing.Any]:
+    def beside_own(one: Example) -> str:
+        """The distance of an example to another sample, with the δ_s of its set where that is another one."""
+        own = own_s[one.num_train]
+        told = f" (δₛ {measure(own[start_s])})" if own[start_s] != at_s[start_s] else ""
+        return measure(float(one.synthetic_distance)) + told
+
+    def example(one: Example, distance: str) -> dict[str, typing.Any]:
         of_train = np.asarray(one.train_distance, pooled_train.dtype)[None]
         of_other = np.asarray(one.synthetic_distance, pooled_synthetic.dtype)[None]
         return {
             "m": int(place_of(of_train, at_m)[0]),
             "s": int(place_of(of_other, own_s[one.num_train])[0]),
-            "distance": measure(float(distance)),
+            "distance": distance,
             "num_train": one.num_train,
             "images": [thumbnail(one.sample), thumbnail(one.neighbor)],
         }
@@ -180,6 +187,7 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
             {
                 "num_train": int(one.num_train),
                 "total": len(one.train_distance),
+                "ends": [measure(own_s[one.num_train][place]) for place in (0, -1)],
                 "cells": cells(
                     place_of(one.train_distance, at_m),
                     place_of(one.synthetic_distance, own_s[one.num_train]),
@@ -187,8 +195,9 @@ def embed(shown: Sliders) -> dict[str, typing.Any]:
             }
             for one in shown.sets
         ],
-        "beside_m": [example(one, one.train_distance) for one in shown.beside_m],
-        "beside_s": [example(one, one.synthetic_distance) for one in shown.beside_s],
+        "beside_m": [example(one, measure(float(one.train_distance))) for one in shown.beside_m],
+        "beside_s": [example(one, beside_own(one)) for one in shown.beside_s],
+        "scaled": len({float(own[start_s]) for own in own_s.values()}) > 1,
         "metric": shown.metric,
         "shown": shown.shown,
     }

@@ -11,6 +11,7 @@ every K. A row of repeats with several seeds is the mean over their sets.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -119,28 +120,39 @@ def sizes_of(run: TransitionRun) -> list[int]:
     return sorted({member.num_train for member in run.members})
 
 
-def make_groups(run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds) -> list[Group]:
+def make_groups(
+    run: TransitionRun, workdir: runs.Workdir, rule: SizedThresholds, *, shifted: bool = False
+) -> list[Group]:
     """Widths in the config's order, sizes ascending."""
     groups = []
     for width, size in itertools.product(run.widths, sizes_of(run)):
         own = [m for m in run.members if (m.width, m.num_train) == (width, size)]
-        groups.append(make_group(run, workdir, own, rule))
+        groups.append(make_group(run, workdir, own, rule, shifted=shifted))
     return groups
 
 
 def make_group(
-    run: TransitionRun, workdir: runs.Workdir, members: Sequence[sweep.Member], rule: SizedThresholds
+    run: TransitionRun,
+    workdir: runs.Workdir,
+    members: Sequence[sweep.Member],
+    rule: SizedThresholds,
+    *,
+    shifted: bool = False,
 ) -> Group:
-    """Of members of one K and width, at one step."""
+    """Of members of one K and width, at one step; a `shifted` rule is asked at the common size and its own alone."""
     size = members[0].num_train
     labels = [labels_of(workdir, member, rule) for member in members]
-    told = sizes_told(min(map(len, labels)), common_size(run))
+    count, common = min(map(len, labels)), common_size(run)
+    ends = sorted({min(common, count), count})
+    radii = [rule.at(size, n).delta_s for n in (ends if shifted else sizes_told(count, common))]
+    soon = itertools.chain(*(rule.at(size, n).delta_s_interval or () for n in ends))
+    near = functools.partial(count_neighbors, run, workdir, radii=radii, soon=list(soon))
     return Group(
         members[0].width,
         size,
         lambda num_samples: rule.at(size, num_samples),
         labels,
-        [count_neighbors(run, workdir, member, [rule.at(size, n) for n in told]) for member in members],
+        [near(member) for member in members],
     )
 
 
@@ -151,7 +163,7 @@ def shifted_groups(
     found = []
     for name in ("delta_m", "delta_s"):
         if getattr(rule.at(sizes_of(run)[-1], common_size(run)), f"{name}_interval") is not None:
-            low, high = (make_groups(run, workdir, rule.shifted(name, end)) for end in (0, 1))
+            low, high = (make_groups(run, workdir, rule.shifted(name, end), shifted=True) for end in (0, 1))
             found.append((low, high))
     return found
 
@@ -161,19 +173,23 @@ def of_one_width(groups: Sequence[Group], width: int | None) -> list[Group]:
 
 
 def count_neighbors(
-    run: TransitionRun, workdir: runs.Workdir, member: sweep.Member, told: Sequence[phases.Thresholds]
+    run: TransitionRun,
+    workdir: runs.Workdir,
+    member: sweep.Member,
+    radii: Sequence[float],
+    soon: Sequence[float] = (),
 ) -> dict[float, np.ndarray]:
-    """δ_s of each of `told` -> how many other samples of its set lie within it of each; kept in repeats/<member>.npz.
+    """Radius -> how many other samples of its set lie within it of each; kept in repeats/<member>.npz.
 
-    Those within both ends of its interval are counted with it, in one pass over the pairs.
+    Args:
+      radii: wanted now.
+      soon: those that will be wanted too, the ends of intervals: counted in the same pass over the pairs.
     """
     file = f"repeats/{member.name}.npz"
     kept = workdir.read_npz(file) or {}
     count = len(distances_of(workdir, member)["train_distance"])
-    radii = list(dict.fromkeys(own.delta_s for own in told))
     if any(len(kept.get(_key(radius), ())) != count for radius in radii):  # none yet, or the set has grown
-        ends = itertools.chain(*(own.delta_s_interval or () for own in told))
-        every = list(dict.fromkeys([*radii, *ends]))
+        every = list(dict.fromkeys([*radii, *soon]))
         samples = run.metric.vectors(load_samples(workdir, member))
         counts = run.metric.count_within(samples, samples, np.array(every), exclude_self=True)
         kept |= {_key(radius): counts[:, place] for place, radius in enumerate(every)}

@@ -168,7 +168,9 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
         threshold_rule=in_use["rule"],
         limits=[
             sentences.sensitivity(
-                {width: found["sensitivity"] for width, found in results.items()}, in_use["delta_m"]
+                {width: found["sensitivity"] for width, found in results.items()},
+                in_use["delta_m"],
+                in_use["num_samples"] is not None,
             )
         ],
         num_steps=run.settings.train.num_steps if run.trains else None,

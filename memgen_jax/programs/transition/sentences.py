@@ -40,8 +40,12 @@ def redrawn(sets: bool, count: int) -> str:
     return "samples and unseen items are drawn again and again from those at hand, the training set staying as it is"
 
 
-def sensitivity(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) -> str:
-    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen."""
+def sensitivity(rows: dict[int | None, list[dict[str, Any]]], delta_m: float, sized: bool = False) -> str:
+    """How much the spurious peak of each width owes to its threshold; delta_m stays as it was chosen.
+
+    Args:
+      sized: whether δ_s belongs to the size of a set.
+    """
     peaks = []
     for width, own in rows.items():
         parts = [
@@ -52,7 +56,8 @@ def sensitivity(rows: dict[int | None, list[dict[str, Any]]], delta_m: float) ->
         ]
         place = f"at width {width} " if len(rows) > 1 else ""
         peaks.append(f"{place}it is {', '.join(parts)}")
-    return f"The height of the spurious peak depends on its threshold: {'; '.join(peaks)}."
+    of_one = " (in the smallest sets; that of the others is scaled alike)" if sized else ""
+    return f"The height of the spurious peak depends on its threshold{of_one}: {'; '.join(peaks)}."
 
 
 def promise(run: TransitionRun) -> str:

@@ -11,6 +11,7 @@
   const sets = given.sets.map((set) => ({
     size: set.num_train,
     total: set.total,
+    ends: set.ends,
     cells: Uint8Array.from(atob(set.cells), (letter) => letter.charCodeAt(0)),
   }));
   const space = part("curve").firstElementChild.namespaceURI; // that of SVG
@@ -115,13 +116,12 @@
       const along = given.m.at.map((_, m) => shares({ m, s: at.s })[0]);
       PHASES.forEach((_, phase) => line(along.map((found, m) => [x(m), up(found[phase])]), phase, "now"));
       made.append(svg("line", { x1: x(at.m), x2: x(at.m), y1: top, y2: bottom, class: "threshold" }));
-      ends(made, left, right, bottom, "m");
+      ends(made, left, right, bottom, given.m.at);
       made.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "δₘ"));
     }
   }
 
-  function ends(made, left, right, bottom, which) {
-    const texts = given[which].at;
+  function ends(made, left, right, bottom, texts) {
     made.append(svg("text", { x: left, y: bottom + 17, "text-anchor": "start" }, texts[0]));
     made.append(svg("text", { x: right, y: bottom + 17, "text-anchor": "end" }, texts.at(-1)));
   }
@@ -148,7 +148,7 @@
     });
     const x = left + ((at[which] + 1) * step) / 3;
     made.append(svg("line", { x1: x, x2: x, y1: top - 8, y2: bottom, class: "threshold" }));
-    ends(made, left, right, bottom, which);
+    ends(made, left, right, bottom, which === "m" ? given.m.at : set.ends);
     made.append(svg("text", { x: (left + right) / 2, y: bottom + 32, "text-anchor": "middle" }, title));
   }
 

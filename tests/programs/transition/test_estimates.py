@@ -122,7 +122,7 @@ def test_a_second_count_is_read_from_the_disk(tables, monkeypatch):
     )  # and the ends of their intervals
     monkeypatch.setattr(transition_tables, "load_samples", None)
     monkeypatch.setattr(estimates, "load_samples", None)
-    again = estimates.count_neighbors(run, workdir, run.members[1], [own])
+    again = estimates.count_neighbors(run, workdir, run.members[1], [own.delta_s])
     np.testing.assert_array_equal(again[own.delta_s], kept[f"delta_s={own.delta_s!r}"])
 
 
