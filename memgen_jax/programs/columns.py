@@ -36,7 +36,7 @@ MEANINGS: dict[str, str] = {
     "num_seeds": "networks, one a seed, that the row is a mean over",
     **{name: _PHASE.format(name) for name in NAMES},
     "delta_m": "largest distance to a training item at which a sample is memorized",
-    "delta_s": "largest distance to another sample at which a sample is spurious, a repeat (calibrated: of the row's set size)",
+    "delta_s": "largest distance to another sample at which a sample is a repeat (calibrated: of the row's set size)",
     "sample_distance": "median distance of the samples to the nearest training item",
     "held_out_distance": "median distance of held-out items to the nearest training item",
     "c_t": "C_T: below 0 the samples lie nearer to the training set than unseen items do, in standard deviations",
