@@ -18,10 +18,15 @@ from memgen_jax.errors import InputError
 
 
 class Asked(typing.NamedTuple):
-    """What is wanted, in words that complete "and … is wanted", and `read(name, value) -> value`."""
+    """What is wanted, in words that complete "and … is wanted", and `read(name, value) -> value`.
+
+    Attributes:
+      number: int or float, where it is one number.
+    """
 
     words: str
     read: Callable[[str, Any], Any]
+    number: type | None = None
 
 
 class AtLeast(typing.NamedTuple):
@@ -106,7 +111,14 @@ def as_given(name: str, value: Any) -> Any:
 
 
 def read_number(name: str, value: Any, kind: type) -> Any:
-    """The number; a whole one as Python's, whatever it came as, where such a one is wanted."""
+    """The number; a whole one as Python's, whatever it came as, where such a one is wanted.
+
+    Of a tensor with one number, that number; True and False are no whole numbers.
+    """
+    if type(value) is kind or (kind is float and isinstance(value, float)):
+        return value  # of a million, each at once
+    if hasattr(value, "detach"):
+        value = _number_of_tensor(name, value)
     is_number = isinstance(value, int | float | np.number | np.bool_ | jax.Array) or (
         isinstance(value, np.ndarray) and value.ndim == 0
     )
@@ -118,14 +130,28 @@ def read_number(name: str, value: Any, kind: type) -> Any:
         return value
     if kind is not int:
         return bool(value) if isinstance(value, np.bool_) else value
-    if not np.isfinite(value) or value != int(value):
+    truth = isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_
+    if truth or not np.isfinite(value) or value != int(value):
         raise InputError(f"{name}={shown(value)} is not a whole number: give one")
-    return value if isinstance(value, bool) else int(value)
+    return int(value)
+
+
+def _number_of_tensor(name: str, tensor: Any) -> Any:
+    """The number of a tensor of torch's without dimensions, without torch."""
+    if getattr((device := getattr(tensor, "device", None)), "type", "cpu") != "cpu":
+        raise InputError(f"{name} is a tensor on {device}: give {name}.cpu()")
+    try:
+        array = np.asarray(tensor.detach().numpy())
+    except (TypeError, ValueError, RuntimeError):  # a tensor of a type that NumPy lacks, a sparse one
+        raise InputError(f"{name} is a tensor that cannot be read as a number: give one") from None
+    if array.ndim:
+        raise InputError(f"{name} has shape {array.shape}, and one number is wanted")
+    return array[()]
 
 
 def _number(kind: type) -> Asked:
     words = "a whole number" if kind is int else "a number"
-    return Asked(words, lambda name, value: read_number(name, value, kind))
+    return Asked(words, lambda name, value: read_number(name, value, kind), kind)
 
 
 def _at_least(asked: Asked, least: float) -> Asked:
@@ -185,7 +211,9 @@ def _literal(parts: tuple) -> Asked:
 def _one_of(parts: tuple, inner: Callable[[Any], Asked | None]) -> Asked | None:
     """One of several kinds: the first that takes the value."""
     optional = type(None) in parts
-    kinds = [inner(part) for part in parts if part is not type(None)]
+    several = [part for part in parts if part is not type(None)]
+    kinds = [inner(part) for part in several]
+    plain = kinds[several.index(np.ndarray)] if np.ndarray in several else None
     if None in kinds:
         return None
     asked = [kind for kind in kinds if kind is not None]
@@ -196,6 +224,8 @@ def _one_of(parts: tuple, inner: Callable[[Any], Asked | None]) -> Asked | None:
     def read(name: str, value: Any) -> Any:
         if value is None and optional:
             return None
+        if plain is not None and isinstance(value, np.ndarray):  # at once, not entry by entry
+            return plain.read(name, value)
         refusals = []
         for one in asked:
             try:
@@ -234,7 +264,7 @@ def _is_scalar(value: Any) -> bool:
 def _shape(name: str, value: Any) -> tuple[int, ...]:
     sides = None
     if isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1):
-        whole = all(isinstance(side, int | np.integer) for side in value)
+        whole = all(isinstance(side, int | np.integer) and not isinstance(side, bool) for side in value)
         sides = tuple(int(side) for side in value) if whole else None
     if sides is None:
         raise InputError.setting(name, value, "a tuple of whole numbers, such as (28, 28, 1) or (2,)")
@@ -273,11 +303,24 @@ def _sequence(of: Asked | None) -> Asked:
             raise InputError(f"{name} is {type(value).__name__}, and a list is wanted")
         if isinstance(value, range) or (of is None and isinstance(value, collections.abc.Sequence)):
             return value
+        if of is not None and of.number and (read_at_once := _numbers(value, of.number)) is not None:
+            return read_at_once
         values = value if isinstance(value, list | tuple) else list(value)
         kind: type[tuple] | type[list] = tuple if isinstance(value, tuple) else list
         return _each_read(name, values, [of] * len(values), kind)
 
     return Asked("a list", read)
+
+
+def _numbers(values: Any, kind: type) -> Any:
+    """A list of numbers that are of the kind without a doubt; None of any other, which is read one by one."""
+    if isinstance(values, list | tuple):
+        return values if all(type(one) is kind for one in values) else None
+    if not isinstance(values, np.ndarray) or values.ndim != 1:
+        return None
+    if values.dtype.kind in "iu":
+        return values.tolist()
+    return list(values) if values.dtype.kind == "f" and kind is float else None
 
 
 def _class(kind: type) -> Asked:

@@ -121,8 +121,18 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
 
 def _of_numbers(name: str, value: Any, array: np.ndarray) -> np.ndarray:
+    if (
+        array.dtype == object
+        and array.size
+        and all(isinstance(one, int | float | np.number) for one in array.flat)
+    ):
+        array = np.asarray(array.tolist())  # a pandas column of numbers of several types
     if array.dtype.kind not in "biuf" and not jnp.issubdtype(array.dtype, np.floating):
-        what = f"{type(value).__name__} of {array.dtype}" if array.dtype != object else type(value).__name__
+        what = (
+            f"{type(value).__name__} of {array.dtype}"
+            if array.dtype != object or array is value
+            else type(value).__name__
+        )
         raise InputError(f"{name} is {what}, not an array of numbers: give numbers, in rows of one length")
     return array
 
@@ -133,10 +143,10 @@ def as_number(name: str, value: Any) -> float:
     Raises:
       InputError: it is none, or several.
     """
-    read_number(name, value, float)
-    if np.ndim(value):
-        raise InputError(f"{name} has shape {np.shape(value)}, and one number is wanted")
-    return float(value)
+    number = read_number(name, value, float)
+    if np.ndim(number):
+        raise InputError(f"{name} has shape {np.shape(number)}, and one number is wanted")
+    return float(number)
 
 
 def as_numbers(name: str, value: Any) -> jax.Array | np.ndarray:

@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import memgen_jax
 from memgen_jax.errors import FIELD, InputError
@@ -314,9 +314,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.defect(f"memgen {command}", error)
 
 
+def console() -> NoReturn:
+    """The command as a process of its own."""
+    exits.end_with(main)
+
+
 PROGRAMS = ("transition", "circle", "geometry", "onset")
 DEMO = {"config": "digits", "workdir": "runs/digits"}
 COMMANDS = {"audit": audit, "compare": compare, "fetch-weights": audit, "configs": configs}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -1,6 +1,7 @@
 """Every public function of every room, given in place of each argument what is plainly wrong there."""
 
 import collections.abc
+import enum
 import importlib
 import inspect
 import re
@@ -59,6 +60,44 @@ def one_of(module, name, value):
 
 
 FUNCTIONS = public()
+
+# Public classes that are not made by hand, or are another library's kind.
+GIVEN = {
+    "audit.Distances": "what a comparison gives",
+    "audit.Result": "what an audit gives",
+    "audit.SetsResult": "what `audit_sets` gives",
+    "bridges.Folder": "what a pipeline's folder gives",
+    "bridges.Pipeline": "what `load` gives",
+    "data.Dataset": "what the functions that read data give",
+    "onset.Comparison": "what `compare` gives",
+    "models.MLP": "a module of Flax, which `mlp` makes",
+    "models.UNet": "a module of Flax, which `unet` makes",
+    "models.Params": "any parameters",
+    "phases.Fractions": "what `fractions` gives",
+    "phases.Thresholds": "what the rules give",
+    "phases.Valley": "what `valley` gives",
+    "sweep.Member": "what `make_members` gives",
+    "sweep.ModelCost": "what `model_cost` gives",
+}
+
+
+def public_classes() -> dict[str, type]:
+    """Room.name -> class that a user makes: neither tuples of results nor errors, names of values and bases alone."""
+    found = {}
+    for room in memgen_jax._ROOMS:
+        module = importlib.import_module(f"memgen_jax.{room}")
+        for name in getattr(module, "__all__", []):
+            value = getattr(module, name)
+            if inspect.isclass(value) and not (
+                issubclass(value, tuple | Exception | enum.Enum)
+                or inspect.isabstract(value)
+                or getattr(value, "_is_protocol", False)
+            ):
+                found[f"{room}.{name}"] = value
+    return found
+
+
+CLASSES = {name: made for name, made in public_classes().items() if name not in GIVEN}
 
 
 class _Rows:
@@ -348,13 +387,18 @@ def arguments_of(called, function):
     }
 
 
+def asked_of(function):
+    """What `takes_arrays` stands on: a function, or what makes one of a class."""
+    return function.__init__ if inspect.isclass(function) else function
+
+
 NEEDS_VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
 
 def what_it_raises(function, arguments):
     """What a call raises, traced alone where that is possible, so that nothing is compiled."""
     try:
-        function.asked().read((), arguments)  # what `takes_arrays` does first
+        asked_of(function).asked().read((), arguments)  # what `takes_arrays` does first
         try:
             jax.eval_shape(lambda: (function(**arguments), None)[1])
         except (*NEEDS_VALUES, jax.errors.UnexpectedTracerError):
@@ -370,7 +414,7 @@ def what_it_raises(function, arguments):
 
 def what_reading_raises(function, arguments):
     try:
-        function.asked().read((), arguments)
+        asked_of(function).asked().read((), arguments)
     except Exception as error:
         return error
     return None
@@ -403,7 +447,7 @@ def wrong_for(hint):
 
 def complaints(called, what_is_raised):
     """What comes out of wrong arguments and is neither a result nor a refusal in one sentence."""
-    function, told = FUNCTIONS[called], []
+    function, told = (FUNCTIONS | CLASSES)[called], []
     arguments = arguments_of(called, function)
     for name, parameter in inspect.signature(function).parameters.items():
         several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -419,6 +463,17 @@ def complaints(called, what_is_raised):
 def test_every_public_function_reads_its_arguments():
     assert len(FUNCTIONS) > 200
     assert [called for called, function in FUNCTIONS.items() if not hasattr(function, "asked")] == []
+
+
+def test_every_public_class_reads_what_it_is_made_of():
+    assert not set(GIVEN) - set(public_classes())
+    assert [called for called, made in CLASSES.items() if "asked" not in vars(made.__init__)] == []
+
+
+@pytest.mark.parametrize("called", CLASSES)
+def test_a_class_refuses_what_is_of_another_kind_in_one_sentence(called, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert complaints(called, what_reading_raises) == []
 
 
 @pytest.mark.parametrize("room", sorted({called.partition(".")[0] for called in FUNCTIONS}))

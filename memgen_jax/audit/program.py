@@ -1,8 +1,9 @@
 """Is a model copying its training data? Any samples against any training set, told from top to bottom."""
 
 import dataclasses
+import difflib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,17 @@ def conclude_and_write(
     return result
 
 
+def _require_known(given: Iterable[str]) -> None:
+    """Refuses what `audit_arrays` has no setting for, with the names that come closest."""
+    here = ("train", "samples", "holdout", "out")  # its own arguments, and what arrays do not have
+    known = [field.name for field in dataclasses.fields(AuditSettings) if field.name not in here]
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 3, 0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"give one of {', '.join(known)}"
+            raise InputError(f"audit_arrays has no setting {name}: {hint}")
+
+
 @takes_arrays
 def audit_arrays(
     train: Shaped[np.ndarray, "train ..."],
@@ -169,6 +181,7 @@ def audit_arrays(
     >>> audit_arrays(digits.train, samples, delta_m=0.5, delta_s=0.5).summary["memorized"]
     0.3
     """
+    _require_known(settings)
     asked = AuditSettings(
         train="train", samples="samples", out="", holdout=None if holdout is None else "holdout", **settings
     )

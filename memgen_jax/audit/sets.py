@@ -14,6 +14,8 @@ from memgen_jax.audit.shared import identical_in
 from memgen_jax.data import subset_order
 from memgen_jax.errors import InputError
 
+OWN_RULES = ("held_out", "valley", "given")
+
 
 @dataclasses.dataclass(frozen=True)
 class SetsResult:
@@ -53,8 +55,8 @@ def audit_sets(
     metric: str = "l2",
     rule: str | None = None,
     false_positive_rate: float = 0.01,
-    delta_m: float = 0.0,
-    delta_s: float = 0.0,
+    delta_m: float | None = None,
+    delta_s: float | None = None,
 ) -> SetsResult:
     """Labels the samples of every K with the thresholds of `memgen transition --config=own_sets`.
 
@@ -79,6 +81,8 @@ def audit_sets(
     >>> [(row.num_train, row.memorized) for row in found.fractions]
     [(4, 1.0), (400, 0.0)]
     """
+    by = _rule_name(rule, delta_m, delta_s, held_out is not None)
+    phases.fewest_held_out(false_positive_rate)  # refuses what is no rate
     sets = _by_size(sets)
     given = {"train": train, **({} if held_out is None else {"held_out": held_out})}
     given |= {f"sets[{size}]": samples for size, samples in sets.items()}
@@ -113,21 +117,20 @@ def audit_sets(
             raise InputError(
                 "every held_out item is in train, identical: give items that no network has seen"
             )
-    name = rule or ("given" if delta_m or delta_s else "valley" if held_out is None else "held_out")
     unseen = None if held_out is None else chosen.vectors(held_out)
-    if name == "given" and delta_m == delta_s == 0:
-        raise InputError("the rule given needs delta_m and delta_s, both are 0: give them, or another rule")
-    asked = phases.Rule(name, delta_m, delta_s, metric=metric, false_positive_rate=false_positive_rate)
+    asked = phases.Rule(
+        by, delta_m or 0.0, delta_s or 0.0, metric=metric, false_positive_rate=false_positive_rate
+    )
     evidence = _Evidence(distances, references, unseen, chosen)
     try:
         thresholds = phases.choose_thresholds(asked, evidence)
     except InputError as error:
-        if name != "valley":
+        if by != "valley":
             raise
         raise error.and_so(": give held_out items that no network has seen, or delta_m and delta_s") from None
     counts = {size: len(near) for size, (near, _) in distances.items()}
     of_count = dict.fromkeys(counts.values(), (thresholds.delta_s, thresholds.delta_s_interval))
-    if name == "held_out":
+    if by == "held_out":
         of_count = {count: evidence.delta_s_of(count, false_positive_rate) for count in of_count}
     delta_s, interval = of_count[min(of_count)]
     thresholds = dataclasses.replace(thresholds, delta_s=delta_s, delta_s_interval=interval)
@@ -147,13 +150,39 @@ def audit_sets(
     )
 
 
+def _rule_name(rule: str | None, delta_m: float | None, delta_s: float | None, has_unseen: bool) -> str:
+    """The rule that counts, with the thresholds that belong to it and no others."""
+    given = [name for name, delta in (("delta_m", delta_m), ("delta_s", delta_s)) if delta is not None]
+    name = rule or ("given" if given else "held_out" if has_unseen else "valley")
+    if name not in OWN_RULES:
+        raise InputError.setting("rule", name, f"one of {', '.join(OWN_RULES)}")
+    if name == "given":
+        if len(given) < 2:
+            raise InputError(
+                f"the rule given needs delta_m and delta_s, and only {given[0]} is given: give both"
+                if given
+                else "the rule given needs delta_m and delta_s: give them, or another rule"
+            )
+        if delta_m == delta_s == 0:
+            raise InputError(
+                "the rule given needs delta_m and delta_s, both are 0: give them, or another rule"
+            )
+    elif given:
+        raise InputError(
+            f"the rule {name} finds the thresholds itself: leave out {' and '.join(given)}, or give rule='given'"
+        )
+    if name == "held_out" and not has_unseen:
+        raise InputError("the rule held_out needs held_out items: give them, or another rule")
+    return name
+
+
 def _by_size(sets: Any) -> dict[int, Any]:
     """The sets by their sizes K, from a dict or from pairs."""
     try:
         pairs = list(sets.items() if isinstance(sets, Mapping) else sets)
         if not pairs:
             raise InputError("sets is empty: give the samples of at least one size K, {K: samples}")
-        found = {int(str(size)): as_array(f"sets[{size}]", samples) for size, samples in pairs}
+        found = {_whole(size): as_array(f"sets[{size}]", samples) for size, samples in pairs}
     except InputError:
         raise
     except (TypeError, ValueError):
@@ -161,6 +190,12 @@ def _by_size(sets: Any) -> dict[int, Any]:
     if len(found) < len(pairs):
         raise InputError("sets names a size K twice: give the samples of each once")
     return found
+
+
+def _whole(size: Any) -> int:
+    """A size K: a whole number, a float that is one, or the text of one."""
+    is_whole = isinstance(size, float | np.floating) and float(size).is_integer()
+    return int(size) if is_whole else int(str(size))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memgen_jax import metrics, phases
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import listed
 from memgen_jax.errors import FIELD, InputError
 
@@ -19,6 +20,7 @@ SSCD = 0.6
 FLAGS = {"false_positive_rate": "fpr", "value_range": "range"}  # others are called as their field
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class AuditSettings:
     """What to compare, and how; every field has its flag in `memgen audit`.

@@ -162,6 +162,7 @@ def find_checkpoints(folder: str | os.PathLike) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+@takes_arrays
 class ReleasedSweep:
     """The networks of one sweep, a file K.pt per size; they are read when they are asked for.
 

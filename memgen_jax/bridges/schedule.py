@@ -36,6 +36,7 @@ PREDICTIONS = {"epsilon": "noise", "v_prediction": "velocity", "sample": "denois
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class ScheduledDDPM(DDPM):
     """DDPM with any betas, beta_1..beta_T."""

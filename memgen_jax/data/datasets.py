@@ -1,6 +1,7 @@
 """One shape for every data set: training items, held-out items, the range of their values."""
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Callable
@@ -79,11 +80,19 @@ def decode(items: Pixels) -> Pixels:
 
     Works on numpy and on jax arrays, also under `jit`.
 
+    Raises:
+      InputError: whole numbers of another type, which a list of them gives.
+
     >>> import numpy as np
     >>> from memgen_jax import data
     >>> data.decode(np.array([0, 255], np.uint8)).tolist()
     [-1.0, 1.0]
     """
+    if items.dtype.kind in "iub" and items.dtype != np.uint8:
+        raise InputError(
+            f"items holds {items.dtype} numbers, which are neither pixels nor floats: give np.uint8, as by "
+            "np.asarray(items, np.uint8), or floats"
+        )
     if items.dtype != np.uint8:
         return items
     return items.astype(np.float32) / 127.5 - 1.0
@@ -158,7 +167,14 @@ def gaussian_pixels(
 
     Args:
       item_shape: `(16, 16, 1)` for the paper's images, `(d,)` for vectors.
+      std: above 0.
+    Raises:
+      InputError: a number out of range.
     """
+    if not 0 < std < math.inf:
+        raise InputError.setting("std", std, "a finite number above 0")
+    if not math.isfinite(mean):
+        raise InputError.setting("mean", mean, "a finite number")
     low, high = mean - 6 * std, mean + 6 * std
 
     def draw(count: int, stream: int) -> Float[np.ndarray, "count ..."]:

@@ -145,8 +145,9 @@ def of_arrays(
     layout: str | None = None,
 ) -> tuple[Items, Items | None]:
     """As `read`, of arrays at hand: the items, and held-out items if there is a second array."""
-    held_out = given[1] if len(given) > 1 else None
-    items, rest = arrays.items_of_arrays(given[0], held_out, name, value_range, layout)
+    pixels = [arrays.as_pixels(one) for one in given]
+    held_out = pixels[1] if len(pixels) > 1 else None
+    items, rest = arrays.items_of_arrays(pixels[0], held_out, name, value_range, layout)
     return _fitted(items, size, channels, None), rest and _fitted(rest, size, channels, None)
 
 

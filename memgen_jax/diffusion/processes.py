@@ -146,6 +146,7 @@ def denoiser_from_network(
     return denoiser
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Clipped:
     """A denoiser whose answer is clipped to [low, high].
@@ -158,6 +159,7 @@ class Clipped:
     low: float
     high: float
 
+    @takes_arrays
     def __call__(self, x: Item, t: Any) -> Item:
         return self.clip(self.denoiser(x, t))
 
@@ -178,6 +180,7 @@ def clipped(denoiser: Denoiser, low: float = -1.0, high: float = 1.0) -> Clipped
     return Clipped(denoiser, low, high)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class VE(Process):
     """Variance exploding: dx = sigma dw, x_t | x_0 ~ N(x_0, sigma^2 t I) (Pham et al. 2025, Eq. 16).
@@ -214,6 +217,7 @@ class VE(Process):
         return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class OU(Process):
     """Ornstein-Uhlenbeck: dX = -X dt + sqrt(2) dW, X_t | X_0 ~ N(e^-t X_0, (1 - e^-2t) I).
@@ -248,6 +252,7 @@ class OU(Process):
         return jax.random.uniform(key, minval=self.t_min, maxval=self.t_max)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class DDPM(Process):
     """The discrete schedule of Ho et al. 2020, read as an SDE with a piecewise constant rate.

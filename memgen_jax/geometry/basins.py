@@ -95,6 +95,7 @@ def go_and_return(
     return noised, advance(key, noised, times, 0, ddim_step, denoiser, process)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True, eq=False)
 class Basins:
     """How deep the attractors of one model are, sample by sample (long version of Pham et al. 2025, App. C).
@@ -141,6 +142,7 @@ class Basins:
         if not 0 < self.required <= 1:
             raise InputError.setting("required", self.required, "a share of the copies, in (0, 1]")
 
+    @takes_arrays
     def __call__(self, key: PRNGKeyArray, clean: Float[Array, "*item"]) -> Basin:
         """Scans all levels of one sample.
 
@@ -164,6 +166,7 @@ class Basins:
         radius = basin_radius(key, clean, t_c, self.process, copies=self.copies)
         return Basin(t_c, radius, log_volume(radius, clean.size), recovered, distances)
 
+    @takes_arrays
     def bisect(self, key: PRNGKeyArray, clean: Float[Array, "*item"]) -> tuple[Scalar, Scalar, Scalar]:
         """The same critical time from log2(levels) probes instead of all levels, without the curve.
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.metrics.metric import Metric, PairDistance
 from memgen_jax.neighbors.resident import Keeper
@@ -16,6 +17,7 @@ from memgen_jax.neighbors.rows import local_mesh
 from memgen_jax.user_code import reason_of
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Embedding(Metric):
     """Euclidean distance between the vectors that a function makes of items, or its square, times a scale.

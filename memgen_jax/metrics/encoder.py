@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from tqdm import tqdm
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.data import room
 from memgen_jax.errors import FIELD, InputError
 from memgen_jax.mapped import let_go
@@ -28,6 +29,7 @@ STD = (0.229, 0.224, 0.225)
 USUAL_SIDE = 288
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Encoder(Metric):
     """2 − 2cos between vectors, in 0..4: a cosine similarity s is the distance 2 − 2s.

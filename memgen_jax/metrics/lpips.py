@@ -55,6 +55,7 @@ LAYERS = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 
 USED = (29, 137, 347, 238, 251)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Lpips(Metric):
     """LPIPS (AlexNet, version 0.1), a squared distance, between images of at least 28 pixels a side.
@@ -123,6 +124,7 @@ class Lpips(Metric):
         return distance
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class LpipsBilinear(Lpips):
     """LPIPS whose images of 28..31 pixels a side become 32 by interpolation; of larger ones it is the same."""

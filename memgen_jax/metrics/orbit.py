@@ -25,6 +25,7 @@ TILT_STEP, ZOOM_STEP, BRIGHTNESS_STEP = 2.5, 0.05, 0.1
 Images = UInt8[np.ndarray, "image height width channel"]
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Orbit:
     """A set of versions of an image, the image itself among them.

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.metrics.metric import Metric, PairDistance, euclidean
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Pixels(Metric):
     """Euclidean distance, not squared.

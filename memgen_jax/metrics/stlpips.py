@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.metrics import lpips
 from memgen_jax.metrics.metric import Metric, PairDistance
@@ -30,6 +31,7 @@ LAYERS = ((64, 11, 2), (192, 5, 2), (384, 3, 1), (256, 3, 1), (256, 3, 1))
 USED = (38, 187, 384, 256, 255)
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class ShiftTolerantLpips(Metric):
     """Shift-tolerant LPIPS (AlexNet, version ST0.0), a squared distance, between images of at least 21 pixels a side.

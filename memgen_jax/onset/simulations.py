@@ -25,6 +25,7 @@ _ORIGINAL, _TRAIN, _NOISE = 0, 1, 2  # what a random stream is for
 _DECOMPOSING = threading.Lock()
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class LinearModel:
     """The setting of Figs. 2 and 3 of the onset paper; the defaults are theirs, left panel.

@@ -128,6 +128,7 @@ def compare(
     return unseen.compare(train, synthetic, width=width, width_at=width_at, resamples=resamples, seed=seed)
 
 
+@takes_arrays
 class Unseen:
     """Held-out items, beside which many training sets and samples are compared: what depends on them alone is kept.
 

@@ -9,11 +9,13 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from etils import epath
 
@@ -98,6 +100,22 @@ def _write_traceback(text: str, folder: epath.PathLike | None) -> str:
     return name
 
 
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Runs the command of this process and ends the process with its exit code; told to stop, it ends at once.
+
+    A computation that has begun cannot be called off: an ordinary exit would wait for it, minutes where it is long.
+    """
+    try:
+        code: Any = main()
+    except SystemExit as end:
+        code = end.code
+    if code != INTERRUPTED:
+        sys.exit(code)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is said
+    leave(code, at_once=True)
+
+
 def leave(code: int, at_once: bool) -> NoReturn:
     """Ends the process.
 
@@ -106,6 +124,10 @@ def leave(code: int, at_once: bool) -> NoReturn:
         does again, and on a full disk they would raise again.
     """
     if at_once:
+        if presence := sys.modules.get(
+            "memgen_jax.runs.presence"
+        ):  # where no folder was opened there is none
+            presence.leave_all()
         sys.stderr.flush()
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()

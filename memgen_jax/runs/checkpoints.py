@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.files import absolute
 from memgen_jax.runs import private_api
 
@@ -24,6 +25,7 @@ def checkpoints_are_open() -> bool:
     return len(_open) > 0
 
 
+@takes_arrays
 class MemberCheckpoints:
     """The checkpoints of one member, each a few named trees of arrays, written in the background.
 

@@ -51,6 +51,7 @@ SILENT = Silent()
 """A `Silent` to pass where nobody watches."""
 
 
+@takes_arrays
 class Stage:
     """One stage's progress: a bar on a terminal, a line a minute elsewhere."""
 

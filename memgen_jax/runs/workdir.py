@@ -22,6 +22,7 @@ from memgen_jax.files import absolute, write_whole
 from memgen_jax.runs.presence import Presence
 
 
+@takes_arrays
 class Workdir:
     """A run's folder, claimed for one configuration and, while the object lives, for one process.
 

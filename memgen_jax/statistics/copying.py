@@ -88,11 +88,7 @@ def data_copying(
     >>> statistics.data_copying(unseen, unseen - 1) < -3  # nearer to the training set than unseen items are
     True
     """
-    for name, distance in (("unseen_distance", unseen_distance), ("train_distance", train_distance)):
-        if np.isnan(distance).any():
-            raise InputError(
-                f"{name} holds NaN at place {np.argmax(np.isnan(distance))}: remove it, it has no rank"
-            )
+    require_distances(unseen_distance=unseen_distance, train_distance=train_distance)
     unseen, samples = len(unseen_distance), len(train_distance)
     if min(unseen, samples) < 2:
         raise InputError(f"C_T needs two items of each kind, got {unseen} unseen, {samples} samples")
@@ -130,6 +126,7 @@ def lowest_cell(
     Returns:
       None where no cell holds enough.
     """
+    require_distances(unseen_distance=unseen_distance, train_distance=train_distance)
     _require_one_each(fewest=0, unseen_distance=unseen_distance, unseen_cell=unseen_cell)
     _require_one_each(fewest=0, train_distance=train_distance, sample_cell=sample_cell)
     found = []
@@ -149,12 +146,14 @@ class Cells:
       seed: of k-means.
     """
 
+    @takes_arrays
     def __init__(self, train: Shaped[np.ndarray, "train dim"], num_cells: int = 10, seed: int = 0):
         from sklearn.cluster import KMeans  # seconds to import, so only where it is used
 
         count = max(1, min(num_cells, len(train) // 10))
         self._fitted = KMeans(count, n_init=4, random_state=seed).fit(np.asarray(train, np.float64))
 
+    @takes_arrays
     def of(self, items: Shaped[np.ndarray, "item dim"]) -> Int[np.ndarray, " item"]:
         """The cell of each item, that of the nearest mean."""
         return self._fitted.predict(np.asarray(items, np.float64))

@@ -98,11 +98,18 @@ def holm(p: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
 
     NaN, no test, stays NaN and does not count.
 
+    Raises:
+      InputError: a number outside [0, 1].
+
     >>> import numpy as np
     >>> from memgen_jax import statistics
     >>> statistics.holm(np.array([0.01, 0.04])).tolist()
     [0.02, 0.04]
     """
+    outside = ~np.isnan(p) & ~((p >= 0) & (p <= 1))
+    if outside.any():
+        place = int(np.argmax(outside))
+        raise InputError(f"p holds {p[place]} at place {place}, and a p-value lies in 0..1")
     corrected = np.full(len(p), np.nan)
     tests = np.flatnonzero(~np.isnan(p))
     order = tests[np.argsort(p[tests], kind="stable")]

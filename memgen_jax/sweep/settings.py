@@ -2,10 +2,12 @@
 
 import dataclasses
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError, require_at_least
 from memgen_jax.training import TrainSettings
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class SweepTrainSettings(TrainSettings):
     """How every member of a sweep is trained, and how its training lies on the devices.

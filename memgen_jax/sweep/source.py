@@ -35,6 +35,7 @@ class Source(NamedTuple):
     shared: PyTree = None
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Sampler:
     """How samples are drawn, whatever they are drawn from.

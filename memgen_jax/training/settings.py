@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
+from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import PREDICTIONS
 from memgen_jax.errors import InputError, require_at_least
 
@@ -11,6 +12,7 @@ Times = Literal["uniform", "mixed"]
 Weight = Literal["unit", "inverse_time"]
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class TrainSettings:
     """How one network is trained.

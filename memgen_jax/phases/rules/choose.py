@@ -31,6 +31,7 @@ class Evidence(Protocol):
         """Of held-out items to the nearest training item, and of real items to their nearest other; see `held_out`."""
 
 
+@takes_arrays
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """How to set the thresholds.

@@ -74,17 +74,30 @@ def _low_quantile(
     count = len(distance)  # of one set
     # Sets drawn anew are other items, what several training sets are told of one held-out item is not.
     known = distance.size if name == "real" else count
-    if known < fewest_held_out(rate):
-        raise InputError(
-            f"{known} {name} items cannot show a rate of {rate:g}; give at least {fewest_held_out(rate)}, or a larger "
-            f"{FIELD[0]}",
-            "false_positive_rate",
-        )
+    require_enough(name, distance, known, rate)
     every = np.sort(distance, axis=None)
     ordered = np.sort(distance.reshape(count, -1), axis=0).mean(axis=1)  # of one set, on average
     low, high = ranks_around(rate, count)
     interval = float(ordered[low - 1]) if low else 0.0, float(ordered[min(high, count - 1)])
     return float(every[rank_of(rate, len(every)) - 1]), interval
+
+
+def require_enough(name: str, distance: Float[np.ndarray, " item *draw"], known: int, rate: float) -> None:
+    """Refuses fewer distances than can show the rate, with the size of the sets where there are several.
+
+    Args:
+      known: how many distances count.
+    """
+    fewest, size = fewest_held_out(rate), len(distance)
+    if known >= fewest:
+        return
+    sets = distance.size // max(1, size)
+    several = known > size
+    what = f"{known} {name} items, in {sets} sets of {size}," if several else f"{known} {name} items"
+    enough = f"sets of at least {math.ceil(fewest / sets)}" if several else f"at least {fewest}"
+    raise InputError(
+        f"{what} cannot show a rate of {rate:g}; give {enough}, or a larger {FIELD[0]}", "false_positive_rate"
+    )
 
 
 def rank_of(rate: float, count: int) -> int:

@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from memgen_jax.annotations import NotNegative
-from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.arrays_in import as_array, takes_arrays
+from memgen_jax.errors import InputError
 from memgen_jax.phases.rules.held_out_images import held_out
 from memgen_jax.phases.rules.real_sets import real_sets, repeat_threshold
 from memgen_jax.phases.rules.thresholds import Thresholds
@@ -40,8 +42,18 @@ def held_out_rate(
       InputError: too few distances for the rate.
     """
     sets = real_sets(num_real, size, seed)
-    real_distance = np.stack([own_distance(items) for items in sets], axis=1)
+    real_distance = np.stack([_one_each(own_distance(items), items) for items in sets], axis=1)
     found = held_out(unseen_distance, real_distance, false_positive_rate)
     delta_s, interval = repeat_threshold(real_distance, num_real, false_positive_rate)
     rule = f"{found.rule} at every K"
     return dataclasses.replace(found, rule=rule, delta_s=delta_s, delta_s_interval=interval)
+
+
+def _one_each(distance: Any, items: np.ndarray) -> Float[np.ndarray, " item"]:
+    """What `own_distance` gave, one number for each item; a column will do."""
+    found = as_array("own_distance(items)", distance)
+    if found.shape not in ((len(items),), (len(items), 1)):
+        raise InputError(
+            f"own_distance gives {found.shape} for {len(items)} items: it must give one distance for each of them"
+        )
+    return found.reshape(len(items))

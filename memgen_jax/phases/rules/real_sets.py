@@ -7,10 +7,10 @@ from jaxtyping import Float, Int
 
 from memgen_jax.annotations import NotNegative, Positive
 from memgen_jax.arrays_in import require_distances, takes_arrays
-from memgen_jax.errors import FIELD, InputError
-from memgen_jax.phases.rules.held_out_images import fewest_held_out, rank_of, ranks_around
+from memgen_jax.phases.rules.held_out_images import rank_of, ranks_around, require_enough
 
 MOST_DRAWS = 64  # of real sets of one size
+FEWEST_ITEMS = 1_024  # in all sets of one size: of small sets more are drawn
 ITEMS_DRAWN = 16_384  # after which no further sets are drawn
 
 
@@ -32,14 +32,15 @@ def real_sets(num_real: Positive, size: Positive, seed: NotNegative = 0) -> list
     ([8192, 8192], 1)
     """
     size = min(size, num_real)
-    draws = 1 if size == num_real else max(1, min(MOST_DRAWS, ITEMS_DRAWN // size))
+    most = max(MOST_DRAWS, math.ceil(FEWEST_ITEMS / size))
+    draws = 1 if size == num_real else max(1, min(most, ITEMS_DRAWN // size))
     random = np.random.default_rng(seed)
     return [np.sort(random.choice(num_real, size, replace=False)) for _ in range(draws)]
 
 
 @takes_arrays
 def repeat_threshold(
-    real_distance: Float[np.ndarray, "item draw"], num_real: Positive, false_positive_rate: float = 0.01
+    real_distance: Float[np.ndarray, " item *draw"], num_real: Positive, false_positive_rate: float = 0.01
 ) -> tuple[float, tuple[float, float]]:
     """The distance within which a share `false_positive_rate` of real items has another, in sets of one size.
 
@@ -47,7 +48,7 @@ def repeat_threshold(
     set the nearest pair alone would decide, and on average too narrowly.
 
     Args:
-      real_distance: from each item of a set to its nearest other in it; of several sets of one size.
+      real_distance: from each item of a set to its nearest other in it; of several sets of one size [item, draw].
       num_real: how many real items the sets were drawn from.
       false_positive_rate: in (0, 1).
     Returns:
@@ -64,12 +65,7 @@ def repeat_threshold(
     0.546
     """
     require_distances(real_distance=real_distance)
-    if real_distance.size < fewest_held_out(false_positive_rate):
-        raise InputError(
-            f"{real_distance.size} real items cannot show a rate of {false_positive_rate:g}; give at least "
-            f"{fewest_held_out(false_positive_rate)}, or a larger {FIELD[0]}",
-            "false_positive_rate",
-        )
+    require_enough("real", real_distance, real_distance.size, false_positive_rate)
     every = np.sort(real_distance, axis=None)
     size = len(real_distance)
     independent = size * max(1, num_real // size)

@@ -21,7 +21,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax import onset, runs
-from memgen_jax.errors import InputError, require_at_least, require_each_once, whole_numbers
+from memgen_jax.data import room
+from memgen_jax.errors import FIELD, InputError, require_at_least, require_each_once, whole_numbers
 from memgen_jax.programs.launcher import FROM_PYTHON, Invocation
 from memgen_jax.programs.onset import pages
 from memgen_jax.programs.precision import ABSENT, require_precision
@@ -106,6 +107,7 @@ SETTINGS = LinearOnsetSettings
 
 def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PYTHON) -> None:
     settings = settings_from(LinearOnsetSettings, config)
+    require_memory(settings, room.free_memory())
     workdir = runs.Workdir(
         workdir_path,
         plain(settings),
@@ -143,6 +145,22 @@ def main(config: ConfigDict, workdir_path: str, invocation: Invocation = FROM_PY
         f"Table, figures and the page: {workdir / 'onset.csv'}, {workdir / 'figures'}, {workdir / 'report.html'}."
     )
     workdir.close()  # a thread of the pool may hold it, and its lock, a little longer
+
+
+def require_memory(settings: LinearOnsetSettings, free: int) -> None:
+    """Refuses sizes of which the points alone, of simulations that are computed together, take more than `free` bytes.
+
+    Every simulation draws N and twice n points of d float64 numbers, which are held twice while they are stacked.
+    """
+    for dim in settings.dims:
+        sizes = settings.sizes(dim) + tuple(settings.readings_num_train)
+        needed = 2 * BLOCK * 8 * dim * (settings.num_original + 2 * max(sizes))
+        if needed > free:
+            raise InputError(
+                f"{FIELD[0]}={max(sizes)} at d = {dim} and num_original={settings.num_original} takes {needed:,} bytes "
+                f"for the points of {BLOCK} simulations, and this machine has {free:,} free: give smaller sizes.",
+                "num_train",
+            )
 
 
 def simulate(
