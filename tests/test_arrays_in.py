@@ -316,7 +316,7 @@ def test_objects_that_are_numbers_are_taken_and_others_told():
 def test_lists_of_pixels_are_a_data_set_but_nothing_to_decode():
     pixels = np.arange(192).reshape(3, 8, 8).tolist()
     assert memgen_jax.data.of_arrays([pixels], "list")[0].values.dtype == np.uint8
-    with pytest.raises(InputError, match="items holds int64 numbers.*np.uint8"):
+    with pytest.raises(InputError, match=r"items holds int64 numbers.*np.uint8"):
         memgen_jax.data.decode(pixels)
 
 
@@ -351,5 +351,5 @@ def test_what_cannot_count_in_an_audit_of_sets_is_refused_first(given, words, mo
 
 
 def test_an_unknown_setting_of_an_audit_is_told_with_the_closest():
-    with pytest.raises(InputError, match="no setting delta: did you mean .*delta_m"):
+    with pytest.raises(InputError, match=r"no setting delta: did you mean .*delta_m"):
         memgen_jax.audit_arrays(np.eye(3), np.eye(3), delta=0.1)

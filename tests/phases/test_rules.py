@@ -176,7 +176,7 @@ def test_no_rule_takes_what_is_no_distance(wrong):
 def test_of_small_sets_so_many_are_drawn_that_a_usual_rate_can_be_shown():
     drawn = {size: phases.real_sets(1797, size) for size in (4, 16, 128)}
     assert {size: len(sets) for size, sets in drawn.items()} == {4: 256, 16: 64, 128: 64}
-    with pytest.raises(InputError, match="256 real items, in 64 sets of 4, .*sets of at least 6"):
+    with pytest.raises(InputError, match=r"256 real items, in 64 sets of 4, .*sets of at least 6"):
         phases.repeat_threshold(np.ones((4, 64)), 1797, 0.003)
 
 
