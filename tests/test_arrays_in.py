@@ -285,3 +285,71 @@ def test_honest_vectors_are_not_taken_for_pictures_of_two_scales():
 def test_a_scale_is_told_by_few_numbers_however_long_items_are():
     assert scales._looked_at(np.broadcast_to(np.float32(0), (300, 2**20))).shape == (4, 2**20)
     assert scales._looked_at(np.broadcast_to(np.float32(0), (300, 784))).shape == (256, 784)
+
+
+class Number(Tensor):
+    ndim = 0
+
+
+def test_a_tensor_with_one_number_is_one_and_true_is_no_whole_number():
+    assert phases.classify(TRAIN, OTHER, Number(1.0), 0.5).tolist() == EXPECTED
+    with pytest.raises(InputError, match=r"delta_m is a tensor on cuda:0: give delta_m\.cpu\(\)"):
+        phases.classify(TRAIN, OTHER, Number(1.0, "cuda:0"), 0.5)
+    with pytest.raises(InputError, match="num_real=True is not a whole number"):
+        phases.real_sets(True, 2)
+
+
+def test_an_array_of_a_million_numbers_is_not_read_one_by_one(monkeypatch):
+    from memgen_jax import annotations
+
+    monkeypatch.setattr(annotations, "read_number", None)
+    values = np.random.default_rng(0).random(1000)
+    assert statistics.student_interval(values, 0.95) == statistics.student_interval(values.tolist(), 0.95)
+
+
+def test_objects_that_are_numbers_are_taken_and_others_told():
+    assert phases.classify(np.array(TRAIN, object), OTHER, 1.0, 0.5).tolist() == EXPECTED
+    with pytest.raises(InputError, match="train_distance is ndarray of object"):
+        phases.classify(np.array([0.2, None, 5.0], object), OTHER, 1.0, 0.5)
+
+
+def test_lists_of_pixels_are_a_data_set_but_nothing_to_decode():
+    pixels = np.arange(192).reshape(3, 8, 8).tolist()
+    assert memgen_jax.data.of_arrays([pixels], "list")[0].values.dtype == np.uint8
+    with pytest.raises(InputError, match=r"items holds int64 numbers.*np.uint8"):
+        memgen_jax.data.decode(pixels)
+
+
+@pytest.mark.parametrize("wrong", [[1, 20], [-1, 0.1]])
+def test_a_number_outside_0_to_1_is_no_p_value(wrong):
+    with pytest.raises(InputError, match="a p-value lies in"):
+        statistics.holm(wrong)
+
+
+def test_what_is_no_distance_is_refused_by_the_copying_statistics():
+    for wrong in (-2.0, np.inf):
+        with pytest.raises(InputError, match="a distance is finite and 0 or more"):
+            statistics.data_copying([1.0, wrong], [1.0, 2.0])
+    with pytest.raises(InputError, match="a distance is finite and 0 or more"):
+        statistics.lowest_cell([-1.0], [1.0], [0], [0])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"delta_m": 0.1}, "only delta_m is given"),
+        ({"rule": "held_out", "delta_m": 5.0, "delta_s": 5.0}, "leave out delta_m and delta_s"),
+        ({"false_positive_rate": 0}, "inside"),
+        ({"rule": "other"}, "must be one of held_out, valley, given"),
+    ],
+)
+def test_what_cannot_count_in_an_audit_of_sets_is_refused_first(given, words, monkeypatch):
+    monkeypatch.setattr(memgen_jax.metrics, "make_metric", None)
+    items = np.eye(4)
+    with pytest.raises(InputError, match=words):
+        memgen_jax.audit_sets({2: items}, items, items, **given)
+
+
+def test_an_unknown_setting_of_an_audit_is_told_with_the_closest():
+    with pytest.raises(InputError, match=r"no setting delta: did you mean .*delta_m"):
+        memgen_jax.audit_arrays(np.eye(3), np.eye(3), delta=0.1)

@@ -206,6 +206,9 @@ class _Evidence:
     train: np.ndarray
     unseen: np.ndarray | None
     metric: metrics.Metric
+    known: dict[int, np.ndarray] = dataclasses.field(
+        default_factory=dict
+    )  # by size: each set is searched once
 
     def of_samples(self) -> tuple[np.ndarray, np.ndarray]:
         near, other = zip(*self.distances.values(), strict=True)
@@ -223,12 +226,15 @@ class _Evidence:
 
     def _of_sets(self, count: int) -> np.ndarray:
         assert self.unseen is not None
+        if count in self.known:
+            return self.known[count]
         real = np.concatenate([self.train, self.unseen])
         nearest = [
             self.metric.search(real[items], real[items], exclude_self=True).distance[:, 0]
             for items in phases.real_sets(self._num_real, count)
         ]
-        return np.stack(nearest, axis=1)
+        self.known[count] = np.stack(nearest, axis=1)
+        return self.known[count]
 
     @property
     def _num_real(self) -> int:

@@ -171,3 +171,20 @@ def test_no_rule_takes_what_is_no_distance(wrong):
         ):
             with pytest.raises(InputError, match="distance"):
                 label()
+
+
+def test_of_small_sets_so_many_are_drawn_that_a_usual_rate_can_be_shown():
+    drawn = {size: phases.real_sets(1797, size) for size in (4, 16, 128)}
+    assert {size: len(sets) for size, sets in drawn.items()} == {4: 256, 16: 64, 128: 64}
+    with pytest.raises(InputError, match=r"256 real items, in 64 sets of 4, .*sets of at least 6"):
+        phases.repeat_threshold(np.ones((4, 64)), 1797, 0.003)
+
+
+def test_the_distances_of_one_set_may_be_one_list_and_a_users_own_a_column():
+    one = np.linspace(0.5, 1.0, 99)
+    assert phases.repeat_threshold(one, 99, 0.1) == phases.repeat_threshold(one[:, None], 99, 0.1)
+    unseen = np.linspace(1.0, 2.0, 99)
+    listed = phases.held_out_rate(unseen, lambda items: one, 99, 99, 0.1)
+    assert phases.held_out_rate(unseen, lambda items: one[:, None], 99, 99, 0.1) == listed
+    with pytest.raises(InputError, match="own_distance gives"):
+        phases.held_out_rate(unseen, lambda items: one[:3], 99, 99, 0.1)

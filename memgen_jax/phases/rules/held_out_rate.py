@@ -56,4 +56,4 @@ def _one_each(distance: Any, items: np.ndarray) -> Float[np.ndarray, " item"]:
         raise InputError(
             f"own_distance gives {found.shape} for {len(items)} items: it must give one distance for each of them"
         )
-    return found.reshape(len(items))
+    return found.reshape(len(items)).astype(np.result_type(found, np.float32), copy=False)
