@@ -88,7 +88,11 @@ def data_copying(
     >>> statistics.data_copying(unseen, unseen - 1) < -3  # nearer to the training set than unseen items are
     True
     """
-    require_distances(unseen_distance=unseen_distance, train_distance=train_distance)
+    for name, distance in (("unseen_distance", unseen_distance), ("train_distance", train_distance)):
+        if np.isnan(distance).any():
+            raise InputError(
+                f"{name} holds NaN at place {np.argmax(np.isnan(distance))}: remove it, it has no rank"
+            )
     unseen, samples = len(unseen_distance), len(train_distance)
     if min(unseen, samples) < 2:
         raise InputError(f"C_T needs two items of each kind, got {unseen} unseen, {samples} samples")
@@ -126,7 +130,6 @@ def lowest_cell(
     Returns:
       None where no cell holds enough.
     """
-    require_distances(unseen_distance=unseen_distance, train_distance=train_distance)
     _require_one_each(fewest=0, unseen_distance=unseen_distance, unseen_cell=unseen_cell)
     _require_one_each(fewest=0, train_distance=train_distance, sample_cell=sample_cell)
     found = []
