@@ -19,7 +19,15 @@ PROCESS = diffusion.DDPM()
 
 @pytest.fixture
 def noise_as_key(monkeypatch):
-    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: key)
+    """Lets a test hand a step its noise: `noise_as_key(noise)` is the key that draws it."""
+    handed = []
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: handed[-1])
+
+    def as_key(noise):
+        handed.append(jnp.asarray(noise))
+        return jax.random.key(0)
+
+    return as_key
 
 
 def images(seed):
@@ -44,7 +52,7 @@ def test_the_ancestral_step_is_ddpm_scheduler_step(noise_as_key, variance, their
             torch.from_numpy(output), timestep, torch.from_numpy(x), generator=generator
         ).prev_sample.numpy()
         t, u = jnp.float32(timestep + 1), jnp.float32(timestep)
-        ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
+        ours = step(noise_as_key(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -68,7 +76,7 @@ def test_the_papers_sampler_is_ddpm_scheduler_as_it_comes(noise_as_key):
             generator=torch.Generator().manual_seed(index),
         ).prev_sample.numpy()
         t, u = jnp.float32(times[index]), jnp.float32(times[index + 1])
-        ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, settings.clip), PROCESS)
+        ours = step(noise_as_key(noise), jnp.asarray(x), t, u, our_denoiser(output, settings.clip), PROCESS)
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -94,7 +102,7 @@ def test_the_ddim_step_is_ddim_scheduler_step(noise_as_key, eta, clip, clipped_n
             variance_noise=torch.from_numpy(noise) if eta else None,
         ).prev_sample.numpy()
         t, u = jnp.float32(grid[index]), jnp.float32(grid[index + 1])
-        ours = step(jnp.asarray(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
+        ours = step(noise_as_key(noise), jnp.asarray(x), t, u, our_denoiser(output, clip), PROCESS)
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
