@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from memgen_jax.annotations import Some
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.diffusion import Process
 from memgen_jax.memory.energy import TILE
@@ -83,7 +84,11 @@ class ModelCost:
 
 @takes_arrays
 def model_cost(
-    model: Model, process: Process, settings: SweepTrainSettings, item_shape: tuple[int, ...], is_image: bool
+    model: Model,
+    process: Process,
+    settings: SweepTrainSettings,
+    item_shape: Some[tuple[int, ...]],
+    is_image: bool,
 ) -> ModelCost:
     """Counts one member's cost by tracing its own training step and network.
 

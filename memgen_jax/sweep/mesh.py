@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from memgen_jax.annotations import Some
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 
@@ -40,14 +41,14 @@ def use_deterministic_kernels() -> None:
 
 
 @takes_arrays
-def member_mesh(devices: Sequence[jax.Device] | None = None, data_parallel: int = 1) -> Mesh:
+def member_mesh(devices: Some[Sequence[jax.Device]] | None = None, data_parallel: int = 1) -> Mesh:
     """A (member, data) mesh over this process's devices.
 
     Processes share nothing but the workdir (each trains its own share of the members), so a mesh never
     spans hosts: `data_parallel` devices of one host work on one member's batch.
 
     Raises:
-      InputError: when the devices cannot be divided into groups of `data_parallel`.
+      InputError: no devices, or such as cannot be divided into groups of `data_parallel`.
     """
     devices = list(jax.local_devices() if devices is None else devices)
     if data_parallel < 1 or len(devices) % data_parallel:
