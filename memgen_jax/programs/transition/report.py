@@ -46,6 +46,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
     rows_of = {width: of_width(rows, width) for width in run.widths}
     control_rows = read_table(workdir, "control.csv")
     rule, in_use = first_rule(run, workdir), outcome["thresholds"]
+    sized = in_use["num_samples"] is not None  # δ_s belongs to the size of a set
     critical = {width: critical_marks(found["critical"], width) for width, found in results.items()}
     metric = outcome["metric"]
     shown, several = shown_width(run), len(run.widths) > 1
@@ -79,8 +80,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
                 of_width(read_table(workdir, "repeats.csv"), shown), common["common_size"]
             ),
             "Share of repeats against the number of samples in the set, one line per size of training set.",
-            "The same samples, counted in smaller sets of them: more samples repeat more often. Dotted: the largest "
-            "set that every K reaches. Bands are 95% intervals.",
+            sentences.counted_in_smaller_sets(sized),
         ),
     }
     of_samples = {
@@ -170,7 +170,7 @@ def report(run: TransitionRun, workdir: runs.Workdir) -> None:
             sentences.sensitivity(
                 {width: found["sensitivity"] for width, found in results.items()},
                 in_use["delta_m"],
-                in_use["num_samples"] is not None,
+                sized,
             )
         ],
         num_steps=run.settings.train.num_steps if run.trains else None,

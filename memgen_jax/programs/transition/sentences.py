@@ -33,6 +33,19 @@ def bands(intervals: str, drawn: bool) -> str:
     )
 
 
+def counted_in_smaller_sets(sized: bool) -> str:
+    """The caption of the repeats against the number of samples.
+
+    Args:
+      sized: whether δ_s belongs to the size of a set.
+    """
+    how = "each by the δₛ of its size" if sized else "more samples repeat more often"
+    return (
+        f"The same samples, counted in smaller sets of them: {how}. Dotted: the largest set that every K reaches. "
+        "Bands are 95% intervals."
+    )
+
+
 def redrawn(sets: bool, count: int) -> str:
     """What is drawn again in P(Δ > 0): the training sets, where seeds have their own."""
     if sets:
