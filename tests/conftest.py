@@ -2,11 +2,12 @@
 
 import gc
 import os
-import pathlib
+import resource
 import shutil
+import sys
 import tempfile
 
-from jaxtyping import install_import_hook
+from tests import checked_calls
 
 # What one process has compiled, the others of a session find on disk, those that tests start included: compiling is
 # most of the time. The folder goes with the session, unless the environment names one that stays.
@@ -18,8 +19,7 @@ if _OWN_PROGRAMS:
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# An int counts as a float, as it does for type checkers.
-install_import_hook("memgen_jax", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+checked_calls.install()
 
 import jax  # noqa: E402  (the hook must be in place before the package is imported)
 import pytest  # noqa: E402
@@ -72,17 +72,31 @@ def key() -> jax.Array:
     return jax.random.key(0)
 
 
-MOST_HELD = 1.5e9
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish():
+    gc.freeze()  # what is imported stays: a collection need not go through it each time
+
+
+class Held:
+    """Memory of this process at which compiled programs are given up: each of four workers has some."""
+
+    most = 1.5e9
+    more = 0.5e9  # than what was left the last time: giving them up takes half a second
 
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_let_go():
-    """Compiled programs of earlier modules are given up where they come to gigabytes: each of four workers has some."""
+    """Compiled programs of earlier modules are given up where they come to gigabytes."""
     yield
-    pages = pathlib.Path("/proc/self/statm")
-    if not pages.exists() or int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > MOST_HELD:
+    if _memory() > Held.most:
         jax.clear_caches()
         gc.collect()
+        Held.most = max(Held.most, _memory() + Held.more)
+
+
+def _memory() -> float:
+    """The most bytes that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.fixture(scope="module")
