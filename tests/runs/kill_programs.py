@@ -2,7 +2,7 @@
 
     python tests/runs/kill_programs.py [--kills 100] [--seed 0] [--programs transition,circle,onset,geometry,audit]
 
-Half of the kills come as soon as some file appears, taken in turn over all that a whole run writes, so that every
+Half of the tries come as soon as some file appears, taken in turn over all that a whole run writes, so that every
 stage is hit; the others at a random time. A folder is killed in up to four times before it may end. What the programs
 need is imported once, and each run is a fork.
 """
@@ -119,7 +119,7 @@ def kill_and_compare(name: str, command: Command, place: Path, kills: int, rng: 
     order = watch(fork(command(reference)), reference)
     duration = time.monotonic() - start
     expected = contents(reference)
-    done, folders, differences = 0, 0, []
+    done, tries, folders, differences = 0, 0, 0, []
     moments: collections.Counter[str] = collections.Counter()
     while done < kills:
         folder = place / f"{name}_{folders}"
@@ -129,7 +129,8 @@ def kill_and_compare(name: str, command: Command, place: Path, kills: int, rng: 
                 break
             there = files(folder)
             new = [file for file in order if file not in there]
-            by_file = bool(new) and done % 2 == 0
+            by_file = bool(new) and tries % 2 == 0  # not of kills: a run may end sooner than the kill comes
+            tries += 1
             # In turn over the whole list, and the next after that which is not there yet.
             wanted = order[int((done + rng.uniform()) / kills * len(order)) % len(order)]
             target = wanted if wanted in new else (new[0] if new else "")
