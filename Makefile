@@ -1,5 +1,7 @@
 # `make demo`: from a fresh checkout to the transition on real digits. `make test`: the test suite.
 PYTHON ?= python3
+# Bytecode is kept: a test session starts dozens of processes, and each would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 RUN := .venv/bin/python
 
 PEERS := .venv-peers/bin/python

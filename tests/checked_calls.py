@@ -5,6 +5,7 @@ makes its checks anew for each of these and binds the arguments of each call: a 
 one check for all functions of the same code, and binds nothing.
 """
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from beartype import BeartypeConf, beartype
 # An int counts as a float, as it does for type checkers.
 _typed = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _whole = jaxtyping.jaxtyped
-_checks: dict[CodeType, tuple[Callable, Callable]] = {}
+_checks: dict[int, tuple[CodeType, Callable, Callable]] = {}  # by identity: code of two places may be equal
 
 
 def install() -> None:
@@ -29,21 +30,26 @@ def install() -> None:
 
 
 def _checked(function=None, *, typechecker=None):
-    """In place of `jaxtyping.jaxtyped`, which has classes, properties and sizes that name an argument ("{size}")."""
+    """In place of `jaxtyping.jaxtyped`, which has properties and sizes that name an argument ("{size}")."""
     if function is None:
         return functools.partial(_checked, typechecker=typechecker)
+    if inspect.isclass(function) and dataclasses.is_dataclass(function):
+        if "__init__" in vars(function) and not hasattr(function.__init__, "__wrapped__"):
+            function.__init__ = _checked(function.__init__, typechecker=typechecker)
+        return function
     if not isinstance(function, FunctionType) or any(
         "{" in str(of) for of in function.__annotations__.values()
     ):
         return _whole(function, typechecker=typechecker)
     if not function.__annotations__:
         return function
-    if function.__code__ not in _checks:
-        _checks[function.__code__] = _takes(function), _gives(function)
-    takes, gives = _checks[function.__code__]
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
+        code = function.__code__
+        if id(code) not in _checks:  # when it is called first: most are not, in any one process
+            _checks[id(code)] = code, _takes(function), _gives(function)
+        _, takes, gives = _checks[id(code)]
         with _whole("context"):  # of the names of sizes
             takes(*args, **kwargs)
             return gives(function(*args, **kwargs))

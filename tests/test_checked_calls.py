@@ -1,5 +1,7 @@
 """What the suite checks of each call is checked: types, shapes, and shapes against each other."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -52,6 +54,20 @@ def test_a_name_in_quotes_for_type_checkers_alone_is_left_out():
     assert named("x", 1) == "x"
     with pytest.raises(BeartypeCallHintViolation):
         named("x", "1")
+
+
+def test_fields_of_a_dataclass_are_checked():
+    @checked
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        count: int
+        names: tuple[str, ...] = ()
+        values: list = dataclasses.field(default_factory=list)
+
+    assert Settings(3).values == []
+    for given in ({"count": "3"}, {"count": 3, "names": (3,)}):
+        with pytest.raises(BeartypeCallHintViolation):
+            Settings(**given)
 
 
 def test_functions_of_the_package_are_checked():

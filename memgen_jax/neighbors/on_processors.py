@@ -7,7 +7,6 @@ Where faiss is installed it names the candidates: its scores too come from float
 
 import contextlib
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.cores import available_cores, one_thread_each
 from memgen_jax.neighbors.finder import Finder, Proven
 from memgen_jax.neighbors.proof import Rounded, prove
 from memgen_jax.neighbors.rows import PIECE, point_amid, refuse_what_is_not_finite
@@ -248,15 +248,10 @@ def _faiss() -> Any:
     return faiss if hasattr(faiss, "knn") else None  # not a folder of that name, nor a release without it
 
 
-def available_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def _on(cores: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]]:
     """A `map` that has so many threads, each with a BLAS of its own; an error ends it at once."""
-    with _one_thread_each(), ThreadPoolExecutor(cores) as pool:
+    with one_thread_each(), ThreadPoolExecutor(cores) as pool:
 
         def run(work: Callable[[Any], Any], pieces: Iterable[Any]) -> Iterable[Any]:
             pieces = list(pieces)
@@ -267,17 +262,3 @@ def _on(cores: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], 
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """BLAS multiplies on the thread that calls it."""
-    with _libraries().limit(limits=1, user_api="blas"):
-        yield
-
-
-@cache
-def _libraries() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()  # finding them takes a while

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
+from memgen_jax.neighbors.cores import available_cores, one_thread_each
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29
@@ -109,11 +110,15 @@ def squared_distances(
                 let_go(references)
 
     starts = range(0, len(query), piece)
-    if not threads or len(starts) <= FEW_PIECES:
+    if not threads:
         compute(starts)
-    else:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(compute, np.array_split(starts, FEW_PIECES)))
+        return square
+    with one_thread_each():
+        if len(starts) <= FEW_PIECES:
+            compute(starts)
+        else:
+            with ThreadPoolExecutor(available_cores()) as pool:
+                list(pool.map(compute, np.array_split(starts, FEW_PIECES)))
     return square
 
 

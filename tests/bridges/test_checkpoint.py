@@ -340,10 +340,12 @@ def test_a_network_of_more_items_than_there_are_is_refused(tmp_path):
         TransitionRun(config)
 
 
-def test_a_transition_from_released_networks_trains_nothing(tmp_path):
+def test_a_transition_from_released_networks_trains_nothing(tmp_path, monkeypatch, undrawn):
+    from memgen_jax.programs.transition import denoising
     from memgen_jax.programs.transition.program import main
     from memgen_jax.programs.transition.settings import TransitionRun
 
+    monkeypatch.setattr(denoising, "MOST_ITEMS", denoising.BATCH)
     config, images = of_released_network(tmp_path, 100, 20, (16,))
     main(config, str(tmp_path / "run"))
     assert not (tmp_path / "run" / "checkpoints").exists()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memgen_jax.errors import InputError
-from memgen_jax.neighbors import on_processors, search, tiles
+from memgen_jax.neighbors import cores, on_processors, search, tiles
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.rows import local_mesh, place_of_references, rows_per_tile
 from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU
@@ -337,7 +337,7 @@ def test_what_processors_leave_out_is_never_below_the_bound():
 
 
 def test_a_search_on_processors_leaves_blas_its_threads():
-    pool = on_processors._libraries()
+    pool = cores._libraries()
     before = [library.num_threads for library in pool.lib_controllers]
     search(gaussian(24, 100), gaussian(25, 50))
     with pytest.raises(InputError):

@@ -6,10 +6,25 @@ from scipy import stats
 
 from memgen_jax.sweep.order import epoch_index
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def stream(key, start, stop, num_train):
-    positions = jnp.arange(start, stop)
-    return np.asarray(jax.vmap(epoch_index, (None, 0, None))(key, positions, jnp.int32(num_train)))
+    count = stop - start
+    positions = start + jnp.arange(
+        256 if count <= 256 else 8192
+    )  # two lengths are compiled, not one of each test
+    return np.asarray(indices(key, positions, jnp.int32(num_train)))[:count]
+
+
+@jax.jit
+def indices(key, positions, num_train):
+    return jax.vmap(epoch_index, (None, 0, None))(key, positions, num_train)
+
+
+@jax.jit
+def of_keys(keys, place, num_train):
+    return jax.vmap(epoch_index, (0, None, None))(keys, place, num_train)
 
 
 @pytest.mark.parametrize("num_train", [1, 2, 3, 7, 64, 1437])
@@ -33,16 +48,13 @@ def test_items_are_uniform_at_every_place_of_the_epoch():
     """Over many keys, the item at a fixed place follows the uniform distribution (chi-square)."""
     keys = jax.random.split(jax.random.key(5), 4000)
     for place in (0, 5, 9):
-        items = np.asarray(jax.vmap(lambda k, p=place: epoch_index(k, jnp.int32(p), jnp.int32(10)))(keys))
+        items = np.asarray(of_keys(keys, jnp.int32(place), jnp.int32(10)))
         assert stats.chisquare(np.bincount(items, minlength=10)).pvalue > 1e-3
 
 
 def test_pairs_of_places_are_uniform_over_ordered_pairs():
     keys = jax.random.split(jax.random.key(6), 6000)
-
-    def pair(k):
-        return epoch_index(k, jnp.int32(0), jnp.int32(6)) * 6 + epoch_index(k, jnp.int32(1), jnp.int32(6))
-
-    counts = np.bincount(np.asarray(jax.vmap(pair)(keys)), minlength=36)
+    first, second = (np.asarray(of_keys(keys, jnp.int32(place), jnp.int32(6))) for place in (0, 1))
+    counts = np.bincount(6 * first + second, minlength=36)
     assert (counts[::7] == 0).all()  # an item never takes both places
     assert stats.chisquare(np.delete(counts, np.arange(0, 36, 7))).pvalue > 1e-3

@@ -88,26 +88,26 @@ def test_training_is_plain_adam_on_the_members_own_first_items(tmp_path):
         item = epoch_index(order_key, position, num_train)
         return item, jax.random.normal(noise_key, (2, 2, 1)), PROCESS.draw_time(time_key)
 
+    adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(0.0, 1e-2, 3)))
+    update = jax.jit(adam.update)
+
+    @jax.jit
+    def gradient(params, clean, noise, times):
+        def loss(params):
+            def network(x, t):
+                return MODEL.apply_fn(params, x, t)
+
+            each = [
+                denoising_loss(network, PROCESS, "noise", c, n, t)
+                for c, n, t in zip(clean, noise, times, strict=True)
+            ]
+            return sum(each) / len(each)
+
+        return jax.grad(loss)(params)
+
     for member, ema in zip(MEMBERS, emas(tmp_path), strict=True):
         params = MODEL.init_fn(member.key(Purpose.INITIALIZE))
-        average = params
-        adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(0.0, 1e-2, 3)))
-        state, update = adam.init(params), jax.jit(adam.update)
-
-        @jax.jit
-        def gradient(params, clean, noise, times):
-            def loss(params):
-                def network(x, t):
-                    return MODEL.apply_fn(params, x, t)
-
-                each = [
-                    denoising_loss(network, PROCESS, "noise", c, n, t)
-                    for c, n, t in zip(clean, noise, times, strict=True)
-                ]
-                return sum(each) / len(each)
-
-            return jax.grad(loss)(params)
-
+        average, state = params, adam.init(params)
         for step in range(12):
             batch = min(4, member.num_train)
             clean, noise, times = [], [], []
