@@ -81,6 +81,7 @@ def read_compared(path: str) -> Compared:
     try:
         with np.load(place, allow_pickle=False) as file:
             stored = dict(file)
+        _require_kinds(stored)
         kept: dict[str, Any] = {field.name: stored.get(field.name) for field in dataclasses.fields(Distances)}
         compared = Compared(
             Distances(**kept),
@@ -100,14 +101,27 @@ def read_compared(path: str) -> Compared:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else reason
         reason = "it is no .npz, or holds Python objects" if "pickle" in reason else reason
         raise InputError(f"{FIELD[0]} {path} is not what an audit wrote ({reason})", "distances") from None
     return compared
 
 
+def _require_kinds(stored: dict[str, np.ndarray]) -> None:
+    """Whether the arrays of every audit are there, as numbers of so many axes; a `KeyError` names what is not."""
+    kinds = {"train": "f", "train_index": "iu", "synthetic": "f", "synthetic_index": "iu"}
+    for name, kind in kinds.items():
+        axes = 2 if name.startswith("train") else 1
+        if stored[name].dtype.kind not in kind or stored[name].ndim != axes:
+            raise ValueError(f"{name} is of {stored[name].dtype}, {stored[name].ndim} axes")
+    for name in ("train_own", "unseen", "real", "equal", "synthetic_second"):
+        if name in stored and stored[name].dtype.kind != "f":
+            raise ValueError(f"{name} is of {stored[name].dtype}")
+
+
 def _require_whole(compared: Compared) -> None:
     found, count = compared.distances, len(compared.sample_names)
-    if found.train.ndim != 2 or not len(found.train) == len(found.synthetic) == count:
+    if not len(found.train) == len(found.synthetic) == count:
         raise ValueError("its arrays are of different lengths")
     if found.train_own is not None and len(found.train_own) != len(compared.train_names):
         raise ValueError("its arrays are of different lengths")

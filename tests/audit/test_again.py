@@ -138,12 +138,24 @@ def test_samples_that_are_the_training_set_have_distances_of_zero_and_a_page(fol
     assert result.summary["memorized"] == 1.0 and not result.distances.train.any()
 
 
+SOUND = {
+    "train": np.zeros((3, 1)),
+    "train_index": np.zeros((3, 1), int),
+    "synthetic": np.zeros(3),
+    "synthetic_index": np.zeros(3, int),
+}
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (None, "there is no such file"),
         (b"no zip at all", "is not what an audit wrote"),
-        ({"train": np.zeros((3, 1))}, "is not what an audit wrote"),
+        ({"train": np.zeros((3, 1))}, r"is not what an audit wrote \(it has no train_index\)"),
+        (SOUND, r"is not what an audit wrote \(it has no metric\)"),
+        (SOUND | {"train": np.array([["a"]])}, r"train is of <U1, 2 axes"),
+        (SOUND | {"synthetic": np.zeros((3, 1))}, r"synthetic is of float64, 2 axes"),
+        (SOUND | {"unseen": np.array(["a"])}, r"unseen is of <U1"),
     ],
 )
 def test_what_is_no_file_of_distances_is_said(folder, content, sentence):
