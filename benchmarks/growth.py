@@ -74,8 +74,8 @@ def tell_growth(stage: str, sizes: list[int], folder: str) -> None:
             grown = f" ({ratio:.2f})"
         print(f"  {count:9,d} {seconds:9.2f}{grown:8s} {peak:9.0f}", flush=True)
         before = seconds
-    hours = before * ratio ** math.log2(MILLION / sizes[-1]) / 3600
-    print(f"  {MILLION:9,d} {hours:9.2f} h if it goes on so")
+    seconds = before * ratio ** math.log2(MILLION / sizes[-1])
+    print(f"  {MILLION:9,d} {seconds:9,.0f} if it goes on so")
 
 
 def in_own_process(stage: str, count: int, folder: str) -> dict[str, float] | None:
