@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 
 import jaxtyping
@@ -18,7 +18,8 @@ from beartype import BeartypeConf, beartype
 # An int counts as a float, as it does for type checkers.
 _typed = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _whole = jaxtyping.jaxtyped
-_checks: dict[int, tuple[CodeType, Callable, Callable]] = {}  # by identity: code of two places may be equal
+# By the identity of a function's code, which is kept: code of two places may be equal.
+_checks: dict[int, tuple[FunctionType, Callable, Callable]] = {}
 
 
 def install() -> None:
@@ -30,7 +31,7 @@ def install() -> None:
 
 
 def _checked(function=None, *, typechecker=None):
-    """In place of `jaxtyping.jaxtyped`, which has properties and sizes that name an argument ("{size}")."""
+    """In place of `jaxtyping.jaxtyped`, which still checks sizes that name an argument, as "{size}" does."""
     if function is None:
         return functools.partial(_checked, typechecker=typechecker)
     if inspect.isclass(function) and dataclasses.is_dataclass(function):
@@ -46,10 +47,11 @@ def _checked(function=None, *, typechecker=None):
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
-        code = function.__code__
-        if id(code) not in _checks:  # when it is called first: most are not, in any one process
-            _checks[id(code)] = code, _takes(function), _gives(function)
-        _, takes, gives = _checks[id(code)]
+        known = _checks.get(id(function.__code__))
+        if known is None or known[0].__annotations__ != function.__annotations__:
+            # When it is called first: most are not, in any one process. An annotation may name what differs each time.
+            known = _checks[id(function.__code__)] = function, _takes(function), _gives(function)
+        _, takes, gives = known
         with _whole("context"):  # of the names of sizes
             takes(*args, **kwargs)
             return gives(function(*args, **kwargs))
@@ -66,7 +68,7 @@ def _hints(function: FunctionType) -> dict[str, Any]:
 def _is_known(hint: str, function: FunctionType) -> bool:
     try:
         eval(hint, function.__globals__)
-    except NameError:
+    except Exception:
         return False
     return True
 

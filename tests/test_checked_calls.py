@@ -1,15 +1,21 @@
 """What the suite checks of each call is checked: types, shapes, and shapes against each other."""
 
 import dataclasses
+import functools
+from collections.abc import Iterator
 
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
+from beartype import beartype
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, Int
 
 from memgen_jax import geometry
-from tests.checked_calls import _checked as checked
+from tests.checked_calls import _checked
+
+checked = functools.partial(_checked, typechecker=beartype)  # as the import hook asks for it
 
 
 def outer(add):
@@ -44,6 +50,37 @@ def test_sizes_of_one_call_are_no_others():
         return first_of(x[:-1], count + 1) if len(x) > 1 else inner
 
     assert len(first_of(np.ones(3), 2)) == 4
+
+
+def test_other_forms_of_parameters_and_results_are_checked():
+    @checked
+    def several(*rows: Float[np.ndarray, " dim"], **named: int) -> Iterator[int]:
+        yield from range(len(rows) + len(named))
+
+    @checked
+    def sized(count: int) -> Float[np.ndarray, " {count}"]:
+        return np.ones(3)
+
+    assert list(several(np.ones(2), np.ones(2), n=1)) == [0, 1, 2]
+    for rows, named in (((np.ones(2), 3), {}), ((), {"n": "1"})):
+        with pytest.raises(BeartypeCallHintViolation):
+            several(*rows, **named)
+    assert len(sized(3)) == 3
+    with pytest.raises(jaxtyping.TypeCheckError):
+        sized(4)
+
+
+def test_an_annotation_that_is_made_anew_is_the_one_that_is_checked():
+    def made(kind):
+        @checked
+        def inner(x: kind) -> kind:
+            return x
+
+        return inner
+
+    assert made(int)(3) == 3 and made(str)("3") == "3"
+    with pytest.raises(BeartypeCallHintViolation):
+        made(str)(3)
 
 
 def test_a_name_in_quotes_for_type_checkers_alone_is_left_out():

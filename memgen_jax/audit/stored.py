@@ -3,9 +3,11 @@
 import dataclasses
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,33 @@ from memgen_jax.audit.comparing import Distances
 from memgen_jax.audit.folder import DISTANCES
 from memgen_jax.errors import FIELD, InputError
 from memgen_jax.files import expanded
+
+# Kind and axes of each array, and those that not every audit has.
+KINDS = {
+    "train": ("f", 2),
+    "train_index": ("iu", 2),
+    "synthetic": ("f", 1),
+    "synthetic_index": ("iu", 1),
+    "synthetic_second": ("f", 1),
+    "train_own": ("f", 1),
+    "unseen": ("f", 1),
+    "real": ("f", 2),
+    "equal": ("f", 2),
+    "metric": ("U", 0),
+    "up_to": ("U", 0),
+    "encoder": ("U", 0),
+    "item_shape": ("iu", 1),
+    "train_name": ("U", 1),
+    "sample_name": ("U", 1),
+    "told": ("U", 0),
+    "skipped": ("U", 2),
+}
+OPTIONAL = {"synthetic_second", "train_own", "unseen", "real", "equal"}
+# What zipfile, NumPy and JSON raise on damaged bytes; an encrypted or an unknown form is a RuntimeError.
+DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, OverflowError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +108,11 @@ def read_compared(path: str) -> Compared:
     place = expanded(path)
     place = place / DISTANCES if place.is_dir() else place
     try:
-        with np.load(place, allow_pickle=False) as file:
-            stored = dict(file)
-        _require_kinds(stored)
+        stored = _read(place)
+        _require_whole(stored)
         kept: dict[str, Any] = {field.name: stored.get(field.name) for field in dataclasses.fields(Distances)}
+        told = json.loads(str(stored["told"]))
+        _require_told(told)
         compared = Compared(
             Distances(**kept),
             str(stored["metric"]),
@@ -91,15 +121,14 @@ def read_compared(path: str) -> Compared:
             stored["sample_name"].tolist(),
             str(stored["up_to"]) or None,
             str(stored["encoder"]) or None,
-            json.loads(str(stored["told"])),
+            told,
             [(str(name), str(item), str(why)) for name, item, why in stored["skipped"]],
         )
-        _require_whole(compared)
     except FileNotFoundError:
         raise InputError(
             f"{FIELD[0]} {path}: there is no such file; an audit writes it as {DISTANCES}", "distances"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         reason = f"it has no {error.args[0]}" if isinstance(error, KeyError) else reason
         reason = "it is no .npz, or holds Python objects" if "pickle" in reason else reason
@@ -107,24 +136,47 @@ def read_compared(path: str) -> Compared:
     return compared
 
 
-def _require_kinds(stored: dict[str, np.ndarray]) -> None:
-    """Whether the arrays of every audit are there, as numbers of so many axes; a `KeyError` names what is not."""
-    kinds = {"train": "f", "train_index": "iu", "synthetic": "f", "synthetic_index": "iu"}
-    for name, kind in kinds.items():
-        axes = 2 if name.startswith("train") else 1
-        if stored[name].dtype.kind not in kind or stored[name].ndim != axes:
-            raise ValueError(f"{name} is of {stored[name].dtype}, {stored[name].ndim} axes")
-    for name in ("train_own", "unseen", "real", "equal", "synthetic_second"):
-        if name in stored and stored[name].dtype.kind != "f":
-            raise ValueError(f"{name} is of {stored[name].dtype}")
+def _read(place: Path) -> dict[str, np.ndarray]:
+    """The arrays that an audit writes, and no others; a `KeyError` names what is missing."""
+    with np.load(place, allow_pickle=False) as file:
+        missing = [name for name in KINDS if name not in file and name not in OPTIONAL]
+        if missing:
+            raise KeyError(missing[0])
+        stored = {name: file[name] for name in KINDS if name in file}
+    for name, array in stored.items():
+        kind, axes = KINDS[name]
+        if array.ndim != axes or (array.size and array.dtype.kind not in kind):
+            raise ValueError(f"{name} is of {array.dtype}, {array.ndim} axes")
+    return stored
 
 
-def _require_whole(compared: Compared) -> None:
-    found, count = compared.distances, len(compared.sample_names)
-    if not len(found.train) == len(found.synthetic) == count:
+def _require_told(told: Any) -> None:
+    kinds = {"called": dict, "unread": dict, "shared": list, "remarks": list, "left_out": dict}
+    if not isinstance(told, dict) or told.keys() != kinds.keys():
+        raise ValueError("told has other names")
+    if not all(isinstance(told[name], kind) for name, kind in kinds.items()):
+        raise ValueError("told holds other values")
+
+
+def _require_whole(stored: dict[str, np.ndarray]) -> None:
+    """Whether the arrays fit together."""
+    count, known = len(stored["sample_name"]), len(stored["train_name"])
+    near = stored["train"].shape
+    shapes = {
+        "train": near,
+        "train_index": near,
+        "synthetic": (count,),
+        "synthetic_index": (count,),
+        "synthetic_second": (count,),
+        "equal": (count, 2),
+        "train_own": (known,),
+    }
+    if near[0] != count or not stored["train"].size:
         raise ValueError("its arrays are of different lengths")
-    if found.train_own is not None and len(found.train_own) != len(compared.train_names):
+    if any(stored[name].shape != shape for name, shape in shapes.items() if name in stored):
         raise ValueError("its arrays are of different lengths")
-    for index, most in ((found.train_index, len(compared.train_names)), (found.synthetic_index, count)):
-        if len(index) != count or index.min() < 0 or index.max() >= most:
+    if ("unseen" in stored) != ("real" in stored):
+        raise ValueError("it has one of unseen and real")
+    for name, most in (("train_index", known), ("synthetic_index", count)):
+        if stored[name].min() < 0 or stored[name].max() >= most:
             raise ValueError("it names items that are not there")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -14,9 +15,25 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def one_thread_each() -> Iterator[None]:
-    """BLAS multiplies on the thread that calls it, whichever does."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    """BLAS multiplies on the thread that calls it, in the whole process, until the last of those who asked leaves."""
+    with _lock:
+        if not _held:
+            _held.append(_libraries().limit(limits=1, user_api="blas"))
+        else:
+            _held.append(None)
+    try:
         yield
+    finally:
+        with _lock:
+            if len(_held) == 1:
+                _held[0].restore_original_limits()
+                _held.clear()
+            else:
+                _held.pop()
+
+
+_lock = threading.Lock()
+_held: list[Any] = []  # one of each who asked; the first is what gives BLAS its threads back
 
 
 @cache

@@ -87,7 +87,7 @@ def squared_distances(
     *,
     threads: bool = True,
 ) -> Float[np.ndarray, " pair"]:
-    """|q - r|² from float32 differences (exact for uint8), summed in float64; many, by a few threads."""
+    """|q - r|² from float32 differences (exact for uint8), summed in float64; many, by a thread a core."""
     square = np.zeros(len(query))
     dim = queries.shape[1]
     piece = max(1, PIECE // dim)

@@ -21,15 +21,17 @@ def use_all_cpu_cores() -> None:
 
     Members are independent, so two single-threaded devices beat one device with two threads (2.3 times for
     a small U-Net on two cores). Has to run before JAX starts its backend, and leaves everything alone where
-    the user has set `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES`. Accelerators are not affected.
+    the user has chosen a number of devices, in `XLA_FLAGS` or `JAX_NUM_CPU_DEVICES`; other flags of the user's stay
+    and come last. Accelerators are not affected.
     """
-    if "XLA_FLAGS" in os.environ or "JAX_NUM_CPU_DEVICES" in os.environ:
+    given = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" in given or "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ["XLA_FLAGS"] = (
         f"--xla_force_host_platform_device_count={cores} "
-        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    )
+        f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 {given}"
+    ).rstrip()
 
 
 def use_deterministic_kernels() -> None:

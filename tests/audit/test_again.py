@@ -138,11 +138,19 @@ def test_samples_that_are_the_training_set_have_distances_of_zero_and_a_page(fol
     assert result.summary["memorized"] == 1.0 and not result.distances.train.any()
 
 
+TOLD = {"called": {}, "unread": {}, "shared": [], "remarks": [], "left_out": {}}
 SOUND = {
     "train": np.zeros((3, 1)),
     "train_index": np.zeros((3, 1), int),
     "synthetic": np.zeros(3),
     "synthetic_index": np.zeros(3, int),
+    **{name: np.array("") for name in ("up_to", "encoder")},
+    "metric": np.array("l2"),
+    "item_shape": np.array([2]),
+    "train_name": np.array(["a"]),
+    "sample_name": np.array(["a", "b", "c"]),
+    "told": np.array(json.dumps(TOLD)),
+    "skipped": np.array([], str).reshape(0, 3),
 }
 
 
@@ -152,10 +160,22 @@ SOUND = {
         (None, "there is no such file"),
         (b"no zip at all", "is not what an audit wrote"),
         ({"train": np.zeros((3, 1))}, r"is not what an audit wrote \(it has no train_index\)"),
-        (SOUND, r"is not what an audit wrote \(it has no metric\)"),
+        ({name: SOUND[name] for name in SOUND if name != "metric"}, "it has no metric"),
         (SOUND | {"train": np.array([["a"]])}, r"train is of <U1, 2 axes"),
+        (SOUND | {"train": np.zeros((3, 0)), "train_index": np.zeros((3, 0), int)}, "different lengths"),
+        (SOUND | {"train": np.zeros((3, 2))}, "different lengths"),
         (SOUND | {"synthetic": np.zeros((3, 1))}, r"synthetic is of float64, 2 axes"),
+        (SOUND | {"synthetic_index": np.array([0, 1, 3])}, "items that are not there"),
+        (SOUND | {"synthetic_second": np.zeros(2)}, "different lengths"),
+        (SOUND | {"equal": np.zeros((3, 1))}, "different lengths"),
         (SOUND | {"unseen": np.array(["a"])}, r"unseen is of <U1"),
+        (SOUND | {"unseen": np.zeros(4)}, "one of unseen and real"),
+        (SOUND | {"sample_name": np.zeros(3)}, "sample_name is of float64"),
+        (SOUND | {"item_shape": np.array([np.inf])}, "item_shape is of float64"),
+        (SOUND | {"told": np.array("[1]")}, "told has other names"),
+        (SOUND | {"told": np.array(json.dumps(TOLD | {"memorized": 0.5}))}, "told has other names"),
+        (SOUND | {"told": np.array(json.dumps(TOLD | {"remarks": 3}))}, "told holds other values"),
+        (SOUND | {"told": np.array("[" * 10**5)}, "is not what an audit wrote"),
     ],
 )
 def test_what_is_no_file_of_distances_is_said(folder, content, sentence):
@@ -166,6 +186,24 @@ def test_what_is_no_file_of_distances_is_said(folder, content, sentence):
         np.savez(file, **content)
     with pytest.raises(InputError, match=sentence):
         read_compared(str(file))
+
+
+def test_a_sound_file_is_read_and_one_with_flipped_bits_is_read_or_said(tmp_path):
+    file = tmp_path / "given.npz"
+    np.savez(file, **SOUND, unknown=np.zeros(3))
+    assert read_compared(str(file)).sample_names == ["a", "b", "c"]
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    said = 0
+    for place in rng.choice(len(whole), 300, replace=False):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        file.write_bytes(damaged)
+        try:
+            read_compared(str(file))
+        except InputError as error:
+            said += "is not what an audit wrote" in str(error) and "\n" not in str(error)
+    assert said > 100
 
 
 def test_distances_beside_sets_and_missing_sets_are_refused_first(tmp_path):

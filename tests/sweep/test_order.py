@@ -11,10 +11,8 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 def stream(key, start, stop, num_train):
     count = stop - start
-    positions = start + jnp.arange(
-        256 if count <= 256 else 8192
-    )  # two lengths are compiled, not one of each test
-    return np.asarray(indices(key, positions, jnp.int32(num_train)))[:count]
+    length = 256 if count <= 256 else 8192  # two are compiled, not one of each test
+    return np.asarray(indices(key, start + jnp.arange(length), jnp.int32(num_train)))[:count]
 
 
 @jax.jit
