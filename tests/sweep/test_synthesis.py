@@ -30,33 +30,31 @@ def draw(
     found=lambda amount: None,
     **options,
 ):
-    workdir = Workdir(folder, {})
     exact = exact_source(decode(IMAGES), PROCESS)
 
     def spoiled(denoiser):
         return lambda x, t: spoil(denoiser(x, t))
 
-    synthesize(
-        members,
-        lambda member: count,
-        exact._replace(denoiser_of=lambda params, shared: spoiled(exact.denoiser_of(params, shared))),
-        Sampler(
-            PROCESS,
-            diffusion.make_step(sampler),
-            num_steps=20,
-            item_shape=(2, 2, 1),
-            images=True,
-            chunk_size=chunk_size,
-            steps_per_call=7,
-        ),
-        progress=SimpleNamespace(advance=advanced, resume=found, log=log, note=print),
-        mesh=member_mesh(jax.devices()[:1]),
-        workdir=workdir,
-        **options,
-    )
-    sets = [workdir.read_npz(f"samples/{member.name}.npz")["images"] for member in members]
-    workdir.close()
-    return sets
+    with Workdir(folder, {}) as workdir:  # closed where a draw is stopped, too
+        synthesize(
+            members,
+            lambda member: count,
+            exact._replace(denoiser_of=lambda params, shared: spoiled(exact.denoiser_of(params, shared))),
+            Sampler(
+                PROCESS,
+                diffusion.make_step(sampler),
+                num_steps=20,
+                item_shape=(2, 2, 1),
+                images=True,
+                chunk_size=chunk_size,
+                steps_per_call=7,
+            ),
+            progress=SimpleNamespace(advance=advanced, resume=found, log=log, note=print),
+            mesh=member_mesh(jax.devices()[:1]),
+            workdir=workdir,
+            **options,
+        )
+        return [workdir.read_npz(f"samples/{member.name}.npz")["images"] for member in members]
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral", "dpm_solver"])

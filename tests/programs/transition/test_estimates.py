@@ -28,18 +28,19 @@ def tables(tmp_path_factory):
         }
     )
     folder = tmp_path_factory.mktemp("estimates")
-    run, workdir = TransitionRun(config), runs.Workdir(folder, {})
+    run = TransitionRun(config)
     fresh = run.train[500:1300]  # real, and in no S here
     pairs = np.repeat(np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8), 2, axis=0)
     sets = {
         16: np.concatenate([np.resize(run.train[:16], (200, 8, 8, 1)), fresh[:200]]),
         64: np.concatenate([pairs, fresh[200:560]]),
     }
-    for member in (*run.members, *run.controls):
-        workdir.write_npz(f"samples/{member.name}.npz", images=sets[member.num_train])
-    transition.find_neighbors(run, workdir)
-    transition_tables.classify(run, workdir)
-    copying.tabulate(run, workdir, estimates.tabulate(run, workdir))
+    with runs.Workdir(folder, {}) as workdir:  # others open it after this
+        for member in (*run.members, *run.controls):
+            workdir.write_npz(f"samples/{member.name}.npz", images=sets[member.num_train])
+        transition.find_neighbors(run, workdir)
+        transition_tables.classify(run, workdir)
+        copying.tabulate(run, workdir, estimates.tabulate(run, workdir))
     return folder
 
 
