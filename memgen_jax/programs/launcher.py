@@ -84,6 +84,7 @@ def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
         exits.tell(name, sentence(error, line.config))
         code = exits.MISTAKE
     except KeyboardInterrupt:
+        sys.unraisablehook = lambda what: None  # of what was being made when the signal came
         exits.tell(name, f"interrupted; the same command continues from {line.workdir}.")
         code = exits.INTERRUPTED
     except Exception as error:

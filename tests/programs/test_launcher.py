@@ -101,6 +101,19 @@ def test_memory_that_does_not_suffice_is_one_sentence_on_what_to_lower(raised, w
     assert (done.returncode, done.stderr) == (2, f"memgen trial: {words}\n")
 
 
+def test_an_interrupt_amid_the_making_of_an_object_is_one_sentence(tmp_path):
+    """Orbax's manager asks for its thread when it goes, which it has not yet where a signal came while it was made."""
+    half_made = (
+        "\n    class HalfMade:"
+        "\n        def __init__(self): raise KeyboardInterrupt"
+        "\n        def __del__(self): self.thread.join()"
+        "\n    HalfMade()"
+    )
+    done = start(half_made, f"--workdir={tmp_path}")
+    said = f"memgen trial: interrupted; the same command continues from {tmp_path}.\n"
+    assert (done.returncode, done.stderr) == (130, said)
+
+
 def test_a_full_disk_is_one_sentence_on_where_to_make_room(tmp_path):
     done = start("raise OSError(28, 'No space left on device', 'a.npz')", f"--workdir={tmp_path}")
     assert done.returncode == 2
