@@ -39,10 +39,11 @@ def compile_anew() -> None:
 
 def describe(*packages: str) -> str:
     """One line: processor, cores, load before the run, and the packages' releases."""
+    from memgen_jax.cores import available_cores
+
     releases = [f"{name} {release}" for name in ("jax", *packages) if (release := _release(name))]
     load = f", {os.getloadavg()[0]:.1f} processes busy before" if hasattr(os, "getloadavg") else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} cores{load}; {', '.join(releases)}, Python {platform.python_version()}"
+    return f"{_processor()}, {available_cores()} cores{load}; {', '.join(releases)}, Python {platform.python_version()}"
 
 
 def kernels() -> list[str]:

@@ -17,7 +17,7 @@ ROOT = pathlib.Path(memgen_jax.__file__).parent
 
 # From the ground up; an import goes down, or stays on its floor without going round.
 FLOORS = (
-    {"errors", "files", "mapped", "shapes", "user_code", "annotations", "arrays_in"},
+    {"errors", "files", "mapped", "cores", "shapes", "user_code", "annotations", "arrays_in"},
     {"data", "models", "diffusion", "statistics", "neighbors"},
     {"metrics", "training", "memory", "phases", "onset"},
     {"report"},

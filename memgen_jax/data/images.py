@@ -5,7 +5,6 @@ import contextlib
 import io
 import itertools
 import math
-import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.cores import available_cores
 from memgen_jax.data.items import Account, Items, legible
 from memgen_jax.data.room import blocks, converted, make_room
 from memgen_jax.errors import FIELD, InputError
@@ -120,7 +120,7 @@ def stack(
     left = zip(files, names, strict=True)
     chunk = 8
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(available_cores()) as pool,
         warnings.catch_warnings(),
         tqdm(total=len(names), desc=progress, unit="image", disable=None if progress else True) as bar,
     ):
@@ -134,7 +134,7 @@ def stack(
                 if values is None:
                     values = make_room((len(names), *image.shape), np.dtype(np.uint8), memory)
                     queue = CHUNK if memory is None else min(CHUNK, memory // 4)
-                    chunk = min(max(queue // image.size, 2 * (os.cpu_count() or 1)), 1024)
+                    chunk = min(max(queue // image.size, 2 * available_cores()), 1024)
                 if decoded.either and values.shape[-1] == 3:
                     image = np.repeat(image, 3, axis=-1)
                 elif all_either and image.shape[-1] > values.shape[-1]:

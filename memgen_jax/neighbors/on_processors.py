@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int, Shaped
 
+from memgen_jax.cores import available_cores, one_thread_each
 from memgen_jax.mapped import let_go
-from memgen_jax.neighbors.cores import available_cores, one_thread_each
 from memgen_jax.neighbors.finder import Finder, Proven
 from memgen_jax.neighbors.proof import Rounded, prove
 from memgen_jax.neighbors.rows import PIECE, point_amid, refuse_what_is_not_finite

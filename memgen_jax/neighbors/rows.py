@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, Int, Shaped
 
+from memgen_jax.cores import available_cores, one_thread_each
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
-from memgen_jax.neighbors.cores import available_cores, one_thread_each
 from memgen_jax.neighbors.tiles import BLOCK
 
 LEAST_MEMORY = 2**29

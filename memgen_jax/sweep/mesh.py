@@ -10,6 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from memgen_jax.annotations import Some
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.cores import available_cores
 from memgen_jax.errors import InputError
 
 PyTree = Any
@@ -27,9 +28,8 @@ def use_all_cpu_cores() -> None:
     given = os.environ.get("XLA_FLAGS", "")
     if "xla_force_host_platform_device_count" in given or "JAX_NUM_CPU_DEVICES" in os.environ:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ["XLA_FLAGS"] = (
-        f"--xla_force_host_platform_device_count={cores} "
+        f"--xla_force_host_platform_device_count={available_cores()} "
         f"--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 {given}"
     ).rstrip()
 

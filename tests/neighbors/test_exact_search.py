@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memgen_jax import cores
 from memgen_jax.errors import InputError
-from memgen_jax.neighbors import cores, on_processors, search, tiles
+from memgen_jax.neighbors import on_processors, search, tiles
 from memgen_jax.neighbors.on_devices import OnDevices
 from memgen_jax.neighbors.rows import local_mesh, place_of_references, rows_per_tile
 from memgen_jax.neighbors.tiles import BLOCK, SCORES_ON_CPU

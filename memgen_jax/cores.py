@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+_lock = threading.Lock()
+_asked: list[Any] = []  # the one limit, once for each who asked
+
 
 def available_cores() -> int:
     """Processors that this process may use."""
@@ -17,23 +20,14 @@ def available_cores() -> int:
 def one_thread_each() -> Iterator[None]:
     """BLAS multiplies on the thread that calls it, in the whole process, until the last of those who asked leaves."""
     with _lock:
-        if not _held:
-            _held.append(_libraries().limit(limits=1, user_api="blas"))
-        else:
-            _held.append(None)
+        _asked.append(_asked[0] if _asked else _libraries().limit(limits=1, user_api="blas"))
     try:
         yield
     finally:
         with _lock:
-            if len(_held) == 1:
-                _held[0].restore_original_limits()
-                _held.clear()
-            else:
-                _held.pop()
-
-
-_lock = threading.Lock()
-_held: list[Any] = []  # one of each who asked; the first is what gives BLAS its threads back
+            limit = _asked.pop()
+            if not _asked:
+                limit.restore_original_limits()
 
 
 @cache
