@@ -64,7 +64,7 @@ def smoke(config: ConfigDict) -> None:
     mlp(config)
     config.num_train = (2, 16, 128)
     config.model.width = 128
-    config.train.update({"num_steps": 800, "learning_rate": 5e-3, "warmup_steps": 50})
+    config.train.update({"num_steps": 800, "batch_size": 64, "learning_rate": 5e-3, "warmup_steps": 50})
     config.sampler.update({"num_steps": 20, "at_least": 32, "at_most": 64, "chunk_size": 32})
     config.phases.num_bootstrap = 100
     config.control.num_samples = 32

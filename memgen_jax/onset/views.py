@@ -25,8 +25,7 @@ from memgen_jax.shapes import Scalar
 VIEWS = ("coordinates", "components")
 """How items become densities: single coordinates, or the leading principal components."""
 
-TILE = 512, 1024  # pairs of items in one call
-SMALL_TILE = 64, 256  # a side of it, for a set that is no larger: four programs serve all sizes
+TILE = 128, 512  # pairs of items in one call: small sets waste little, and one program serves all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +221,7 @@ class Unseen:
         if len(b) < len(a):
             return self._overlaps(b, a, epsilon).T
         variance = jnp.float32(2 * epsilon**2)
-        high, wide = (
-            small if len(items) <= small else usual
-            for items, small, usual in zip((a, b), SMALL_TILE, TILE, strict=True)
-        )
+        high, wide = TILE
         lefts, rights = _tiles(a, high), _tiles(b, wide)
         overlaps = np.empty((len(a), len(b)), np.float32)
         for i, left in enumerate(lefts):

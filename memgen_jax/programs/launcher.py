@@ -7,6 +7,7 @@ A mistake in a setting comes up as `InputError` with the setting's name; `comman
 """
 
 import errno
+import gc
 import importlib
 import json
 import os
@@ -49,6 +50,8 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
     from memgen_jax.runs.compilation import keep_compiled_programs
     from memgen_jax.sweep.mesh import use_all_cpu_cores
 
+    # With Python's own thresholds a tenth of a short run is spent on garbage among all that was imported.
+    gc.set_threshold(10_000, 10, 10)
     use_all_cpu_cores()
     keep_compiled_programs()
     command = command or f"python -m experiments.{name}"

@@ -63,6 +63,7 @@ _SETTINGS: typing.Any = {
     "figure.dpi": 100,
     "savefig.dpi": DOTS_PER_INCH,
     "pdf.fonttype": 42,  # text stays text
+    "image.composite_image": False,  # each image of a PDF in its own pixels, not all resampled into one
     "svg.hashsalt": "memgen",  # the same names of parts in the same figure
 }
 

@@ -220,8 +220,8 @@ def test_the_page_stands_alone(smoke):
         ((SMOKE, "--config.data.name=cats"), "cats"),
         ((SMOKE, "--nosuchflag"), "nosuchflag"),
         (
-            (SMOKE, "--config.train.data_parallel=128"),
-            "--config.train.data_parallel=128 must be a divisor of",
+            (SMOKE, "--config.train.data_parallel=64"),
+            "--config.train.data_parallel=64 must be a divisor of",
         ),
     ],
 )
