@@ -228,6 +228,12 @@ def audit(argv: Sequence[str]) -> int:
     as_json = arguments.pop("json", False)
     say = functools.partial(print, file=sys.stderr if as_json else sys.stdout)
     shard, merge = arguments.pop("shard", None), arguments.pop("merge", False)
+    if shard and as_json:
+        raise InputError(
+            f"{FIELD[0]} prints the summary, which the merge makes: leave it out of {FIELD[1]}",
+            "json",
+            "shard",
+        )
     if (shard or merge) and "pipeline" in arguments:
         raise InputError(
             f"{FIELD[0]} and {FIELD[1]} are for samples that are there: draw them first, with {FIELD[2]} alone",
@@ -316,6 +322,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def console() -> NoReturn:
     """The command as a process of its own."""
+    exits.collect_seldom()
     exits.end_with(main)
 
 

@@ -10,6 +10,7 @@ Searches are for one item at a time, so the merge writes the bytes of an audit t
 import dataclasses
 import hashlib
 import io
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from memgen_jax.files import expanded, shown, write_whole
 from memgen_jax.mapped import let_go
 
 FOLDER = ".parts"  # in the output folder, until the merge
+MOST = 99_999  # parts: their numbers have five digits
 _BLOCK = 2**26  # bytes of a set that are read at a time for its mark
 
 
@@ -47,8 +49,8 @@ def run_part(
     """
     check(settings)
     index, count = part
-    if not 0 <= index < count:
-        raise InputError.setting("shard", f"{index}/{count}", "i/n with i in 0..n - 1")
+    if not 0 <= index < count <= MOST:
+        raise InputError.setting("shard", f"{index}/{count}", f"i/n with i in 0..n - 1, n at most {MOST:,}")
     if settings.distances is not None:
         raise InputError(
             f"{FIELD[0]} has nothing to search for, so leave out {FIELD[1]}", "distances", "shard"
@@ -103,7 +105,7 @@ def join(
         )
         raise InputError(f"{FIELD[0]} {settings.out} holds {there}", "out", "shard")
     (count,) = counts
-    missing = [i for i in range(count) if not _file(settings, (i, count)).exists()]
+    missing = [i for i in range(min(count, MOST)) if not _file(settings, (i, count)).exists()]
     if missing:
         raise InputError(
             f"{FIELD[0]} {settings.out} lacks {_named(missing, count)}: run them with {FIELD[1]}",
@@ -122,11 +124,8 @@ def join(
 
 
 def take_away(settings: AuditSettings) -> None:
-    """The parts, once the whole is written."""
-    folder = Path(settings.out) / FOLDER
-    for file in folder.glob("*-of-*.npz"):
-        file.unlink()
-    folder.rmdir()
+    """The parts, once the whole is written, and what a stopped one has left; another merge may do the same."""
+    shutil.rmtree(Path(settings.out) / FOLDER, ignore_errors=True)
 
 
 def _file(settings: AuditSettings, part: tuple[int, int]) -> Path:

@@ -91,7 +91,9 @@ def _vectors(module: Any, given: np.ndarray) -> np.ndarray:
     import torch
 
     with torch.inference_mode():
-        made = module(torch.from_numpy(given))
+        made = module(
+            torch.from_numpy(np.require(given, requirements="W"))
+        )  # torch warns of what is read-only
     made = made[0] if isinstance(made, tuple | list) and made else made
     if not isinstance(made, torch.Tensor):
         raise ValueError(f"it makes a {type(made).__name__}")

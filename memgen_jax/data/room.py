@@ -75,8 +75,11 @@ def make_room(shape: tuple[int, ...], dtype: np.dtype, memory: int | None = None
                 os.posix_fallocate(file.fileno(), 0, needed)
             return np.memmap(file, dtype, "r+", shape=shape)
     except (OSError, OverflowError, ValueError) as error:
+        what = f"{shape[0]:,} numbers"
+        if len(shape) > 1:
+            what = f"{shape[0]:,} items of {'×'.join(map(str, shape[1:]))}"
         raise InputError(
-            f"{shape[0]:,} items of {'×'.join(map(str, shape[1:]))} take {needed / 1e9:,.1f} GB, for which there is no "
+            f"{what} take {needed / 1e9:,.1f} GB, for which there is no "
             f"room in memory nor in {tempfile.gettempdir()} ({getattr(error, 'strerror', None) or error}): give "
             f"{FIELD[0]} to shrink images, or set TMPDIR to a folder with room",
             "size",

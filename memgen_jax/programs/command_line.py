@@ -26,6 +26,7 @@ class CommandLine(NamedTuple):
     workdir: str
     processes: str
     deterministic: bool
+    keep_compiled: bool
     dry_run: bool
     invocation: Invocation
 
@@ -39,6 +40,8 @@ def define_flags(program: Program, values: flags.FlagValues) -> None:
         "on a GPU, the same bytes from every run on the same kind of card: slower kernels, none of them tuned"
     )
     flags.DEFINE_bool("deterministic", False, text, flag_values=values)
+    text = "--nokeep_compiled: compile all anew, and keep none"
+    flags.DEFINE_bool("keep_compiled", True, text, flag_values=values)
     if program.before_joining:
         text = "share the run with processes on other hosts: auto in a SLURM step, TPU pod or JobSet; or HOST:PORT,i/n"
         flags.DEFINE_string("processes", "", text, flag_values=values)
@@ -47,7 +50,7 @@ def define_flags(program: Program, values: flags.FlagValues) -> None:
         flags.DEFINE_integer(
             "devices",
             None,
-            "dry run: count with so many devices, not the visible ones",
+            "dry run: count with so many devices",
             1,
             flag_values=values,
         )
@@ -67,7 +70,10 @@ _KINDS: Final[dict[type, tuple[flags.ArgumentParser, str]]] = {
     float: (flags.FloatParser(), "a number"),
     bool: (flags.BooleanParser(), "true or false"),
 }
-OWN_FLAGS: Final = ("config", "workdir", "processes", "deterministic", "dry_run", *Machine._fields)
+OWN_FLAGS: Final = (
+    *("config", "workdir", "processes", "deterministic", "keep_compiled", "dry_run"),
+    *Machine._fields,
+)
 
 
 def usage(program: Program, command: str) -> str:
@@ -80,8 +86,8 @@ def usage(program: Program, command: str) -> str:
         *textwrap.wrap(program.summary, 80),
         "",
     ]
-    rows = [("config", "NAME[:VARIANT]", "the settings: a name of `memgen configs`, or a FILE.py")]
-    rows += [("config.NAME", "VALUE", "another value for one setting, such as config.seed=1")]
+    rows = [("config", "NAME[:VARIANT]", "settings: one of `memgen configs`, or a FILE.py")]
+    rows += [("config.NAME", "VALUE", "another value for a setting: --config.seed=1")]
     types = {"string": "", "bool": "", "int": "N", "float": "X"}
     placeholders = {"workdir": "DIR", "processes": "auto"}
     for name in values:
@@ -148,6 +154,7 @@ def read_command_line(program: Program, argv: Sequence[str], command: str = "") 
         values.workdir or "",
         values.processes if program.before_joining else "",
         values.deterministic,
+        values.keep_compiled,
         dry_run,
         Invocation(
             shlex.join([*command.split(), *argv]),

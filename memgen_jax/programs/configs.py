@@ -18,7 +18,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from memgen_jax.errors import InputError
-from memgen_jax.files import expanded
+from memgen_jax.files import expanded, write_whole
 from memgen_jax.programs.exits import OneLineParser
 
 NOT_CONFIGS = ("__init__", "parts", "paper")
@@ -188,6 +188,7 @@ def copy(name: str, to: str = ".") -> pathlib.Path:
       The file written.
     Raises:
       InputError: there is no such config, or the file exists.
+      OSError: the file cannot be written; then there is none.
     """
     source = file_of(name)
     target = expanded(to)
@@ -195,8 +196,7 @@ def copy(name: str, to: str = ".") -> pathlib.Path:
         target = target / source.name
     if target.exists():
         raise InputError(f"{target} exists; name another file or folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(source.read_text())
+    write_whole(target, source.read_bytes())
     return target
 
 

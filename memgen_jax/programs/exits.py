@@ -7,6 +7,7 @@ interrupted.
 import argparse
 import contextlib
 import errno
+import gc
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ from typing import Any, NoReturn
 from etils import epath
 
 DONE, FAIL_ABOVE, MISTAKE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a disk; the last by a limit on the size of files
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _OUTPUT_CLOSED = 141  # what a shell gives to a command whose reader, such as `head`, has gone
 
 
@@ -32,7 +35,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def tell(command: str, sentence: str) -> None:
     """Prints one line on stderr, after everything on stdout."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError):
         sys.stdout.flush()
     print(f"{command}: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
@@ -40,7 +43,8 @@ def tell(command: str, sentence: str) -> None:
 def defect(command: str, error: BaseException, folder: epath.PathLike | None = None) -> int:
     """Tells a defect of ours in one sentence, with the traceback in a file; returns the exit code.
 
-    A path that no file can have is a mistake, wherever it is first used.
+    A path that no file can have is a mistake, wherever it is first used, and a disk that is full or forbidden none of
+    ours.
 
     Args:
       folder: of the run, where it exists and is ours to write in; else the file goes to the temporary folder.
@@ -49,8 +53,14 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
         tell(command, sentence)
         return MISTAKE
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left must not fail again
+        _print_no_more()
         return _OUTPUT_CLOSED
+    if isinstance(error, OSError) and error.errno in (*FULL, *FORBIDDEN):
+        _print_no_more()  # it may have been the output that could not be written
+        where = f"{error.filename} " if error.filename else "the output, or a file, "
+        then = "make room, and give the same command again" if error.errno in FULL else "name another place"
+        tell(command, f"{where}cannot be used ({error.strerror}): {then}")
+        return MISTAKE
     file = _write_traceback("".join(traceback.format_exception(error)), folder)
     what = f"{type(error).__name__}: {error}".splitlines()[0][:300].rstrip(" .:")
     tell(
@@ -59,6 +69,11 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
         f"tracker, with the command and the traceback in {file}.",
     )
     return DEFECT
+
+
+def _print_no_more() -> None:
+    """Sends what is left to be printed nowhere: at the process's end it would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def memory_trouble(error: Exception, lower: str) -> str:
@@ -100,15 +115,24 @@ def _write_traceback(text: str, folder: epath.PathLike | None) -> str:
     return name
 
 
+def collect_seldom() -> None:
+    """For a process of ours: with Python's own thresholds a tenth of a short run goes through all that was imported."""
+    gc.set_threshold(10_000, 10, 10)
+
+
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Runs the command of this process and ends the process with its exit code; told to stop, it ends at once.
 
     A computation that has begun cannot be called off: an ordinary exit would wait for it, minutes where it is long.
     """
     try:
-        code: Any = main()
-    except SystemExit as end:
-        code = end.code
+        try:
+            code: Any = main()
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()
+    except OSError as error:  # of what is printed: of files it is told where they are written
+        code = defect("memgen", error)
     if code != INTERRUPTED:
         sys.exit(code)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -129,7 +153,7 @@ def leave(code: int, at_once: bool) -> NoReturn:
         ):  # where no folder was opened there is none
             presence.leave_all()
         sys.stderr.flush()
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             sys.stdout.flush()
         os._exit(code)
     sys.exit(code)

@@ -6,8 +6,6 @@
 A mistake in a setting comes up as `InputError` with the setting's name; `command_line` tells it by its flag.
 """
 
-import errno
-import gc
 import importlib
 import json
 import os
@@ -36,9 +34,6 @@ __all__ = [
 ]
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the last by a limit on the size of files
-
-
 def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> NoReturn:
     """Runs the program of that name with a command line, and leaves with its exit code.
 
@@ -50,17 +45,17 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
     from memgen_jax.runs.compilation import keep_compiled_programs
     from memgen_jax.sweep.mesh import use_all_cpu_cores
 
-    # With Python's own thresholds a tenth of a short run is spent on garbage among all that was imported.
-    gc.set_threshold(10_000, 10, 10)
+    exits.collect_seldom()
     use_all_cpu_cores()
     keep_compiled_programs()
     command = command or f"python -m experiments.{name}"
     module = importlib.import_module(f"memgen_jax.programs.{name}.program")
-    enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command)
+    exits.end_with(lambda: enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command))
 
 
 def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
     """Parses the arguments, runs the program and leaves the process with its exit code."""
+    from memgen_jax.runs.compilation import keep_none
     from memgen_jax.runs.interrupts import interrupt_at_once
     from memgen_jax.sweep.mesh import use_deterministic_kernels
 
@@ -80,6 +75,8 @@ def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:
         exits.leave(exits.defect(name, error), at_once=False)
     if line.deterministic:
         use_deterministic_kernels()
+    if not line.keep_compiled:
+        keep_none()
     try:
         _run(program, line)
         code = exits.DONE
@@ -172,10 +169,10 @@ def _disk_trouble(error: Exception, workdir: str) -> str:
     """What to say of a disk that is full or cannot be written; "" where that is not the trouble."""
     where, reason = "", ""
     if isinstance(error, OSError):
-        if error.errno in (*FULL, errno.EROFS, errno.EACCES, errno.EIO):
+        if error.errno in (*exits.FULL, *exits.FORBIDDEN):
             reason = error.strerror or ""
             where = f" while writing {error.filename}" if error.filename else ""
     else:  # the writer of checkpoints raises errors of its own, with the system's words in their text
-        said = (os.strerror(number) for number in FULL)
+        said = (os.strerror(number) for number in exits.FULL)
         reason = next((words for words in said if words in str(error)), "")
     return reason and f"{reason}{where}: make room in {workdir}; the same command continues there."

@@ -63,7 +63,7 @@ _SETTINGS: typing.Any = {
     "figure.dpi": 100,
     "savefig.dpi": DOTS_PER_INCH,
     "pdf.fonttype": 42,  # text stays text
-    "image.composite_image": False,  # each image of a PDF in its own pixels, not all resampled into one
+    "image.composite_image": False,  # images of a PDF one by one: making one of all takes longer than drawing them
     "svg.hashsalt": "memgen",  # the same names of parts in the same figure
 }
 

@@ -29,3 +29,8 @@ def keep_compiled_programs() -> None:
     if folder := cache_folder():
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
+
+
+def keep_none() -> None:
+    """Has JAX neither read nor keep compiled programs in this process."""
+    jax.config.update("jax_enable_compilation_cache", False)

@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -43,3 +45,38 @@ def test_a_command_that_was_told_to_stop_ends_at_once_and_leaves_its_folder(tmp_
     )
     assert (done.returncode, done.stdout) == (exits.INTERRUPTED, "said\n")
     assert not (tmp_path / ".at_work").exists()
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    "command",
+    [["memgen_jax", "--help"], ["memgen_jax", "configs"], ["experiments.transition", "--help"]],
+    ids=" ".join,
+)
+def test_output_that_has_no_room_or_no_reader_ends_a_command_without_a_traceback(command, buffered):
+    line = [sys.executable, "-m", *command]
+    environment = os.environ | {"PYTHONUNBUFFERED": buffered}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == exits.MISTAKE
+    assert done.stderr.count("\n") == 1 and "No space left on device" in done.stderr
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(line, stdout=closed, stderr=subprocess.PIPE, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "a/b cannot be used (No space left on device): make room"),
+        (errno.EDQUOT, "a/b cannot be used (Disk quota exceeded): make room"),
+        (errno.EROFS, "a/b cannot be used (Read-only file system): name another place"),
+        (errno.EACCES, "a/b cannot be used (Permission denied): name another place"),
+    ],
+)
+def test_a_disk_that_is_full_or_forbidden_is_no_defect_of_ours(number, words, capfd):
+    assert exits.defect("memgen compare", OSError(number, os.strerror(number), "a/b")) == exits.MISTAKE
+    assert capfd.readouterr().err.startswith(f"memgen compare: {words}")

@@ -13,9 +13,9 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).block_until_ready()
 """
 
 
-def files_after(environment, folder):
+def files_after(environment, folder, program=PROGRAM):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "MEMGEN_JAX"))}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=kept | environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", program], env=kept | environment, check=True, timeout=300)
     return sorted(os.listdir(folder)) if folder.exists() else []
 
 
@@ -33,3 +33,9 @@ def test_the_folder_is_named_or_turned_off_by_the_environment(tmp_path):
     assert not files_after(
         {"MEMGEN_JAX_CACHE": "0", "XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "memgen_jax"
     )
+
+
+def test_a_flag_has_none_kept_or_read(tmp_path):
+    program = PROGRAM.replace("programs()\n", "programs()\ncompilation.keep_none()\n")
+    assert program != PROGRAM
+    assert not files_after({"XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "memgen_jax", program)
