@@ -28,11 +28,14 @@ test-whole: .venv/.installed
 test-slow: .venv/.installed
 	$(RUN) -m pytest -m slow
 
-# The tests that compare with PyTorch, diffusers, lpips and faiss, in an environment of their own; none may be skipped.
+# The tests that compare with PyTorch, diffusers, lpips and faiss, in an environment of their own, the slow ones of the
+# bridges too, which `make test-slow` lacks the packages for; none may be skipped.
 test-peers: .venv-peers/.installed
 	$(PEERS) -m memgen_jax fetch-weights
+	$(PEERS) -m memgen_jax fetch-weights stlpips
 	$(PEERS) -m pytest --none-skipped $(SPREAD) tests/bridges tests/metrics \
-	  tests/diffusion/test_diffusers_schedulers.py tests/models tests/neighbors/test_faiss.py
+	  tests/diffusion/test_diffusers_schedulers.py tests/models tests/neighbors/test_faiss.py tests/audit/test_audit.py
+	$(PEERS) -m pytest --none-skipped $(SPREAD) -m slow tests/bridges
 
 # Pages in a Chromium: their sliders, and the rules of axe-core, over the site too where `make docs` has built it.
 AXE := build/node_modules/axe-core/axe.min.js
