@@ -115,7 +115,7 @@ def main() -> None:
     if arguments.contestant:
         print(CONTESTANTS[arguments.contestant](steps))
         return
-    print(machine.describe("torch"))
+    print(machine.describe("torch"), *machine.kernels(with_torch=True), sep="\n")
     names = [n for n in CONTESTANTS if n != "PyTorch" or importlib.util.find_spec("torch")]
     times: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):

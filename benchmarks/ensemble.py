@@ -176,7 +176,7 @@ def main() -> None:
     if options.contestant:
         print(json.dumps(CONTESTANTS[options.contestant](num_steps, options.members)))
         return
-    print(machine.describe("torch"))
+    print(machine.describe("torch"), *machine.kernels(with_torch=True), sep="\n")
     results: dict[str, list[dict[str, float]]] = {name: [] for name in options.contestants}
     for _ in range(rounds):
         for name, own in results.items():

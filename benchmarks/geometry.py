@@ -177,6 +177,7 @@ def main() -> None:
     print(f"Growth of ours, N = {' : '.join(map(str, dims))}")
     for name, seconds in ours.items():
         print(f"  {name:<34} {' : '.join(f'{value / seconds[0]:.1f}' for value in seconds)}")
+    print(*machine.kernels(with_torch=True), sep="\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from pathlib import Path
 # Variables by which BLAS, OpenMP, XLA and JAX choose kernels and threads. JAX_PLATFORMS, the reader's choice of a
 # device, stays; so does what says where compiled programs are kept.
 CHOOSING = re.compile(
-    r"(OPENBLAS|GOTO|MKL|BLIS|OMP|GOMP|KMP|VECLIB|NUMEXPR|ATEN|NVPL_BLAS)_.*|XLA_FLAGS|TF_XLA_FLAGS"
+    r"(OPENBLAS|GOTO|MKL|BLIS|OMP|GOMP|KMP|VECLIB|NUMEXPR|ATEN|NVPL_BLAS|ONEDNN|DNNL|FAISS_OPT)_.*"
+    r"|NPY_(DISABLE|ENABLE)_CPU_FEATURES|XLA_FLAGS|TF_XLA_FLAGS"
     r"|JAX_(DEFAULT_MATMUL_PRECISION|ENABLE_X64|NUM_CPU_DEVICES|CPU_.*|DISABLE_.*)"
 )
 
@@ -46,15 +47,17 @@ def describe(*packages: str) -> str:
     return f"{_processor()}, {available_cores()} cores{load}; {', '.join(releases)}, Python {platform.python_version()}"
 
 
-def kernels() -> list[str]:
+def kernels(with_torch: bool = False) -> list[str]:
     """One line for each BLAS that is loaded by now: whose, which kernel, how many threads.
 
-    XLA's own products and those that PyTorch was linked with are not seen. Needs threadpoolctl, which comes with
-    scikit-learn.
+    XLA's own products are not seen. Needs threadpoolctl, which comes with scikit-learn.
+
+    Args:
+      with_torch: PyTorch's too, where it is installed; that loads it.
     """
     from threadpoolctl import threadpool_info
 
-    lines = []
+    lines = _of_torch() if with_torch else []
     for library in threadpool_info():
         if library["user_api"] == "blas":
             owner = re.search(r"([\w.-]+?)(\.libs)?/[^/]*$", library["filepath"])
@@ -64,6 +67,21 @@ def kernels() -> list[str]:
                 f"{library['version'] or ''} with kernel {kernel}, {library['num_threads']} threads"
             )
     return lines
+
+
+def _of_torch() -> list[str]:
+    """Its products are linked into it, where threadpoolctl does not look."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    told = torch.__config__.show()
+    products, convolutions = re.search(r"BLAS_INFO=(\w+)", told), re.search(r"MKL-DNN (v[\d.]+)", told)
+    return [
+        f"torch: products by {products[1] if products else 'what it does not name'}, "
+        f"convolutions by oneDNN {convolutions[1] if convolutions else '(none)'}, "
+        f"for {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    ]
 
 
 def _processor() -> str:

@@ -288,7 +288,7 @@ def main() -> None:
             use_one_core()
         print(json.dumps(CONTESTANTS[options.contestant](CASES[cases[0]], num_steps)))
         return
-    print(machine.describe("torch"))
+    print(machine.describe("torch"), *machine.kernels(with_torch=True), sep="\n")
     where = "one core each, CPU time" if options.one_core else f"{os.cpu_count()} cores"
     print(f"{where}; batch {BATCH}, medians of {rounds} rounds in turn")
     contestants = [name for name in CONTESTANTS if not (options.one_core and name == "one device")]

@@ -11,6 +11,8 @@ def test_a_benchmark_starts_again_without_variables_that_choose_a_contestants_ke
     chosen = {
         "OPENBLAS_CORETYPE": "Prescott",
         "OMP_NUM_THREADS": "1",
+        "FAISS_OPT_LEVEL": "generic",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2",
         "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
     }
     done = subprocess.run(

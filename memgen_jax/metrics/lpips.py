@@ -28,6 +28,7 @@ from memgen_jax.annotations import FloatName, Positive
 from memgen_jax.arrays_in import takes_arrays
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
+from memgen_jax.metrics.convolution import convolve
 from memgen_jax.metrics.metric import Metric, PairDistance
 from memgen_jax.metrics.weights import Head, load_weights
 from memgen_jax.neighbors.resident import Keeper
@@ -153,6 +154,7 @@ class AlexNet(nn.Module):
                 strides=stride,
                 padding=padding,
                 precision="highest",
+                conv_general_dilated=convolve,
                 name=f"Conv_{layer}",
             )(x)
             x = nn.relu(x)
