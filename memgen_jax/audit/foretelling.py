@@ -1,5 +1,6 @@
 """What an audit is going to take, told before it begins: room on the disk for vectors, and time on this machine."""
 
+import functools
 import math
 import shutil
 import tempfile
@@ -21,7 +22,11 @@ from memgen_jax.neighbors import in_parts, rows
 
 WORTH_TELLING = 30.0  # seconds
 SIDE, DEPTH = 512, 4096  # of the matrices whose product is timed
-PICTURES = 8  # that are embedded on trial
+PICTURES = (
+    8,
+    256,
+)  # that are embedded on trial: more where a few take no time that could be told from starting
+STARTING = 0.1  # seconds
 MANY = 2**25  # pixels, from which embedding is timed
 
 
@@ -138,8 +143,14 @@ def _embedding_seconds(metric: metrics.Metric, counts: Counts, items: np.ndarray
     count = sum(counts)
     if not metric.embeds or count * math.prod(items.shape[1:3]) < MANY:
         return 0.0
-    few = items[:PICTURES]
-    return _timed(lambda: metric.vectors(few)) / len(few) * count
+    each = 0.0
+    for several in PICTURES:
+        few = items[:several]
+        seconds = _timed(functools.partial(metric.vectors, few))
+        each = seconds / len(few)
+        if seconds > STARTING:
+            break
+    return each * count
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -63,3 +63,19 @@ def test_what_takes_long_is_told_with_its_time_and_what_is_quick_is_not(monkeypa
     assert not said
     foretelling.foretell(SETTINGS, metric, Counts(50_000, 10_000), items, said.append)
     assert "3,100,000,000 distances between vectors of 12,288 numbers" in said[0] and " h " in said[0]
+
+
+@pytest.mark.parametrize(("start", "one", "asked"), [(0.02, 1e-4, [8, 256]), (0.02, 0.1, [8])])
+def test_starting_is_not_taken_for_the_time_of_a_picture(monkeypatch, start, one, asked):
+    """Small pictures take less than a call does: eight of them would tell the call's time."""
+    tried = []
+
+    class Trial(metrics.Lpips):
+        def vectors(self, items, progress=None):
+            tried.append(len(items))
+            return start + one * len(items)
+
+    monkeypatch.setattr(foretelling, "_timed", lambda call: call())
+    pictures = np.zeros((300, 32, 32, 3), np.uint8)
+    seconds = foretelling._embedding_seconds(Trial(), Counts(50_000, 10_000), pictures)
+    assert tried == asked and seconds == pytest.approx((start / asked[-1] + one) * 60_000)
