@@ -325,6 +325,8 @@ def test_a_folder_larger_than_the_memory_allowed_is_mapped_and_read_in_small_blo
 def test_where_no_disk_has_room_one_sentence_says_how_much_it_takes():
     with pytest.raises(InputError, match=r"take 1,000,000,000\.0 GB, for which there is no room.*TMPDIR"):
         room.make_room((10**9, 10**9), np.dtype(np.uint8), memory=0)
+    with pytest.raises(InputError, match="1,000,000,000,000,000,000 numbers take"):
+        room.make_room((10**18,), np.dtype(np.uint8), memory=0)
 
 
 @pytest.mark.parametrize(
