@@ -69,7 +69,7 @@ def _members(file: Path, account: Account) -> list[str]:
             stored = _names_in_tar(file, account)
     except Exception as error:  # the readers let through whatever damage leads them to
         raise InputError(
-            f"cannot read {legible(str(file))} as a zip or tar file ({first_line(error)}): fetch it again"
+            f"cannot read {legible(str(file))} as a zip or tar file ({first_line(error)}): make or fetch it again"
         ) from error
     decodable = images.decodable()
     found: dict[str, None] = {}

@@ -94,4 +94,6 @@ def _content(path: Path, ndim: int) -> UInt8[np.ndarray, "..."]:
             )
         return np.frombuffer(content, np.uint8).reshape(shape)
     except Exception as error:  # gzip lets through whatever damage leads it to
-        raise InputError(f"{path} is not a whole idx file ({first_line(error)}): fetch it again") from error
+        raise InputError(
+            f"{path} is not a whole idx file ({first_line(error)}): make or fetch it again"
+        ) from error

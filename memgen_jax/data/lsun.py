@@ -56,5 +56,5 @@ def read_lmdb(folder: str | os.PathLike, **options: Any) -> Items:
         raise
     except Exception as error:
         raise InputError(
-            f"cannot read {legible(str(file))} as LMDB ({first_line(error)}): fetch it again"
+            f"cannot read {legible(str(file))} as LMDB ({first_line(error)}): make or fetch it again"
         ) from error

@@ -248,7 +248,7 @@ class _Table:
     def _damaged(self, error: Exception) -> InputError:
         return InputError(
             f"cannot read {legible(str(self.file))} as {self.file.suffix.lower()[1:]} ({first_line(error)}): "
-            "fetch it again"
+            "make or fetch it again"
         )
 
 
