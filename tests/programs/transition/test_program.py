@@ -336,12 +336,15 @@ def test_kill_at_any_moment_of_any_stage_then_the_same_command_ends_with_the_sam
 
 
 def test_ctrl_c_says_how_to_continue(tmp_path):
-    process = subprocess.Popen(
-        command(*TINY, "--config.model.width=8", f"--workdir={tmp_path}/run"),
+    heeding = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(  # what is started by a background job ignores the signal
+        [
+            *(sys.executable, "-c", heeding),
+            *command(*TINY, "--config.model.width=8", f"--workdir={tmp_path}/run"),
+        ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     )
     while process.poll() is None and not (tmp_path / "run/checkpoints").exists():
         time.sleep(0.02)
