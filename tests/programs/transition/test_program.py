@@ -336,7 +336,9 @@ def test_kill_at_any_moment_of_any_stage_then_the_same_command_ends_with_the_sam
 
 
 def test_ctrl_c_says_how_to_continue(tmp_path):
-    heeding = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    heeding = (
+        "import os, sys; from signal import *; signal(SIGINT, SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
     process = subprocess.Popen(  # what is started by a background job ignores the signal
         [
             *(sys.executable, "-c", heeding),
