@@ -35,7 +35,7 @@ test-peers: .venv-peers/.installed
 	$(PEERS) -m memgen_jax fetch-weights stlpips
 	$(PEERS) -m pytest --none-skipped $(SPREAD) tests/bridges tests/metrics \
 	  tests/diffusion/test_diffusers_schedulers.py tests/models tests/neighbors/test_faiss.py tests/audit/test_audit.py
-	$(PEERS) -m pytest --none-skipped $(SPREAD) -m slow tests/bridges
+	$(PEERS) -m pytest --none-skipped -n auto --maxprocesses=4 -m slow tests/bridges
 
 # Pages in a Chromium: their sliders, and the rules of axe-core, over the site too where `make docs` has built it.
 AXE := build/node_modules/axe-core/axe.min.js
