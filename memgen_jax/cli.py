@@ -322,7 +322,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def console() -> NoReturn:
     """The command as a process of its own."""
-    exits.collect_seldom()
     exits.end_with(main)
 
 

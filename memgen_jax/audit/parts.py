@@ -105,7 +105,7 @@ def join(
         )
         raise InputError(f"{FIELD[0]} {settings.out} holds {there}", "out", "shard")
     (count,) = counts
-    missing = [i for i in range(min(count, MOST)) if not _file(settings, (i, count)).exists()]
+    missing = [i for i in range(count) if not _file(settings, (i, count)).exists()]
     if missing:
         raise InputError(
             f"{FIELD[0]} {settings.out} lacks {_named(missing, count)}: run them with {FIELD[1]}",

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import errno
 import gc
+import io
 import os
 import re
 import signal
@@ -56,7 +57,8 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
         _print_no_more()
         return _OUTPUT_CLOSED
     if isinstance(error, OSError) and error.errno in (*FULL, *FORBIDDEN):
-        _print_no_more()  # it may have been the output that could not be written
+        if not error.filename:  # it may have been the output that could not be written
+            _print_no_more()
         where = f"{error.filename} " if error.filename else "the output, or a file, "
         then = "make room, and give the same command again" if error.errno in FULL else "name another place"
         tell(command, f"{where}cannot be used ({error.strerror}): {then}")
@@ -73,7 +75,9 @@ def defect(command: str, error: BaseException, folder: epath.PathLike | None = N
 
 def _print_no_more() -> None:
     """Sends what is left to be printed nowhere: at the process's end it would fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(io.UnsupportedOperation):  # within another program it may be no file
+        output = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
 
 
 def memory_trouble(error: Exception, lower: str) -> str:
@@ -115,16 +119,14 @@ def _write_traceback(text: str, folder: epath.PathLike | None) -> str:
     return name
 
 
-def collect_seldom() -> None:
-    """For a process of ours: with Python's own thresholds a tenth of a short run goes through all that was imported."""
-    gc.set_threshold(10_000, 10, 10)
-
-
 def end_with(main: Callable[[], int]) -> NoReturn:
     """Runs the command of this process and ends the process with its exit code; told to stop, it ends at once.
 
     A computation that has begun cannot be called off: an ordinary exit would wait for it, minutes where it is long.
     """
+    gc.set_threshold(
+        10_000, 10, 10
+    )  # with Python's own, a tenth of a short run goes through all that was imported
     try:
         try:
             code: Any = main()

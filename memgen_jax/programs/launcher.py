@@ -41,16 +41,19 @@ def start(name: str, argv: Sequence[str] | None = None, command: str = "") -> No
       argv: the arguments alone; None for those of this process.
       command: what was typed before them, for messages; None for `python -m experiments.NAME`.
     """
-    # Before any program is imported: JAX reads the number of CPU devices when it starts.
-    from memgen_jax.runs.compilation import keep_compiled_programs
-    from memgen_jax.sweep.mesh import use_all_cpu_cores
 
-    exits.collect_seldom()
-    use_all_cpu_cores()
-    keep_compiled_programs()
-    command = command or f"python -m experiments.{name}"
-    module = importlib.import_module(f"memgen_jax.programs.{name}.program")
-    exits.end_with(lambda: enter(module.PROGRAM, sys.argv[1:] if argv is None else argv, command))
+    def run() -> NoReturn:
+        # Before any program is imported: JAX reads the number of CPU devices when it starts.
+        from memgen_jax.runs.compilation import keep_compiled_programs
+        from memgen_jax.sweep.mesh import use_all_cpu_cores
+
+        use_all_cpu_cores()
+        keep_compiled_programs()
+        module = importlib.import_module(f"memgen_jax.programs.{name}.program")
+        given = sys.argv[1:] if argv is None else argv
+        enter(module.PROGRAM, given, command or f"python -m experiments.{name}")
+
+    exits.end_with(run)
 
 
 def enter(program: Program, argv: Sequence[str], command: str = "") -> NoReturn:

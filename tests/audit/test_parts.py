@@ -116,6 +116,11 @@ def test_a_part_of_other_sets_or_settings_or_a_damaged_one_is_refused(sets, tmp_
     ("more", "words"),
     [
         (("--shard", "2/2"), "--shard='2/2' must be i/n with i in 0..n - 1"),
+        (("--shard", "0/100000"), "n at most 99,999"),
+        (
+            ("--shard", "0/2", "--json"),
+            "--json prints the summary, which the merge makes: leave it out of --shard",
+        ),
         (("--shard", "half"), "--shard='half' must be like 0/4"),
         (("--shard", "0/2", "--merge"), "not allowed with"),
     ],

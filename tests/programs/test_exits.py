@@ -80,3 +80,13 @@ def test_output_that_has_no_room_or_no_reader_ends_a_command_without_a_traceback
 def test_a_disk_that_is_full_or_forbidden_is_no_defect_of_ours(number, words, capfd):
     assert exits.defect("memgen compare", OSError(number, os.strerror(number), "a/b")) == exits.MISTAKE
     assert capfd.readouterr().err.startswith(f"memgen compare: {words}")
+
+
+def test_a_full_disk_within_another_program_leaves_its_output_alone(capsys):
+    """There is no file below the output then, as in a notebook."""
+    assert exits.defect("memgen configs", OSError(errno.ENOSPC, "No space left on device")) == exits.MISTAKE
+    print("still heard")
+    said = capsys.readouterr()
+    assert said.out == "still heard\n" and said.err.startswith(
+        "memgen configs: the output, or a file, cannot be used"
+    )
