@@ -1,5 +1,7 @@
 """Networks saved as TorchScript: how each takes pictures is found out, SSCD's way among them."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,17 @@ def test_what_is_no_encoder_is_refused(tmp_path, what):
     )
     with pytest.raises(InputError, match=words):
         bridges.load_torchscript(file)(PICTURES)
+
+
+def test_torch_is_given_no_pictures_that_it_would_warn_of():
+    """Pictures in a file, or one repeated, are read-only, of which torch warns on stderr beside our own sentence."""
+    from memgen_jax.bridges import torchscript
+
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        given = np.broadcast_to(np.float32(1), (2, 3, 4, 4))
+        with warnings.catch_warnings(action="error"):
+            assert (torchscript._vectors(torch.nn.Flatten(), given) == 1).all()
+    finally:
+        torch.set_warn_always(before)
