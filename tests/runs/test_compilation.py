@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import jax, jax.numpy as jnp
 from memgen_jax.runs import compilation
@@ -39,3 +41,24 @@ def test_a_flag_has_none_kept_or_read(tmp_path):
     program = PROGRAM.replace("programs()\n", "programs()\ncompilation.keep_none()\n")
     assert program != PROGRAM
     assert not files_after({"XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "memgen_jax", program)
+
+
+STARTED = """
+import jax
+from memgen_jax.programs import launcher
+launcher._run = lambda program, line: print(jax.config.jax_enable_compilation_cache)
+launcher.start("transition", ["--config=digits:smoke", "--workdir=unused", {}])
+"""
+
+
+@pytest.mark.parametrize(("flag", "kept"), [("", "True"), ("'--nokeep_compiled'", "False")])
+def test_a_program_heeds_the_flag(flag, kept, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "MEMGEN_JAX"))}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED.format(flag)],
+        env=environment | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{kept}\n"), done.stderr
