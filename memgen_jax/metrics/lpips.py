@@ -11,8 +11,6 @@ where e stacks √(w_lc / (H_l W_l)) φ_l. No root is taken before a threshold i
 import dataclasses
 import functools
 import math
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -26,6 +24,7 @@ from tqdm import tqdm
 
 from memgen_jax.annotations import FloatName, Positive
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.data.room import make_room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
 from memgen_jax.metrics.convolution import convolve
@@ -251,7 +250,7 @@ def embedded(
             rows = rows[: len(part)]
             if out is None:
                 most = IN_MEMORY if memory is None else memory // 2
-                out = _make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
+                out = make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
             out[start : start + len(part)] = rows
             held += rows.nbytes + part.nbytes
             if held > LET_GO:
@@ -278,26 +277,6 @@ def lpips_distance(
     one, other = (lpips_embedding(images, batch=batch, resize=resize) for images in (first, second))
     difference = one - other
     return (difference**2).sum(1)
-
-
-def _make_room(shape: tuple[int, int], dtype: np.dtype, most: int) -> np.ndarray:
-    """An array to fill: in memory, or in a temporary file whose blocks are taken from the disk at once.
-
-    A memory map that finds the disk full while it is written would kill the process without a word.
-    """
-    needed = math.prod(shape) * dtype.itemsize
-    if needed <= most:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(prefix="memgen-embedding-") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):  # macOS has none
-                os.posix_fallocate(file.fileno(), 0, needed)
-        except OSError as error:
-            raise InputError(
-                f"the LPIPS embeddings of {shape[0]:,} images take {needed / 1e9:,.1f} GB, for which there is no "
-                f"room in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
-            ) from error
-        return np.memmap(file, dtype, "r+", shape=shape)
 
 
 @takes_arrays

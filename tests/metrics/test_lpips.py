@@ -182,16 +182,15 @@ def test_the_embedding_does_not_depend_on_the_batch_and_may_lie_in_a_file(monkey
     np.testing.assert_allclose(in_file, whole, atol=1e-6)
 
 
-def test_embeddings_that_find_no_room_on_the_disk_are_refused_before_they_are_made(monkeypatch):
-    monkeypatch.setattr(module, "IN_MEMORY", 0)
-    room = module._make_room((3, 1000), np.dtype("float16"), 0)
+def test_embeddings_that_find_no_room_on_the_disk_are_refused_before_they_are_made():
+    room = module.make_room((3, 1000), np.dtype("float16"), 0)
     room[2] = 7
     np.testing.assert_array_equal(room.sum(axis=1), [0, 0, 7000])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(InputError, match=r"embeddings of 3 images take 0.0 GB, .* no room in .* TMPDIR"):
-            module._make_room((3, 1000), np.dtype("float16"), 0)
+        with pytest.raises(InputError, match=r"3 items of 1000 take 0.0 GB, .* no room in .* TMPDIR"):
+            module.make_room((3, 1000), np.dtype("float16"), 0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
