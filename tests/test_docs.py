@@ -1,6 +1,7 @@
 """What the pages tell one to type exists: configs, settings, flags, files."""
 
 import argparse
+import itertools
 import pathlib
 import re
 import tomllib
@@ -16,6 +17,7 @@ PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("experiments/README.md", "launch/README.md", "memgen_jax/README.md")),
+    *(ROOT / name for name in ("benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
 ]
 SETTINGS = {
     own.name
@@ -50,6 +52,13 @@ def test_flags_of_an_audit_that_a_page_names_exist(page):
     known = {option for action in choices["audit"]._actions for option in action.option_strings}
     used = {flag for line in commands(page.read_text(), "audit") for flag in re.findall(r"--[a-z-]+", line)}
     assert used - known == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_column_of_a_table_has_a_heading(page):
+    lines = page.read_text().splitlines()
+    heads = [head for head, rule in itertools.pairwise(lines) if re.fullmatch(r"\|(:?-+:?\|)+", rule)]
+    assert [head for head in heads if not all(cell.strip() for cell in head.strip("|").split("|"))] == []
 
 
 def test_the_citation_is_of_this_version_and_names_both_papers():
