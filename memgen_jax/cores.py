@@ -1,11 +1,16 @@
 """A processor's cores, and whose threads are on them: BLAS has its own, which get in the way of ours."""
 
+import collections
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _lock = threading.Lock()
 _asked: list[Any] = []  # the one limit, once for each who asked
@@ -14,6 +19,25 @@ _asked: list[Any] = []  # the one limit, once for each who asked
 def available_cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(make: Callable[[Item], Made], items: Iterable[Item], at_once: int) -> Iterator[Made]:
+    """make(item) of each item, in their order, `at_once` of them in threads of their own; the first is made alone.
+
+    So what the first compiles is there for the others. No item is taken long before its turn.
+    """
+    left = iter(items)
+    for first in left:
+        yield make(first)
+        break
+    waiting: collections.deque[Future[Made]] = collections.deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for item in left:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 PLACES = 9  # of the map that is made; XLA's convolution on a processor is as fast from about 25 on
@@ -20,30 +21,48 @@ def convolve(
 ) -> Float[Array, "batch _ _ feature"]:
     """`jax.lax.conv_general_dilated` of pictures, for `flax.linen.Conv(conv_general_dilated=convolve)`.
 
-    Small maps are taken apart into one row of numbers for each place, without what lies in the padding alone.
-
     Args:
       strides, padding: down and across; pairs of numbers of places before and after.
       usual: what flax gives besides: no dilation, no groups, channels last.
     """
+    size, taps = x.shape[1:3], kernel.shape[:2]
     sides = [
-        (size + sum(around) - taps) // stride + 1
-        for size, around, taps, stride in zip(x.shape[1:3], padding, kernel.shape[:2], strides, strict=True)
+        (length + sum(around) - span) // stride + 1
+        for length, around, span, stride in zip(size, padding, taps, strides, strict=True)
     ]
     if sides[0] * sides[1] > PLACES:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, precision=precision, **usual)
-    rows, columns = (
-        [tap for tap in range(taps) if any(0 <= tap - before + stride * i < size for i in range(side))]
-        for size, (before, _), taps, stride, side in zip(
-            x.shape[1:3], padding, kernel.shape[:2], strides, sides, strict=True
-        )
-    )
+    if 2 * size[0] * size[1] <= taps[0] * taps[1]:
+        rows, weights = _whole(x, kernel, strides, padding, sides)
+    else:
+        rows, weights = _windows(x, kernel, strides, padding, sides)
+    made = jnp.matmul(rows, weights, precision=precision)
+    return made.reshape(len(x), *sides, kernel.shape[-1])
+
+
+def _windows(
+    x: Array, kernel: Array, strides: tuple[int, int], padding: Any, sides: list[int]
+) -> tuple[Array, Array]:
+    """What each place sees of the picture, one row each, and the kernel."""
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     spans = [stride * (side - 1) + 1 for stride, side in zip(strides, sides, strict=True)]
     seen = [
         padded[:, row : row + spans[0] : strides[0], column : column + spans[1] : strides[1]]
-        for row in rows
-        for column in columns
+        for row, column in np.ndindex(*kernel.shape[:2])
     ]
-    weights = kernel[jnp.array(rows)][:, jnp.array(columns)].reshape(-1, kernel.shape[-1])
-    return jnp.matmul(jnp.concatenate(seen, -1), weights, precision=precision)
+    return jnp.concatenate(seen, -1), kernel.reshape(-1, kernel.shape[-1])
+
+
+def _whole(
+    x: Array, kernel: Array, strides: tuple[int, int], padding: Any, sides: list[int]
+) -> tuple[Array, Array]:
+    """The picture as one row, and what it is multiplied by for each place: the kernel, moved there."""
+    height, width = x.shape[1:3]
+    above, left = (stride * (side - 1) for stride, side in zip(strides, sides, strict=True))
+    wide = jnp.pad(kernel, ((above, height), (left, width), (0, 0), (0, 0)))
+    moved = []
+    for row, column in np.ndindex(*sides):
+        top = above + padding[0][0] - strides[0] * row
+        start = left + padding[1][0] - strides[1] * column
+        moved.append(wide[top : top + height, start : start + width].reshape(-1, kernel.shape[-1]))
+    return x.reshape(len(x), -1), jnp.concatenate(moved, 1)

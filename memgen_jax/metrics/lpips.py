@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from memgen_jax.annotations import FloatName, Positive
 from memgen_jax.arrays_in import takes_arrays
+from memgen_jax.cores import available_cores, in_order
 from memgen_jax.data.room import make_room
 from memgen_jax.errors import InputError
 from memgen_jax.mapped import let_go
@@ -42,6 +43,7 @@ RESIZES = {"nearest_exact": "nearest", "bilinear": "bilinear"}
 IN_MEMORY = 2**31  # bytes of embeddings; more are kept in a temporary file
 LET_GO = 2**24  # bytes of mapped files that are held at a time
 BYTES_A_PIXEL = 150  # that embedding takes at most, measured
+MOST_AT_ONCE = 8  # batches; one more than cores, so that none waits for the others at the end of a layer
 
 # ImageNet's mean and standard deviation, for inputs in [-1, 1] (Zhang et al.'s ScalingLayer).
 SHIFT = (-0.030, -0.088, -0.188)
@@ -63,7 +65,7 @@ class Lpips(Metric):
     Sides of 28..31 pixels become 32 as in the code of Pham et al. 2025, by the nearest pixel; see `LpipsBilinear`.
 
     Attributes:
-      batch: images embedded at a time on each device.
+      batch: images embedded together on each device.
       dtype: of the embeddings; "float16" halves their size and moves distances by about a thousandth
         (LSUN-Church's 126,227 images then take 5.2 GB, its largest synthetic set 21 GB).
       memory: bytes that embedding may take at a time, see `lpips_embedding`.
@@ -189,10 +191,10 @@ def lpips_embedding(
     Args:
       images: uint8 or float in [-1, 1]; one channel is repeated to three. A side of 28..31 pixels
         is resized to 32.
-      batch: images embedded at a time on each device.
+      batch: images embedded together on each device; a few batches are made beside each other.
       dtype: of the result; "float16" halves its size and changes distances by about a thousandth.
       resize: how: "nearest_exact", as in the code of Pham et al. 2025, or "bilinear".
-      memory: bytes that a batch may take, and above half of which the result lies in a file; by default batches are
+      memory: bytes that batches may take, and above half of which the result lies in a file; by default batches are
         what `batch` says, and 2 GiB.
       progress: what a bar on the terminal calls this; no bar where not given.
       stay: whether they stay on accelerators too, where a search then finds them; the array cannot be written to then.
@@ -228,36 +230,43 @@ def embedded(
     progress: str | None,
     stay: bool = False,
 ) -> Shaped[np.ndarray, "item feature"]:
-    """The vector of every image, some images at a time; see `lpips_embedding`."""
+    """The vector of every image, a few batches beside each other; see `lpips_embedding`."""
     _check(images, check_shape)
     mesh = local_mesh()
     by_item = NamedSharding(mesh, PartitionSpec("query"))
     weights = jax.device_put(weights, NamedSharding(mesh, PartitionSpec()))
     devices = mesh.devices.size
     step = min(batch, 1 << (len(images) - 1).bit_length())
+    takes = bytes_a_pixel * math.prod(images.shape[1:3]) * devices
     if memory is not None:
-        step = max(1, min(step, memory // (bytes_a_pixel * math.prod(images.shape[1:3]) * devices)))
+        step = max(1, min(step, memory // (2 * takes)))
+    at_once = (memory or IN_MEMORY) // (takes * step)
     step *= devices
+
+    def made_of(part: np.ndarray) -> Array:
+        padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
+        return jax.block_until_ready(_embed(weights, jax.device_put(padded, by_item), embed))
+
+    starts = range(0, len(images), step)
+    parts = (np.asarray(images[start : start + step]) for start in starts)
+    many = in_order(made_of, parts, max(1, min(at_once, available_cores() + 1, MOST_AT_ONCE)))
     out, held = None, 0
     keeper = Keeper(mesh, dtype) if stay else None
     hidden = None if progress else True  # None: shown on a terminal only
     with tqdm(total=len(images), desc=progress, unit="image", disable=hidden) as bar:
-        for start in range(0, len(images), step):
-            part = np.asarray(images[start : start + step])
-            padded = np.concatenate([part, np.repeat(part[:1], step - len(part), axis=0)])
-            made = _embed(weights, jax.device_put(padded, by_item), embed)
+        for start, made in zip(starts, many, strict=True):
             rows = keeper.add(made, start, len(images)) if keeper else np.asarray(made)
-            rows = rows[: len(part)]
+            rows = rows[: len(images) - start]
             if out is None:
                 most = IN_MEMORY if memory is None else memory // 2
                 out = make_room((len(images), rows.shape[1]), np.dtype(dtype), most)
-            out[start : start + len(part)] = rows
-            held += rows.nbytes + part.nbytes
+            out[start : start + len(rows)] = rows
+            held += rows.nbytes + images[start : start + step].nbytes
             if held > LET_GO:
                 held = 0
                 for array in (images, out):
                     let_go(array)
-            bar.update(len(part))
+            bar.update(len(rows))
     assert out is not None
     let_go(out)
     if keeper:

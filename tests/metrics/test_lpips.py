@@ -182,6 +182,15 @@ def test_the_embedding_does_not_depend_on_the_batch_and_may_lie_in_a_file(monkey
     np.testing.assert_allclose(in_file, whole, atol=1e-6)
 
 
+@needs_weights
+def test_batches_made_beside_each_other_are_those_made_alone(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (39, 32, 32, 3), dtype=np.uint8)
+    beside = lpips_embedding(images, batch=4)
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+    np.testing.assert_array_equal(lpips_embedding(images, batch=4), beside)
+    np.testing.assert_allclose(lpips_embedding(images, memory=2**20), beside, atol=1e-6)
+
+
 def test_embeddings_that_find_no_room_on_the_disk_are_refused_before_they_are_made():
     room = module.make_room((3, 1000), np.dtype("float16"), 0)
     room[2] = 7
